@@ -1,0 +1,132 @@
+"""The ports: what a Carrier, a Seal and a Format are, and the Adapter that joins one of each to one partner.
+
+`message → write → content → seal → parcel → send` going out; `receive → open → read` coming in. Formats and seals are pure
+(clock and randomness are arguments or injected keys); carriers do the I/O. All are plain synchronous functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+from hub.delivery import Patience
+from hub.message import Content, Envelope, Letter, Message, Parcel, Verdict
+from hub.problem import Refused
+
+
+class Carrier(Protocol):
+    """Moves bytes. The only part that does I/O."""
+
+    def send(self, parcel: Parcel) -> Parcel | None:
+        """Hands the parcel over; the partner's immediate answer, if any, comes back.
+
+        Raises:
+            Unavailable: not handed over, or nobody can know whether it was.
+            Refused: the partner will never take it like this (HTTP 4xx, SMTP 5xx).
+        """
+        ...
+
+    def collect(self) -> Iterable[tuple[Parcel, Callable[[], None]]]:
+        """Parcels that lie waiting (folder, mailbox, queue), each with what to call once it is stored."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Seal(Protocol):
+    """Protects and opens. Pure but for its keys."""
+
+    def open(self, parcel: Parcel, at: datetime) -> Envelope:
+        """The envelope, checked: who, which id, unchanged, and nothing that failed a check inside.
+
+        Raises:
+            Unopened: with the Problem, and the header as far as it could be read, so that the sender can be told.
+        """
+        ...
+
+    def close(self, content: Content, letter: Letter, at: datetime) -> Parcel:
+        """The parcel to send. `at` is the time of signing."""
+        ...
+
+    def receipt(self, envelope: Envelope, refused: Refused | None, at: datetime) -> Parcel | None:
+        """The transport receipt (or transport error) for an envelope; None when the sender asked for none."""
+        ...
+
+    def refusal(self, unopened: Unopened, at: datetime) -> Parcel | None:
+        """What the transport says of a parcel that could not be opened; None when it must say nothing."""
+        ...
+
+
+class Unopened(Refused):
+    """A parcel that a seal refused, with as much of its header as could be read (None: nothing)."""
+
+    def __init__(self, refused: Refused, header: Envelope | None = None) -> None:
+        super().__init__(refused.problem, refused.detail, refused.where)
+        self.header = header
+
+
+class Format(Protocol):
+    """Writes and reads. Pure."""
+
+    def read(self, envelope: Envelope) -> Message:
+        """What the content says.
+
+        Raises:
+            Refused: UNREADABLE, INVALID, UNKNOWN_CODE, UNKNOWN_FUNCTION.
+        """
+        ...
+
+    def write(self, message: Message, letter: Letter) -> Content:
+        """The content that says it. Raises Refused when this format cannot say it."""
+        ...
+
+    def answer(self, envelope: Envelope, verdict: Verdict, letter: Letter) -> Content | None:
+        """The application receipt (AppRec, JSON verdict); None where none is due (an AppRec is never answered)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a part may know of where it lives. Given to every factory of carriers, seals and formats."""
+
+    home: Path
+    """The municipality's folder; relative paths in settings start here."""
+    name: str
+    """The adapter's name."""
+    party: str
+    """The partner's party id (HER-id)."""
+    own_party: str
+    own_name: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """The part's own table in the adapter's TOML, without `kind`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """One partner's connection."""
+
+    name: str
+    party: str
+    carrier: Carrier
+    seal: Seal
+    format: Format
+    wants: frozenset[str]
+    """Functions it is told about: rows of mappings/functions.toml, e.g. `booking`."""
+    departments: frozenset[str] = frozenset()
+    """HealthcareService ids it owns; it is told about their appointments. Empty: all."""
+    may_state: frozenset[str] = frozenset()
+    """What its word is good for: `book`, `move`, `cancel`, `confirm`, `assign`, `complete` (hub/booking)."""
+    answers: str = "letter"
+    """`reply`: the verdict goes straight back. `letter`: the transport receipt goes back, the verdict is owed."""
+    patience: Patience = Patience()
+    answer_due: bool = True
+    concurrency: int = 2
+    max_bytes: int = 50 * 1024 * 1024
+    token_digest: str = ""
+    """SHA-256 (hex) of the bearer token a partner without signatures must show; empty: none is asked for."""
+    version: int = 1
+    pause: timedelta = timedelta(seconds=1)
+    """Between two looks at a carrier that collects."""

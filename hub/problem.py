@@ -1,0 +1,132 @@
+"""The things that can be wrong: one stable name and number each, and the only two exceptions.
+
+Numbers never change and are never reused; texts may. Every border translates a Problem in one complete table of its own
+(AppRec code, MessageError code, OperationOutcome, verdict), and a test asks each table for every row.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Problem(Enum):
+    """What is wrong with what somebody sent. The value is the number that partners and operators see."""
+
+    # The parcel or its envelope
+    UNREADABLE = "BB-101"
+    TOO_LARGE = "BB-102"
+    UNKNOWN_PARTNER = "BB-103"
+    WRONG_PARTY = "BB-104"
+    BAD_SIGNATURE = "BB-105"
+    NOT_COVERED = "BB-106"
+    UNSIGNED = "BB-107"
+    WRONG_SIGNER = "BB-108"
+    CERTIFICATE_EXPIRED = "BB-109"
+    NOT_DECRYPTABLE = "BB-110"
+    ALTERED_DUPLICATE = "BB-111"
+    EXPIRED = "BB-112"
+    UNKNOWN_AGREEMENT = "BB-113"
+    MISSING_PART = "BB-114"
+    NOT_SUPPORTED = "BB-115"
+    NOT_AUTHENTICATED = "BB-116"
+    # The content
+    INVALID = "BB-201"
+    UNKNOWN_CODE = "BB-202"
+    UNKNOWN_FUNCTION = "BB-203"
+    UNKNOWN_PERSON = "BB-204"
+    UNKNOWN_SERVICE = "BB-205"
+    UNKNOWN_BOOKING = "BB-206"
+    OUT_OF_DATE = "BB-207"
+    NOT_ALLOWED = "BB-208"
+    UNKNOWN_REFERENCE = "BB-209"
+    # The rules of booking
+    OUTSIDE_OPENING_HOURS = "BB-301"
+    FULL = "BB-302"
+    BEYOND_HORIZON = "BB-303"
+    TOO_LATE = "BB-304"
+    NO_DECISION = "BB-305"
+    DECISION_USED_UP = "BB-306"
+    IMPOSSIBLE_CHANGE = "BB-307"
+    OVERLAPS_OWN = "BB-308"
+    NO_SUCH_TIME = "BB-309"
+    # Reading and searching
+    UNKNOWN_RESOURCE = "BB-401"
+    DELETED = "BB-402"
+    BAD_SEARCH = "BB-403"
+    NOT_ACCEPTABLE = "BB-404"
+    # What did not work out
+    UNAVAILABLE = "BB-901"
+    NOT_DELIVERED = "BB-902"
+
+    @property
+    def text(self) -> str:
+        """The Norwegian sentence for people; says what the sender can do."""
+        return TEXT[self]
+
+
+TEXT: dict[Problem, str] = {
+    Problem.UNREADABLE: "Meldingen kunne ikke leses. Kontroller at den er hel og har riktig format.",
+    Problem.TOO_LARGE: "Meldingen er for stor. Send mindre vedlegg.",
+    Problem.UNKNOWN_PARTNER: "Avsenderen er ikke satt opp hos oss. Kontakt kommunens IT-drift.",
+    Problem.WRONG_PARTY: "Avsender eller mottaker i meldingen stemmer ikke med avtalen.",
+    Problem.BAD_SIGNATURE: "Signaturen stemmer ikke med innholdet. Meldingen kan være endret underveis.",
+    Problem.NOT_COVERED: "Signaturen dekker ikke hele meldingen. Signer konvolutten og alle delene.",
+    Problem.UNSIGNED: "Meldingen er ikke signert, men avtalen krever det.",
+    Problem.WRONG_SIGNER: "Meldingen er signert med et annet sertifikat enn avtalen sier.",
+    Problem.CERTIFICATE_EXPIRED: "Sertifikatet var ikke gyldig da meldingen ble signert.",
+    Problem.NOT_DECRYPTABLE: "Innholdet kunne ikke dekrypteres. Kontroller at vårt gjeldende krypteringssertifikat er brukt.",
+    Problem.ALTERED_DUPLICATE: "Meldings-id-en er brukt før med et annet innhold. Send med ny id.",
+    Problem.EXPIRED: "Meldingen kom fram etter at fristen var gått ut.",
+    Problem.UNKNOWN_AGREEMENT: "Avtalen, tjenesten eller handlingen er ukjent.",
+    Problem.MISSING_PART: "En del som meldingen viser til, mangler.",
+    Problem.NOT_SUPPORTED: "Meldingen bruker noe vi ikke støtter.",
+    Problem.NOT_AUTHENTICATED: "Du er ikke logget inn, eller tilgangen er utløpt.",
+    Problem.INVALID: "Innholdet følger ikke formatet.",
+    Problem.UNKNOWN_CODE: "En kode i meldingen er ukjent.",
+    Problem.UNKNOWN_FUNCTION: "Meldingstypen støttes ikke.",
+    Problem.UNKNOWN_PERSON: "Personen finnes ikke hos oss.",
+    Problem.UNKNOWN_SERVICE: "Tjenesten finnes ikke hos oss.",
+    Problem.UNKNOWN_BOOKING: "Bestillingen finnes ikke hos oss.",
+    Problem.OUT_OF_DATE: "Bestillingen er endret siden du leste den. Hent den på nytt.",
+    Problem.NOT_ALLOWED: "Du har ikke tilgang til dette.",
+    Problem.UNKNOWN_REFERENCE: "Kvitteringen gjelder en melding vi ikke har sendt.",
+    Problem.OUTSIDE_OPENING_HOURS: "Tidspunktet er utenfor åpningstiden. Velg et annet tidspunkt.",
+    Problem.FULL: "Denne tiden er opptatt. Velg en av de ledige tidene.",
+    Problem.BEYOND_HORIZON: "Du kan ikke bestille så langt fram i tid.",
+    Problem.TOO_LATE: "Det er for sent å bestille, endre eller avbestille dette tidspunktet. Ring oss.",
+    Problem.NO_DECISION: "Personen har ikke vedtak om denne tjenesten.",
+    Problem.DECISION_USED_UP: "Alle besøkene i vedtaket er allerede bestilt i denne perioden.",
+    Problem.IMPOSSIBLE_CHANGE: "Bestillingen kan ikke endres slik nå.",
+    Problem.OVERLAPS_OWN: "Personen har allerede et besøk på dette tidspunktet.",
+    Problem.NO_SUCH_TIME: "Klokkeslettet finnes ikke denne dagen, fordi klokken stilles om.",
+    Problem.UNKNOWN_RESOURCE: "Ressursen finnes ikke.",
+    Problem.DELETED: "Ressursen er slettet.",
+    Problem.BAD_SEARCH: "Søket har en ugyldig parameter.",
+    Problem.NOT_ACCEPTABLE: "Formatet støttes ikke. Bruk application/fhir+json.",
+    Problem.UNAVAILABLE: "Vi får ikke kontakt akkurat nå. Ingenting er endret. Prøv igjen senere.",
+    Problem.NOT_DELIVERED: "Meldingen kom ikke fram til mottakeren innen fristen.",
+}
+
+
+class Refused(Exception):
+    """The sender must change something.
+
+    `detail` is English, technical and for the sender's developers; never a name, number or health word.
+    `where` points into what was sent (XPath, FHIRPath, JSON pointer or `cid:`).
+    """
+
+    def __init__(self, problem: Problem, detail: str, where: str = "") -> None:
+        super().__init__(f"{problem.value} {problem.name}: {detail}" + (f" at {where}" if where else ""))
+        self.problem = problem
+        self.detail = detail
+        self.where = where
+
+
+class Unavailable(Exception):
+    """Nobody's fault; later may work. `detail` names what did not answer, never what was asked."""
+
+    def __init__(self, detail: str, retry_after: float | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.retry_after = retry_after
+        """Seconds, when whoever did not answer told."""
