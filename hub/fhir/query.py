@@ -1,0 +1,140 @@
+"""What the store keeps to search by (Entries), and what is searched for (Query). Values only: the store turns them into rows and SQL.
+
+Times are microseconds since 1970-01-01T00:00:00Z; a period is [low, high) and an open end is FOREVER or NEVER.
+National ids never appear: `value` already holds their keyed hash.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+NEVER = -(2**62)
+FOREVER = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class TokenEntry:
+    param: str
+    system: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceEntry:
+    param: str
+    type: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class DateEntry:
+    param: str
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
+class StringEntry:
+    param: str
+    value: str
+    """Lower case, without accents, as R4 3.1.1.5.9 compares."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """Every index entry of one resource."""
+
+    at: int = 0
+    """The resource's main time (Appointment.start, Slot.start, Encounter.period.start); kept beside each token and reference,
+    so that «one patient, one week» is a single range in one index. 0 where the type has none."""
+    tokens: tuple[TokenEntry, ...] = ()
+    references: tuple[ReferenceEntry, ...] = ()
+    dates: tuple[DateEntry, ...] = ()
+    strings: tuple[StringEntry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TokenIs:
+    """One of the alternatives (system, value); None matches anything, system "" means «no system»."""
+
+    param: str
+    any_of: tuple[tuple[str | None, str | None], ...]
+    negated: bool = False
+    """`:not`: also resources without the element."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceIs:
+    """One of the alternatives (type, id); type None matches any."""
+
+    param: str
+    any_of: tuple[tuple[str | None, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DateIs:
+    """One of the alternatives (prefix, low, high) with R4's prefixes eq ne gt ge lt le sa eb ap."""
+
+    param: str
+    any_of: tuple[tuple[str, int, int], ...]
+    main: bool = False
+    """The parameter is the type's main time, kept as `Entries.at`."""
+
+
+@dataclass(frozen=True, slots=True)
+class StringIs:
+    """One of the alternatives (modifier, text); modifier is "" (starts with), `exact` or `contains`."""
+
+    param: str
+    any_of: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IdIs:
+    any_of: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UpdatedIs:
+    """`_lastUpdated`, as DateIs."""
+
+    any_of: tuple[tuple[str, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """`:missing`."""
+
+    param: str
+    kind: str
+    """`token`, `reference`, `date` or `string`."""
+    missing: bool
+
+
+Condition = TokenIs | ReferenceIs | DateIs | StringIs | IdIs | UpdatedIs | Missing
+
+
+@dataclass(frozen=True, slots=True)
+class Include:
+    """`_include` (or `_revinclude` when `reverse`): the resources that `param` of `source` points to, optionally of one type."""
+
+    source: str
+    param: str
+    target: str | None = None
+    reverse: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One search of one type; all conditions hold. Order: main time, then key; `descending` turns it round."""
+
+    type: str
+    conditions: tuple[Condition, ...] = ()
+    count: int = 50
+    cursor: tuple[int, int] | None = None
+    """Keyset: the (sort value, key) of the last entry of the page before."""
+    sort: str = "at"
+    """`at` (main time) or `updated` (last change)."""
+    descending: bool = False
+    total: bool = False
+    includes: tuple[Include, ...] = field(default=())
