@@ -1,0 +1,1 @@
+"""What people and systems see: portal, console, FHIR, inboxes and health."""

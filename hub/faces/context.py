@@ -1,0 +1,96 @@
+"""What the pages are given: filled in once by hub/app.py, frozen afterwards."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from hub.faces import words
+from hub.faces.assets import Assets
+from hub.store import Store
+
+DEMO = "demo"
+"""The only environment in which the test login exists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Who may log in to the console outside the demo."""
+
+    name: str
+    token_digest: str
+    """SHA-256 (hex) of the token they log in with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Municipality:
+    """What every page says of whose it is and whom to ring."""
+
+    name: str
+    phone: str
+    opening_hours: str
+    """For people: `Hver dag kl. 08:00–20:00`."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterCard:
+    """What the console tells of one adapter beside its counts."""
+
+    name: str
+    title: str
+    party: str
+    kinds: str
+    """Carrier, seal and format: `http · ebms · msghead`."""
+    departments: tuple[str, ...] = ()
+    version: int = 1
+
+
+def _no_resend(delivery: str, by: str) -> None:
+    raise RuntimeError("resend is not connected")
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Everything a page needs and may not find for itself."""
+
+    store: Store
+    clock: Callable[[], datetime]
+    environment: str
+    """`demo`, `test` or `production`."""
+    municipality: Municipality
+    base_url: str
+    """Where people reach us, `https://…`; decides whether cookies are Secure."""
+    assets: Assets
+    operators: tuple[Operator, ...] = ()
+    adapters: Callable[[], tuple[AdapterCard, ...]] = tuple
+    resend: Callable[[str, str], None] = _no_resend
+    """`resend(delivery_id, by)`: puts a delivery back in the queue. Raises Refused when it cannot be sent again."""
+    token: Callable[[int], str] = secrets.token_urlsafe
+    templates: Environment = field(default_factory=lambda: templates())
+
+    @property
+    def demo(self) -> bool:
+        return self.environment == DEMO
+
+    @property
+    def secure(self) -> bool:
+        return self.base_url.startswith("https:")
+
+
+def templates() -> Environment:
+    """The Jinja2 environment of all pages: everything is escaped, and a missing value is an error."""
+    made = Environment(
+        loader=PackageLoader("hub.faces"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    )
+    made.filters.update(clock=words.clock, stamp=words.stamp, day=words.day, when=words.when)
+    return made
+
+
+def assets_in(folder: Path) -> Assets:
+    """Our own style and script beside the ones fetched at set-up into `folder` (`.assets/web`)."""
+    return Assets.read(Path(__file__).parent / "static", folder)
