@@ -1,0 +1,72 @@
+"""«Hvem har sett opplysninger om meg»: the access log in plain words, for the person alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from hub.access import AuditLine, Ground
+from hub.faces import words
+from hub.faces.portal.viewer import name_of
+from hub.store import Store
+
+SHOWN = 200
+"""Lines on one page, newest first."""
+KINDS = {
+    "visits": "Oversikt over besøk",
+    "visit": "Ett besøk",
+    "past-visits": "Tidligere besøk",
+    "access-log": "Denne loggen",
+    "booking": "Bestilling registrert",
+    "timeline": "Meldingssporet for et besøk",
+    "planned": "Planlagte besøk",
+}
+GROUNDS = {
+    Ground.SELF: "Egne opplysninger",
+    Ground.MANDATE: "Fullmakt",
+    Ground.PARENT: "Foreldreansvar",
+    Ground.GUARDIAN: "Verge",
+    Ground.OPERATOR: "Drift og feilsøking",
+    Ground.VENDOR: "Utfører tjenesten",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line, ready to print."""
+
+    at: str
+    who: str
+    what: str
+    why: str
+
+
+def lines(store: Store, person: str, now: datetime) -> list[Line]:
+    """What was shown of this person, newest first."""
+    names: dict[str, str] = {}
+    return [_line(store, a, names, now) for a in _given(store.audit_of(person, SHOWN))]
+
+
+def _given(found: Iterable[AuditLine]) -> Iterable[AuditLine]:
+    return (a for a in found if a.given)
+
+
+def _line(store: Store, line: AuditLine, names: dict[str, str], now: datetime) -> Line:
+    if line.reader not in names:
+        names[line.reader] = "Du" if line.reader == line.person else _name(store, line.reader)
+    kind = line.kind.partition(" ")[0]
+    what = KINDS.get(line.kind) or ("Søk fra et fagsystem" if kind in ("search", "read", "history") else "Opplysninger om besøk")
+    ground = next((said for g, said in GROUNDS.items() if g.value == line.ground), "Annet")
+    at = words.when(line.at, now)
+    return Line(at[0].upper() + at[1:] if not at.startswith("kl.") else f"I dag {at}", names[line.reader], what, ground)
+
+
+def _name(store: Store, reader: str) -> str:
+    """A relative's name; an operator's and a vendor's role."""
+    kind, _, id = reader.partition("/")
+    if kind == "RelatedPerson":
+        stored = store.get(kind, id)
+        return name_of(stored.resource) if stored is not None else "Pårørende"
+    role, _, name = reader.partition(":")
+    return {"operator": "Kommunens IT-drift", "adapter": f"Fagsystemet {name}"}.get(role, "Hjemmetjenesten")

@@ -1,0 +1,107 @@
+"""The test login of the demo: a list of invented persons to be. Outside the demo it does not exist."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hub.access import Mandate, Protection, Scope, protection
+from hub.faces import sessions
+from hub.faces.context import Context
+from hub.faces.portal.viewer import choices, name_of
+from hub.faces.web import Answer, Asked, Page, Redirect
+from hub.fhir.query import Query
+from hub.message import Resource
+from hub.store import Store
+
+PERSONS_MAX = 30
+RELATIVES_MAX = 30
+ALL = 1000
+"""Entries per page while looking for relatives; the demo is small."""
+
+
+@dataclass(frozen=True, slots=True)
+class Someone:
+    """One invented person to log in as."""
+
+    key: str
+    """`Patient/…` or `RelatedPerson/…`."""
+    name: str
+    about: str
+    who: tuple[str, ...]
+    """Every reference that is this same person."""
+
+
+def chooser(context: Context, asked: Asked) -> Answer:
+    """GET /logg-inn: whom to be."""
+    persons, relatives = everyone(context.store)
+    return Page("portal/login.html", {
+        "persons": persons[:PERSONS_MAX], "relatives": relatives[:RELATIVES_MAX], "session": asked.session, "here": "login",
+        "ended": "utlopt" in asked.query,
+    })
+
+
+def enter(context: Context, asked: Asked) -> Answer:
+    """POST /logg-inn: a new session as the chosen one; straight to the visits when there is only one person to see."""
+    persons, relatives = everyone(context.store)
+    chosen = next((s for s in persons + relatives if s.key == asked.form.get("hvem")), None)
+    if chosen is None:
+        return Redirect("/logg-inn")
+    if asked.session is not None:
+        context.store.end_session(asked.session.digest)
+    session = sessions.start(context.store, context.token(32), "portal", chosen.who, asked.now)
+    able = choices(context.store, session, asked.now)
+    if len(able) == 1:
+        session = sessions.renew(context.store, session, context.token(32), able[0].key, asked.now)
+    return Redirect("/" if session.acting else "/velg", session)
+
+
+def everyone(store: Store) -> tuple[list[Someone], list[Someone]]:
+    """Persons, and relatives: one entry per national id, with those they stand near to. A protected person is nobody's."""
+    patients = {r["id"]: r for r in _all(store, "Patient")}
+    open_ones = {f"Patient/{id}" for id, p in patients.items() if protection(p) is Protection.OPEN}
+    mandated = {h for c in _all(store, "Consent") for h in _holders(c)}
+    relatives: dict[str, list[Resource]] = {}
+    for relative in _all(store, "RelatedPerson"):
+        if relative.get("patient", {}).get("reference") in open_ones:
+            relatives.setdefault(_national_id(relative) or relative["id"], []).append(relative)
+    own = [_person(p, relatives.get(_national_id(p) or "", [])) for p in patients.values()]
+    ids = {_national_id(p) for p in patients.values()}
+    others = [_relative(group, patients) for key, group in relatives.items()
+              if key not in ids and any(f"RelatedPerson/{r['id']}" in mandated for r in group)]
+    return sorted(own, key=_by_name), sorted(others, key=_by_name)
+
+
+def _by_name(someone: Someone) -> str:
+    return someone.name
+
+
+def _holders(consent: Resource) -> frozenset[str]:
+    mandate = Mandate.of(consent)
+    return mandate.holders if mandate.active and Scope.SEE in mandate.scopes else frozenset()
+
+
+def _person(patient: Resource, also: list[Resource]) -> Someone:
+    key = f"Patient/{patient['id']}"
+    return Someone(key, name_of(patient), f"født {patient.get('birthDate', '')[:4]}", (key, *(f"RelatedPerson/{r['id']}" for r in also)))
+
+
+def _relative(group: list[Resource], patients: dict[str, Resource]) -> Someone:
+    whom = [patients[id] for r in group if (id := r.get("patient", {}).get("reference", "").partition("/")[2]) in patients]
+    who = tuple(f"RelatedPerson/{r['id']}" for r in group)
+    return Someone(who[0], name_of(group[0]), "pårørende til " + " og ".join(sorted(name_of(p) for p in whom)), who)
+
+
+def _national_id(resource: Resource) -> str | None:
+    return next((i.get("value") for i in resource.get("identifier") or [] if i.get("system", "").startswith("urn:oid:2.16.578.1.12.4.1.4.")), None)
+
+
+def _all(store: Store, type: str) -> Iterator[Resource]:
+    cursor = None
+    while True:
+        page = store.search(Query(type, count=ALL, cursor=cursor))
+        yield from (s.resource for s in page.entries)
+        if (cursor := page.next) is None:
+            return
+
+

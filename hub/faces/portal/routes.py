@@ -1,0 +1,153 @@
+"""The portal's addresses, and what each one shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from hub.access import AuditLine, Ground, Information
+from hub.faces import sessions
+from hub.faces.context import Context
+from hub.faces.portal import log, login, visits
+from hub.faces.portal.viewer import Viewer, choices, viewer
+from hub.faces.web import Answer, Asked, Face, Handler, Page, Redirect
+
+LOGIN = "/logg-inn"
+
+
+def face(context: Context) -> Face:
+    """The portal as a face."""
+    return Face("portal", context, LOGIN if context.demo else "/")
+
+
+def routes(context: Context) -> list[BaseRoute]:
+    """Every address of the portal, and the static files. The test login is there in the demo only."""
+    portal = face(context)
+    made: list[BaseRoute] = [
+        context.assets.route(),
+        portal.page("/", front, open=True),
+        portal.page("/tidligere", seeing(past)),
+        portal.page("/besok/{id}", seeing(visit)),
+        portal.page("/hvem-har-sett", seeing(access_log)),
+        portal.page("/velg", choose),
+        portal.form("/velg", chosen),
+        portal.form("/logg-ut", leave),
+        portal.page("/tilgjengelighet", text("accessibility"), open=True),
+        portal.page("/personvern", text("privacy"), open=True),
+    ]
+    if context.demo:
+        made += [
+            portal.page(LOGIN, login.chooser, open=True),
+            portal.form(LOGIN, login.enter, open=True),
+            portal.page("/om-demoen", text("demo"), open=True),
+        ]
+    return made
+
+
+def missing(context: Context) -> Callable[[Request], Response]:
+    """The endpoint for addresses that do not exist (404), for the application's router."""
+    return face(context).missing()
+
+
+Seeing = Callable[[Context, Asked, Viewer], Answer]
+
+
+def seeing(handler: Seeing) -> Handler:
+    """A page about one person's visits: finds whose, anew for every request, so that an ended mandate ends at once."""
+
+    def handle(context: Context, asked: Asked) -> Answer:
+        seen = viewer(context.store, asked.who, asked.now)
+        if seen is not None:
+            return handler(context, asked, seen)
+        if asked.who.acting:
+            return Page("portal/ended.html", {"session": asked.who, "others": choices(context.store, asked.who, asked.now)}, 403)
+        return Redirect("/velg")
+
+    return handle
+
+
+def shown(asked: Asked, seen: Viewer, here: str, **values: Any) -> dict[str, Any]:
+    """What every page about a person needs."""
+    return {"session": asked.who, "viewer": seen, "here": here, "may_see_log": seen.shows(Information.ACCESS_LOG, asked.now), **values}
+
+
+def front(context: Context, asked: Asked) -> Answer:
+    """GET /: the visits; for nobody in particular, what this is and where to log in."""
+    if asked.session is None:
+        return Page("portal/welcome.html", {"login": LOGIN if context.demo else "", "ended": "utlopt" in asked.query})
+    return seeing(_visits)(context, asked)
+
+
+def _visits(context: Context, asked: Asked, seen: Viewer) -> Answer:
+    overview = visits.overview(context.store, seen, asked.now)
+    return Page("portal/visits.html", shown(asked, seen, "visits", overview=overview), audit=(seen.line("visits", asked.now),))
+
+
+def past(context: Context, asked: Asked, seen: Viewer) -> Answer:
+    """GET /tidligere: one page of past visits; `fra` says where it begins."""
+    cards, more = visits.earlier(context.store, seen, asked.now, asked.query.get("fra", ""))
+    return Page("portal/past.html", shown(asked, seen, "visits", past=cards, more=more), audit=(seen.line("past-visits", asked.now),))
+
+
+def visit(context: Context, asked: Asked, seen: Viewer) -> Answer:
+    """GET /besok/<id>: one visit. Somebody else's is answered as one that does not exist, and the attempt is kept."""
+    card = visits.one(context.store, seen, asked.params["id"], asked.now)
+    if card is None:
+        return Page("portal/error.html", shown(asked, seen, "visits", error=404, reference="", text=""), 404, refused(context, asked, seen))
+    return Page("portal/visit.html", shown(asked, seen, "visits", card=card), audit=(seen.line("visit", asked.now),))
+
+
+def refused(context: Context, asked: Asked, seen: Viewer) -> tuple[AuditLine, ...]:
+    """The audit lines of an attempt to open a visit: under the person whose it is. None where there is no such visit."""
+    stored = context.store.get("Appointment", asked.params["id"])
+    persons = sorted(ref for ref in visits.actors(stored.resource) if ref.startswith("Patient/")) if stored is not None else []
+    reader = seen.reader
+    return tuple(
+        AuditLine(asked.now, ref, reader.reference, reader.ground.value, "visit", reader.on_behalf_of, "portal", given=False)
+        for ref in persons if ref != seen.person.reference
+    )
+
+
+def access_log(context: Context, asked: Asked, seen: Viewer) -> Answer:
+    """GET /hvem-har-sett: for the person alone."""
+    if not seen.shows(Information.ACCESS_LOG, asked.now):
+        return Page("portal/error.html", shown(asked, seen, "log", error=404, reference="", text=""), 404)
+    lines = log.lines(context.store, seen.person.reference, asked.now)
+    return Page("portal/log.html", shown(asked, seen, "log", lines=lines), audit=(seen.line("access-log", asked.now),))
+
+
+def choose(context: Context, asked: Asked) -> Answer:
+    """GET /velg: whose visits to see."""
+    able = choices(context.store, asked.who, asked.now)
+    current = viewer(context.store, asked.who, asked.now)
+    return Page("portal/choose.html", {"session": asked.who, "viewer": current, "here": "choose", "choices": able})
+
+
+def chosen(context: Context, asked: Asked) -> Answer:
+    """POST /velg: from here on this person's visits, under a new session token."""
+    able = choices(context.store, asked.who, asked.now)
+    whom = next((v for v in able if v.key == asked.form.get("hvem")), None)
+    if whom is None:
+        return Redirect("/velg")
+    return Redirect("/", sessions.renew(context.store, asked.who, context.token(32), whom.key, asked.now))
+
+
+def leave(context: Context, asked: Asked) -> Answer:
+    """POST /logg-ut."""
+    context.store.end_session(asked.who.digest)
+    return Redirect("/", ended=True)
+
+
+def text(name: str) -> Handler:
+    """A page of plain text, for everybody."""
+
+    def handle(context: Context, asked: Asked) -> Answer:
+        seen = viewer(context.store, asked.session, asked.now) if asked.session is not None else None
+        log_too = seen is not None and seen.reader.ground is Ground.SELF
+        return Page(f"portal/{name}.html", {"session": asked.session, "viewer": seen, "may_see_log": log_too, "here": name})
+
+    return handle

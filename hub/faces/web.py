@@ -1,0 +1,216 @@
+"""The border between HTTP and the pages: handlers take an Asked and give a Page or a Redirect; headers, sessions, CSRF and errors are here.
+
+Handlers are plain synchronous functions; they run in the thread pool. Audit lines are handed to the store before the answer leaves.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from hub.access import AuditLine
+from hub.faces import sessions
+from hub.faces.context import Context
+from hub.faces.sessions import Session
+from hub.problem import Refused, Unavailable
+
+log = logging.getLogger(__name__)
+FORM_MAX = 16 * 1024
+"""Bytes: our forms are a few fields."""
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'; manifest-src 'self'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request, as a page sees it."""
+
+    path: str
+    params: Mapping[str, str]
+    query: Mapping[str, str]
+    form: Mapping[str, str]
+    now: datetime
+    session: Session | None
+
+    @property
+    def who(self) -> Session:
+        """The session, on pages that need a login."""
+        if self.session is None:
+            raise RuntimeError("a page without login asked who is logged in")
+        return self.session
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """An answer to show: a template and what it needs."""
+
+    template: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    status: int = 200
+    audit: tuple[AuditLine, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """Go there (303)."""
+
+    to: str
+    session: Session | None = None
+    """A new session: its cookie is set."""
+    ended: bool = False
+    """The session is over: the cookie is taken back."""
+    audit: tuple[AuditLine, ...] = ()
+
+
+Answer = Page | Redirect
+Handler = Callable[[Context, Asked], Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """One set of pages with its own login."""
+
+    name: str
+    """`portal` or `console`; also the folder of its templates."""
+    context: Context
+    login: str
+    """Path of the login page."""
+
+    @property
+    def cookie(self) -> str:
+        """`__Host-` binds it to this host and to https, where there is https."""
+        return f"{'__Host-' if self.context.secure else ''}{self.name}"
+
+    def page(self, path: str, handler: Handler, *, open: bool = False) -> Route:
+        """GET (and HEAD); without login only when `open`."""
+        return Route(path, self._endpoint(handler, open), methods=["GET"])
+
+    def form(self, path: str, handler: Handler, *, open: bool = False) -> Route:
+        """POST of a form of ours, with the session's CSRF value; an `open` one (login) must come from our own pages."""
+        return Route(path, self._endpoint(handler, open), methods=["POST"])
+
+    def _endpoint(self, handler: Handler, open: bool) -> Callable[[Request], Any]:
+        async def endpoint(request: Request) -> Response:
+            body = await _body(request) if request.method == "POST" else b""
+            return await run_in_threadpool(self._answer, handler, request, body, open)
+
+        return endpoint
+
+    def _answer(self, handler: Handler, request: Request, body: bytes | None, open: bool) -> Response:
+        try:
+            return self._respond(self._ask(handler, request, body, open))
+        except Unavailable:
+            return self._respond(self.error(503))
+        except Exception as trouble:  # the last line before the reader: never a stack trace, never a dead end
+            number = self.context.token(6)
+            log.error("page failed: %s %s, reference %s", request.method, type(trouble).__name__, number, exc_info=trouble)
+            return self._respond(self.error(500, number))
+
+    def _ask(self, handler: Handler, request: Request, body: bytes | None, open: bool) -> Answer:
+        now = self.context.clock()
+        token = request.cookies.get(self.cookie, "")
+        session = sessions.find(self.context.store, token, self.name, now)
+        if session is None and not open:
+            return Redirect(self.login + ("?utlopt=1" if token else ""), ended=bool(token))
+        form = _fields(body)
+        if form is None:
+            return self.error(413)
+        if request.method == "POST" and not _ours(request, session, form, open):
+            return self.error(403, session=session)
+        asked = Asked(request.url.path, request.path_params, dict(request.query_params), form, now, session)
+        try:
+            return handler(self.context, asked)
+        except Refused as refused:
+            return self.error(409, refused.problem.value, refused.problem.text, session)
+
+    def error(self, status: int, reference: str = "", text: str = "", session: Session | None = None) -> Page:
+        """The page for something that went wrong: says what to do, whom to ring."""
+        return Page(f"{self.name}/error.html", {"error": status, "reference": reference, "text": text, "session": session}, status)
+
+    def _respond(self, answer: Answer) -> Response:
+        if answer.audit:
+            self.context.store.audit_later(answer.audit)
+        match answer:
+            case Redirect():
+                response: Response = RedirectResponse(answer.to, 303)
+            case Page():
+                response = HTMLResponse(self._render(answer), answer.status)
+        response.headers.update(HEADERS)
+        if self.context.secure:
+            response.headers["Strict-Transport-Security"] = "max-age=31536000"
+        if isinstance(answer, Redirect):
+            self._set_cookie(response, answer)
+        return response
+
+    def _set_cookie(self, response: Response, answer: Redirect) -> None:
+        if answer.session is not None:
+            response.set_cookie(self.cookie, answer.session.token, path="/", secure=self.context.secure, httponly=True, samesite="lax")
+        elif answer.ended:
+            response.delete_cookie(self.cookie, path="/", secure=self.context.secure, httponly=True, samesite="lax")
+
+    def _render(self, page: Page) -> str:
+        base: dict[str, Any] = {
+            "municipality": self.context.municipality, "environment": self.context.environment, "demo": self.context.demo,
+            "asset": self.context.assets.url, "now": self.context.clock(), "session": None, "viewer": None, "here": "", "ended": False,
+        }
+        return self.context.templates.get_template(page.template).render(base | dict(page.values))
+
+    def missing(self) -> Callable[[Request], Response]:
+        """The endpoint for addresses that do not exist."""
+        return lambda request: self._respond(self.error(404))
+
+
+async def _body(request: Request) -> bytes | None:
+    """The body, or None when it is larger than any form of ours."""
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > FORM_MAX:
+            return None
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _fields(body: bytes | None) -> dict[str, str] | None:
+    if body is None:
+        return None
+    try:
+        return dict(parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=50))
+    except ValueError:
+        return {}
+
+
+def _ours(request: Request, session: Session | None, form: Mapping[str, str], open: bool) -> bool:
+    """The form was sent from a page of ours: right origin where the browser tells one, and the session's CSRF value.
+
+    Our own `Referrer-Policy: no-referrer` makes browsers send `Origin: null`; then Sec-Fetch-Site tells.
+    """
+    origin = request.headers.get("origin", "null")
+    if origin != "null" and urlsplit(origin).netloc != request.headers.get("host"):
+        return False
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        return False
+    if session is None:
+        return open
+    return hmac.compare_digest(form.get("csrf", "").encode(), session.csrf.encode())
