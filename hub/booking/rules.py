@@ -1,0 +1,117 @@
+"""The rules of an asked visit: one function each, pure, raising Refused. They bind whoever asks; the service itself decides freely."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from hub.booking.clock import local, week
+from hub.booking.facts import Facts
+from hub.booking.slots import cells_over, covering, fills, is_open
+from hub.booking.views import Booking, Decision, Department, is_booking
+from hub.message import Resource
+from hub.problem import Problem, Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A visit that somebody asks for: new, or the new time of `moved`."""
+
+    patient: str
+    department: Department
+    start: datetime
+    end: datetime
+    moved: Booking | None = None
+
+
+def check(asked: Asked, facts: Facts, now: datetime) -> Decision:
+    """Every rule, from the cheapest to name to the most personal; gives back the decision that covers the visit.
+
+    Raises:
+        Refused: TOO_LATE, BEYOND_HORIZON, OUTSIDE_OPENING_HOURS, INVALID (off the grid), NO_DECISION, DECISION_USED_UP,
+            OVERLAPS_OWN, FULL.
+    """
+    in_time(asked.department, asked.start, now)
+    within_horizon(asked.department, asked.start, now)
+    within_opening_hours(asked)
+    on_the_grid(asked)
+    others = [Booking.of(a) for a in facts.appointments if is_booking(a) and (asked.moved is None or a["id"] != asked.moved.id)]
+    decision = granted(asked, map(Decision.of, facts.decisions), others)
+    apart_from_own(asked, others)
+    room_left(asked, facts.taken)
+    return decision
+
+
+def known_person(patient: Resource | None) -> str:
+    """`Patient/…` of whom the visit is for."""
+    if patient is None or patient.get("active") is False:
+        raise Refused(Problem.UNKNOWN_PERSON, "no such person", "Appointment.participant.actor")
+    return f"Patient/{patient['id']}"
+
+
+def known_department(service: Resource | None) -> Department:
+    """The department, when it takes bookings."""
+    department = Department.of(service) if service else None
+    if department is None or not department.active:
+        raise Refused(Problem.UNKNOWN_SERVICE, "no such department, or it takes no bookings", "Appointment.participant.actor")
+    return department
+
+
+def in_time(department: Department, start: datetime, now: datetime) -> None:
+    """Not in the past, and at least the department's notice ahead; the same for the time that a visit is moved from or cancelled at."""
+    if start < now + timedelta(minutes=max(department.notice_minutes, 0)):
+        raise Refused(Problem.TOO_LATE, f"less than {department.notice_minutes} minutes ahead", "Appointment.start")
+
+
+def within_horizon(department: Department, start: datetime, now: datetime) -> None:
+    """Counted in local days: the fourteenth day ahead can be booked from midnight, whatever the clock did meanwhile."""
+    if (local(start).date() - local(now).date()).days > department.horizon_days:
+        raise Refused(Problem.BEYOND_HORIZON, f"more than {department.horizon_days} days ahead", "Appointment.start")
+
+
+def within_opening_hours(asked: Asked) -> None:
+    """Local wall time per weekday, less closed periods; the visit neither starts nor ends outside."""
+    if not is_open(asked.department, asked.start, asked.end):
+        raise Refused(Problem.OUTSIDE_OPENING_HOURS, "the department is not open through the whole visit", "Appointment.start")
+
+
+def on_the_grid(asked: Asked) -> None:
+    """It starts where a slot starts, and slots cover all of it: what no slot covers, capacity would not count."""
+    cells = cells_over(asked.department, asked.start, asked.end)
+    if not cells or cells[0].start != asked.start:
+        raise Refused(Problem.INVALID, f"does not start on the grid of {asked.department.slot_minutes} minutes", "Appointment.start")
+    if not fills(asked.department, asked.start, asked.end):
+        raise Refused(Problem.OUTSIDE_OPENING_HOURS, "no slot covers its end", "Appointment.end")
+
+
+def granted(asked: Asked, decisions: Iterable[Decision], others: Iterable[Booking]) -> Decision:
+    """A decision that covers the visit and has a visit left in its ISO week (Norwegian days). A moved visit keeps its own if it can."""
+    kept = asked.moved.decision if asked.moved else ""
+    covering_ = [d for d in decisions if d.covers(asked.patient, asked.department, asked.start, asked.end)]
+    if not covering_:
+        raise Refused(Problem.NO_DECISION, "no decision in force covers this service then", "Appointment.basedOn")
+    same_week = [b.decision for b in others if not_cancelled(b) and week(b.start) == week(asked.start)]
+    left = [d for d in covering_ if same_week.count(d.id) < d.visits_a_week]
+    if not left:
+        raise Refused(Problem.DECISION_USED_UP, "every visit of that week is used", "Appointment.basedOn")
+    return min(left, key=lambda d: (d.id != kept, d.id))
+
+
+def not_cancelled(booking: Booking) -> bool:
+    """It counts against the decision. A visit to somebody not at home does: the service came."""
+    return booking.status != "cancelled"
+
+
+def apart_from_own(asked: Asked, others: Iterable[Booking]) -> None:
+    """Nobody has two visits at a time, whatever the departments; visits may touch."""
+    if any(b.active and b.start < asked.end and asked.start < b.end for b in others):
+        raise Refused(Problem.OVERLAPS_OWN, "the person has another visit then", "Appointment.start")
+
+
+def room_left(asked: Asked, taken: Mapping[str, int]) -> None:
+    """Fewer seats taken than the capacity in each slot it covers; seats the moved visit holds itself are not counted."""
+    own = asked.moved.slots if asked.moved else ()
+    for slot in covering(asked.department, asked.start, asked.end):
+        if taken.get(slot, 0) - own.count(slot) >= asked.department.capacity:
+            raise Refused(Problem.FULL, "no seat left in a slot that it covers", "Appointment.slot")

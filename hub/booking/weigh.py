@@ -1,0 +1,193 @@
+"""Weighs what somebody states of a booking against what is kept and the rules: the only place where a booking changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from hub.booking import draft, rules
+from hub.booking.clock import write
+from hub.booking.conventions import extension, with_extension
+from hub.booking.facts import Facts
+from hub.booking.life import NEEDS_RIGHT, What, after
+from hub.booking.slots import covering
+from hub.booking.statement import Statement, out_of_date, times, which, words
+from hub.booking.views import Booking, Department, Status, is_booking, stated_department, stated_person
+from hub.message import Resource
+from hub.problem import Problem, Refused
+
+NO_LIMIT = 10_000
+"""Capacity for a seat that the service itself gives: it may overbook its own staff."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What follows from an accepted statement. First free, then take seats; then keep what is new."""
+
+    what: What
+    appointment: Resource | None = None
+    """The new version; None when it stays as it is."""
+    encounter: Resource | None = None
+    """The new version; None when it stays as it is."""
+    frees: bool = False
+    """The booking gives back the seats it holds."""
+    takes: tuple[str, ...] = ()
+    """Slot ids in which it takes a seat."""
+    capacity: int = 0
+    """How many seats each of these slots has for this taker."""
+
+    @property
+    def nothing_new(self) -> bool:
+        """The statement was already true."""
+        return self.appointment is None and self.encounter is None
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One weighing: what the functions below share."""
+
+    statement: Statement
+    booking: Booking | None
+    facts: Facts
+    owner: bool
+    now: datetime
+
+
+def weigh(
+    statement: Statement, stored: Resource | None, facts: Facts, *,
+    may: frozenset[str], origin: str, now: datetime, departments: frozenset[str] = frozenset(),
+) -> Outcome:
+    """What follows from a statement.
+
+    Args:
+        stored: the Appointment with the id `which(statement, origin)`; None when there is none.
+        facts: what `gather(statement, stored, …)` read.
+        may: what the sender's word is good for (`Adapter.may_state`). Who may `confirm` runs the service, and its word beats our rules.
+        origin: who states it: the adapter's name, or `portal`.
+        departments: the sender's (`Adapter.departments`); empty: all.
+
+    Raises:
+        Refused: NOT_ALLOWED, UNKNOWN_BOOKING, OUT_OF_DATE, IMPOSSIBLE_CHANGE, INVALID, UNKNOWN_CODE, NO_SUCH_TIME, or what a
+            rule says (`rules.check`).
+    """
+    if stored and not is_booking(stored):
+        raise Refused(Problem.IMPOSSIBLE_CHANGE, "what is kept under this id is no booking", "Appointment.id")
+    booking = Booking.of(stored) if stored else None
+    case = _Case(statement, booking, facts, "confirm" in may, now)
+    said = words(statement, booking)
+    _allowed(said, may, booking.department if booking else stated_department(statement.appointment), departments)
+    if stored is None or booking is None:
+        return _book(case, which(statement, origin))
+    stale = out_of_date(statement, booking)
+    try:
+        _same_subject(case, booking)
+        appointment, encounter = _after(case, stored, said)
+    except Refused as refused:
+        if stale:
+            raise _out_of_date() from refused
+        raise
+    outcome = _outcome(said[0], stored, appointment, facts.encounter, encounter)
+    if outcome.nothing_new:
+        return outcome
+    if stale:
+        raise _out_of_date()
+    return _settled(case, booking, outcome)
+
+
+def _allowed(said: tuple[What, ...], may: frozenset[str], department: str, departments: frozenset[str]) -> None:
+    missing = [NEEDS_RIGHT[word] for word in said if NEEDS_RIGHT[word] not in may]
+    if missing:
+        raise Refused(Problem.NOT_ALLOWED, f"the sender may not state: {', '.join(missing)}", "Appointment.status")
+    if departments and department not in departments:
+        raise Refused(Problem.NOT_ALLOWED, "the booking belongs to a department that is not the sender's", "Appointment.participant.actor")
+
+
+def _book(case: _Case, id_: str) -> Outcome:
+    patient = rules.known_person(case.facts.patient)
+    department = rules.known_department(case.facts.service)
+    asked = times(case.statement, None, department.slot_minutes)
+    if asked is None or case.facts.service is None:
+        raise Refused(Problem.INVALID, "a booking without a start", "Appointment.start")
+    after(None, What.BOOK)
+    made = draft.timed(draft.new(id_, case.statement, patient, case.facts.service, case.now), *asked)
+    return _seated(case, What.BOOK, made, rules.Asked(patient, department, *asked))
+
+
+def _same_subject(case: _Case, booking: Booking) -> None:
+    """A booking changes neither person nor department; whoever states another one means another booking."""
+    literal, named = stated_person(case.statement.appointment)
+    patient = case.facts.patient
+    if (literal or named) and (patient is None or f"Patient/{patient['id']}" != booking.patient):
+        raise Refused(Problem.IMPOSSIBLE_CHANGE, "the booking is for another person", "Appointment.participant.actor")
+    if stated_department(case.statement.appointment) not in ("", booking.department):
+        raise Refused(Problem.IMPOSSIBLE_CHANGE, "the booking is with another department", "Appointment.participant.actor")
+
+
+def _after(case: _Case, stored: Resource, said: tuple[What, ...]) -> tuple[Resource, Resource | None]:
+    """Appointment and Encounter after each word in turn, by the life cycle's table."""
+    appointment, encounter = stored, case.facts.encounter
+    for word in said:
+        status = after(Status(appointment["status"]), word)
+        appointment = draft.changed(appointment, case.statement, word, status, case.owner)
+        encounter = draft.visited(encounter, case.statement, word, appointment, case.facts.service, case.now)
+    stated = times(case.statement, case.booking, 0) if What.MOVE in said else None
+    if stated:
+        appointment = draft.timed(appointment, *stated)
+    if case.statement.sequence is not None:
+        appointment = _numbered(appointment, max(case.statement.sequence, int(extension(stored, "sequence") or 0)))
+    return appointment, encounter
+
+
+def _outcome(what: What, before: Resource, after_: Resource, encounter: Resource | None, now_encounter: Resource | None) -> Outcome:
+    return Outcome(what, None if after_ == before else after_, None if now_encounter == encounter else now_encounter)
+
+
+def _settled(case: _Case, booking: Booking, outcome: Outcome) -> Outcome:
+    """The outcome under the rules: notice for whoever asks, seats for a new time, the freshness line when the service speaks."""
+    appointment = outcome.appointment
+    department = Department.of(case.facts.service) if case.facts.service else None
+    if department and outcome.what in (What.MOVE, What.CANCEL) and not case.owner:
+        rules.in_time(department, booking.start, case.now)
+    if appointment is None:
+        return outcome
+    if outcome.what is What.MOVE:
+        new = Booking.of(appointment)
+        department = department if department and case.owner else rules.known_department(case.facts.service)
+        return _seated(case, What.MOVE, appointment, rules.Asked(booking.patient, department, new.start, new.end, booking))
+    if outcome.what is What.CANCEL:
+        appointment = _numbered_on(case, appointment)
+    frees = bool(booking.slots) and not appointment.get("slot")
+    return Outcome(outcome.what, _fresh(case, appointment), outcome.encounter, frees=frees)
+
+
+def _seated(case: _Case, what: What, appointment: Resource, asked: rules.Asked) -> Outcome:
+    """The booking at an asked time, by the rules; the service's own word is bound by none and takes seats without limit."""
+    slots = covering(asked.department, asked.start, asked.end)
+    made = {**appointment, "slot": [{"reference": f"Slot/{slot}"} for slot in slots]}
+    if not slots:
+        del made["slot"]
+    if not case.owner:
+        decision = rules.check(asked, case.facts, case.now)
+        made["basedOn"] = [{"reference": f"ServiceRequest/{decision.id}"}]
+    made = _fresh(case, _numbered_on(case, made))
+    return Outcome(what, made, None, asked.moved is not None, slots, NO_LIMIT if case.owner else asked.department.capacity)
+
+
+def _fresh(case: _Case, appointment: Resource) -> Resource:
+    """When the service last told something new."""
+    return with_extension(appointment, "confirmed-at", "Instant", write(case.now)) if case.owner else appointment
+
+
+def _numbered_on(case: _Case, appointment: Resource) -> Resource:
+    """A change by somebody who does not number states gets the next number, so that an answer to the state before it is out of date."""
+    if case.statement.sequence is not None:
+        return _numbered(appointment, max(case.statement.sequence, case.booking.sequence if case.booking else 0))
+    return _numbered(appointment, max(case.booking.sequence, case.booking.version) + 1 if case.booking else 1)
+
+
+def _numbered(appointment: Resource, sequence: int) -> Resource:
+    return with_extension(appointment, "sequence", "Integer", sequence)
+
+
+def _out_of_date() -> Refused:
+    return Refused(Problem.OUT_OF_DATE, "older than what is kept", "Appointment.meta.versionId")
