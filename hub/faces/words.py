@@ -36,13 +36,23 @@ def clock(at: datetime) -> str:
 
 
 def span(start: datetime, end: datetime | None) -> str:
-    """`kl. 09:15–09:45`; names the days where it runs past midnight, and the zone in the hour that comes twice."""
+    """`kl. 09:15–09:45`; names the day where it runs far past midnight, and the season in the hour that comes twice."""
     if end is None or end <= start:
-        return clock(start)
+        return clock(start) + _season(start)
     first, last = local(start), local(end)
-    if last.date() != first.date() and last - first >= timedelta(hours=12):
+    if last.date() != first.date() and end - start >= timedelta(hours=12):
         return f"{clock(start)} – {DAYS[last.weekday()]} {clock(end)}"
-    return f"{clock(start)}–{last:%H:%M}"
+    if _season(start) != _season(end):
+        return f"{clock(start)}{_season(start)} – {last:%H:%M}{_season(end)}"
+    return f"{clock(start)}–{last:%H:%M}{_season(end)}"
+
+
+def _season(at: datetime) -> str:
+    """Which of the two, in the hour that comes twice when summer time ends; else nothing."""
+    here = local(at)
+    if here.replace(fold=0).utcoffset() == here.replace(fold=1).utcoffset():
+        return ""
+    return " (vintertid)" if here.fold else " (sommertid)"
 
 
 def when(at: datetime, now: datetime) -> str:

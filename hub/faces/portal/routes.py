@@ -103,8 +103,8 @@ def visit(context: Context, asked: Asked, seen: Viewer) -> Answer:
 
 def refused(context: Context, asked: Asked, seen: Viewer) -> tuple[AuditLine, ...]:
     """The audit lines of an attempt to open a visit: under the person whose it is. None where there is no such visit."""
-    stored = context.store.get("Appointment", asked.params["id"])
-    persons = sorted(ref for ref in visits.actors(stored.resource) if ref.startswith("Patient/")) if stored is not None else []
+    stored = visits.kept(context.store, asked.params["id"])
+    persons = visits.persons(stored.resource) if stored is not None else []
     reader = seen.reader
     return tuple(
         AuditLine(asked.now, ref, reader.reference, reader.ground.value, "visit", reader.on_behalf_of, "portal", given=False)

@@ -69,7 +69,7 @@ def status(facts: Facts, now: datetime) -> Status:
             return _missed(facts) if facts.reason == NOT_HOME else _cancelled(facts)
         case "fulfilled":
             return DONE
-        case "arrived" | "checked-in":
+        case "arrived":
             return _here(facts)
         case _ if facts.on_the_way:
             return _here(facts)
@@ -108,6 +108,6 @@ def fresh(facts: Facts, confirmed_at: datetime | None, pending: bool, now: datet
     """
     if confirmed_at is None:
         return "Ikke bekreftet ennå"
-    if facts.status in ("pending", "proposed") or pending:
+    if facts.status == "pending" or pending:
         return "Endring på vei til journalsystemet"
     return f"Bekreftet av journalsystemet {words.when(confirmed_at, now)}"

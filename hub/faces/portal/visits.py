@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import datetime, timedelta
 
 from hub.access import Information
+from hub.booking.clock import begin
+from hub.booking.conventions import CANCELATION, codes, extension, points_to
+from hub.booking.views import Status, Visit, actors
 from hub.delivery import BLOCKING, Delivery, State
 from hub.faces import words
-from hub.faces.portal.status import Facts, Status, fresh, status
+from hub.faces.portal.status import Facts, fresh, status
+from hub.faces.portal.status import Status as Said
 from hub.faces.portal.viewer import Viewer
 from hub.fhir.query import DateIs, Query, ReferenceIs
 from hub.message import Resource
-from hub.store import Store
+from hub.store import Page, Store, Stored, micros
 
-CONFIRMED_AT = "https://besoksbro.example/fhir/StructureDefinition/confirmed-at"
-REASONS = "urn:oid:2.16.578.1.12.4.1.1.7621"
 LONGEST = timedelta(hours=24)
 """No visit lasts longer: one that began before now minus this is over."""
 COMING_MAX = 60
 PAST_FIRST, PAST_PAGE = 5, 20
-HIDDEN = frozenset({"entered-in-error", "waitlist"})
+SHOWN = frozenset(s.value for s in Status)
+"""Anything else (a wait list, an entry made in error) is nobody's visit."""
+ID = re.compile(r"[A-Za-z0-9.-]{1,64}", re.ASCII)
+"""R4 id."""
 NOT_TAKEN = frozenset({State.REJECTED, State.FAILED, State.EXPIRED})
-FINAL = frozenset({"fulfilled", "noshow", "entered-in-error"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class Card:
     what: str
     who: str
     """First name of who comes; empty while not assigned, or not to be shown."""
-    status: Status
+    status: Said
     fresh: str
     actual: str
     """`kl. 09:20–09:50`: when the visit took place; empty while unknown."""
@@ -77,39 +81,85 @@ def earlier(store: Store, viewer: Viewer, now: datetime, cursor: str, count: int
 
 def one(store: Store, viewer: Viewer, id: str, now: datetime) -> Card | None:
     """The visit with this id, if it is the viewer's person's."""
-    stored = store.get("Appointment", id)
-    if stored is None or stored.deleted or viewer.person.reference not in actors(stored.resource):
+    stored = kept(store, id)
+    if stored is None or viewer.person.reference not in persons(stored.resource):
         return None
     return next(iter(_cards(store, viewer, [stored], now)), None)
 
 
-def actors(appointment: Resource) -> set[str]:
-    """References of everyone who takes part."""
-    return {p.get("actor", {}).get("reference", "") for p in appointment.get("participant") or []}
+def kept(store: Store, id: str) -> Stored | None:
+    """The Appointment of this id; None for what cannot be an id."""
+    stored = store.get("Appointment", id) if ID.fullmatch(id) else None
+    return None if stored is None or stored.deleted else stored
+
+
+def persons(appointment: Resource) -> list[str]:
+    """`Patient/…` of everyone it is for."""
+    return [f"Patient/{id}" for a in actors(appointment) if (id := points_to(a, "Patient"))]
 
 
 def _search(store: Store, viewer: Viewer, prefix: str, at: datetime, *, count: int, cursor: tuple[int, int] | None = None,
-            descending: bool = False) -> Any:
-    micros = int((at - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1))
+            descending: bool = False) -> Page:
     type, _, id = viewer.person.reference.partition("/")
-    conditions = (ReferenceIs("patient", ((type, id),)), DateIs("date", ((prefix, micros, micros + 1),), main=True))
+    conditions = (ReferenceIs("patient", ((type, id),)), DateIs("date", ((prefix, micros(at), micros(at) + 1),), main=True))
     return store.search(Query("Appointment", conditions, count=count, cursor=cursor, descending=descending))
 
 
 def _cursor(text: str) -> tuple[int, int] | None:
-    first, _, second = text.rpartition("-")
-    return (int(first), int(second)) if first.lstrip("-").isdigit() and second.isdigit() else None
+    """What `more` said; anything else begins at the newest."""
+    found = re.fullmatch(r"(-?\d{1,18})-(\d{1,18})", text, re.ASCII)
+    return (int(found[1]), int(found[2])) if found else None
 
 
-def _cards(store: Store, viewer: Viewer, entries: Iterable[Any], now: datetime) -> list[Card]:
-    appointments = [s.resource for s in entries if s.resource.get("status") not in HIDDEN and "start" in s.resource]
+def _cards(store: Store, viewer: Viewer, entries: Iterable[Stored], now: datetime) -> list[Card]:
+    appointments = [s.resource for s in entries if s.resource.get("status") in SHOWN and "start" in s.resource and "end" in s.resource]
     encounters = _encounters(store, appointments)
-    departments = _departments(store, appointments)
-    made = []
-    for appointment in appointments:
-        owed = store.deliveries_about(f"Appointment/{appointment['id']}") if appointment["status"] not in FINAL else []
-        made.append(_card(viewer, appointment, encounters.get(appointment["id"]), departments, owed, now))
-    return made
+    known = [_Known.of(a, encounters.get(a["id"]), store) for a in appointments]
+    names = _departments(store, known)
+    return [_card(viewer, k, names.get(k.visit.booking.department, ""), now) for k in known]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of one visit: planned, happened, and owed to the EPJ."""
+
+    visit: Visit
+    appointment: Resource
+    encounter: Resource
+    owed: tuple[Delivery, ...]
+
+    @classmethod
+    def of(cls, appointment: Resource, encounter: Resource | None, store: Store) -> _Known:
+        over = appointment["status"] in (Status.FULFILLED, Status.NOSHOW)
+        owed = () if over else tuple(store.deliveries_about(f"Appointment/{appointment['id']}"))
+        return cls(Visit.of(appointment, encounter), appointment, encounter or {}, owed)
+
+    def facts(self, viewer: Viewer) -> Facts:
+        last = max(self.owed, key=lambda d: d.number, default=None)
+        booking = self.visit.booking
+        return Facts(
+            status=booking.status.value, start=booking.start, end=booking.end,
+            reason=next(iter(codes(self.appointment.get("cancelationReason"), CANCELATION)), ""),
+            on_the_way=self.encounter.get("status") == "in-progress", came=self.visit.arrived,
+            refused=last is not None and last.state in NOT_TAKEN, own=viewer.own, name=viewer.first_name,
+        )
+
+    @property
+    def confirmed_at(self) -> datetime | None:
+        stated = extension(self.appointment, "confirmed-at")
+        return begin(stated) if stated else None
+
+    @property
+    def waits(self) -> bool:
+        """A letter about it is not answered yet."""
+        return any(d.state in BLOCKING or d.state is State.ARRIVED for d in self.owed)
+
+    @property
+    def actual(self) -> str:
+        """`kl. 09:20–09:50`; nothing for a visit that did not take place."""
+        if self.visit.arrived is None or self.encounter.get("status") not in ("finished", "in-progress"):
+            return ""
+        return words.span(self.visit.arrived, self.visit.left)
 
 
 def _encounters(store: Store, appointments: Sequence[Resource]) -> dict[str, Resource]:
@@ -118,78 +168,38 @@ def _encounters(store: Store, appointments: Sequence[Resource]) -> dict[str, Res
         return {}
     wanted = tuple(("Appointment", a["id"]) for a in appointments)
     found = store.search(Query("Encounter", (ReferenceIs("appointment", wanted),), count=len(wanted) * 2)).entries
-    return {r["reference"].partition("/")[2]: s.resource for s in found for r in s.resource.get("appointment") or []}
+    return {points_to(r, "Appointment"): s.resource for s in found for r in s.resource.get("appointment") or []}
 
 
-def _departments(store: Store, appointments: Sequence[Resource]) -> dict[str, str]:
-    """`HealthcareService/…` → its name."""
-    wanted = {ref for a in appointments for ref in actors(a) if ref.startswith("HealthcareService/")}
-    found = {ref: store.get("HealthcareService", ref.partition("/")[2]) for ref in wanted}
-    return {ref: str(stored.resource.get("name", "")) for ref, stored in found.items() if stored is not None}
+def _departments(store: Store, known: Iterable[_Known]) -> dict[str, str]:
+    """HealthcareService id → its name."""
+    found = {id: store.get("HealthcareService", id) for id in {k.visit.booking.department for k in known} - {""}}
+    return {id: str(stored.resource.get("name", "")) for id, stored in found.items() if stored is not None}
 
 
-def _card(viewer: Viewer, appointment: Resource, encounter: Resource | None, departments: Mapping[str, str], owed: Sequence[Delivery],
-          now: datetime) -> Card:
-    facts = _facts(viewer, appointment, encounter, owed)
-    said = status(facts, now)
-    confirmed_at = next((_time(e["valueInstant"]) for e in appointment.get("extension") or [] if e.get("url") == CONFIRMED_AT), None)
-    waits = any(d.state in BLOCKING or d.state is State.ARRIVED for d in owed)
-    department = next((departments[r] for r in actors(appointment) if r in departments), "")
-    named = viewer.shows(Information.DEPARTMENT, now)
+def _card(viewer: Viewer, known: _Known, department: str, now: datetime) -> Card:
+    facts, booking = known.facts(viewer), known.visit.booking
+    named, peopled = viewer.shows(Information.DEPARTMENT, now), viewer.shows(Information.PERFORMER, now)
     return Card(
-        id=appointment["id"], day=words.day(facts.start, now), time=words.span(facts.start, facts.end), start=facts.start,
-        what=(department if named else "") or _service(appointment), who=_performer(appointment) if viewer.shows(Information.PERFORMER, now) else "",
-        status=said, fresh=fresh(facts, confirmed_at, waits, now), actual=_actual(encounter),
+        id=booking.id, day=words.day(facts.start, now), time=words.span(facts.start, facts.end), start=facts.start,
+        what=(department if named else "") or _service(known.appointment),
+        who=booking.performer.split(" ")[0] if peopled else "",
+        status=status(facts, now), fresh=fresh(facts, known.confirmed_at, known.waits, now), actual=known.actual,
         minutes=int((facts.end - facts.start) / timedelta(minutes=1)), over=_over(facts, now),
-    )
-
-
-def _facts(viewer: Viewer, appointment: Resource, encounter: Resource | None, owed: Sequence[Delivery]) -> Facts:
-    start = _time(appointment["start"])
-    minutes = timedelta(minutes=appointment.get("minutesDuration", 30))
-    period = (encounter or {}).get("period") or {}
-    reasons = (appointment.get("cancelationReason") or {}).get("coding") or []
-    last = max(owed, key=lambda d: d.number, default=None)
-    return Facts(
-        status=appointment["status"], start=start, end=_time(appointment["end"]) if "end" in appointment else start + minutes,
-        reason=next((c.get("code", "") for c in reasons if c.get("system") == REASONS), ""),
-        on_the_way=(encounter or {}).get("status") == "in-progress",
-        came=_time(period["start"]) if "start" in period else None,
-        refused=last is not None and last.state in NOT_TAKEN, own=viewer.own, name=viewer.first_name,
     )
 
 
 def _over(facts: Facts, now: datetime) -> bool:
     """Belongs among the past ones: done, missed, or its time has gone by and nobody is there."""
-    if facts.status in FINAL:
+    if facts.status in (Status.FULFILLED, Status.NOSHOW):
         return True
     return facts.end <= now and not (facts.on_the_way and now < facts.start + LONGEST)
 
 
 def _service(appointment: Resource) -> str:
+    """The kind of service in words that tell no place."""
     for concept in appointment.get("serviceType") or []:
         said = concept.get("text") or next((c["display"] for c in concept.get("coding") or [] if "display" in c), "")
         if said:
             return str(said)
     return "Besøk"
-
-
-def _performer(appointment: Resource) -> str:
-    """The first name only, whatever was stated."""
-    people = (p.get("actor") or {} for p in appointment.get("participant") or [])
-    said = next((a["display"] for a in people if a.get("type") == "Practitioner" and a.get("display")), "")
-    return str(said).split(" ")[0]
-
-
-def _actual(encounter: Resource | None) -> str:
-    """When it took place; nothing for a visit that did not."""
-    if encounter is None or encounter.get("status") not in ("finished", "in-progress"):
-        return ""
-    period = encounter.get("period") or {}
-    if "start" not in period:
-        return ""
-    return words.span(_time(period["start"]), _time(period["end"]) if "end" in period else None)
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone(UTC)

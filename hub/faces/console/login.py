@@ -1,0 +1,43 @@
+"""Who may use the console: in the demo anybody, as the demo's operator; elsewhere whoever holds a token named in hub.toml."""
+
+from __future__ import annotations
+
+import hmac
+
+from hub.faces import sessions
+from hub.faces.context import Context
+from hub.faces.web import Answer, Asked, Page, Redirect
+
+DEMO_OPERATOR = "demo"
+
+
+def ask(context: Context, asked: Asked) -> Answer:
+    """GET /drift/logg-inn."""
+    if asked.session is not None:
+        return Redirect("/drift")
+    return Page("console/login.html", {"wrong": False, "ended": "utlopt" in asked.query})
+
+
+def enter(context: Context, asked: Asked) -> Answer:
+    """POST /drift/logg-inn: a session for the operator whose token it is."""
+    name = DEMO_OPERATOR if context.demo else operator(context, asked.form.get("nokkel", ""))
+    if name is None:
+        return Page("console/login.html", {"wrong": True, "ended": False}, 403)
+    session = sessions.start(context.store, context.token(32), "console", (f"operator:{name}",), asked.now)
+    return Redirect("/drift", session)
+
+
+def operator(context: Context, token: str) -> str | None:
+    """Whose token it is; every operator is compared, in constant time."""
+    found = None
+    given = sessions.digest(token)
+    for known in context.operators:
+        if hmac.compare_digest(given, known.token_digest.lower()):
+            found = known.name
+    return found
+
+
+def leave(context: Context, asked: Asked) -> Answer:
+    """POST /drift/logg-ut."""
+    context.store.end_session(asked.who.digest)
+    return Redirect("/drift/logg-inn", ended=True)

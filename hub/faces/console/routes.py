@@ -1,0 +1,2 @@
+"""temporary"""
+def routes(context): return []
