@@ -52,15 +52,16 @@ def check_digits(nine: str, rule: Rule = Rule.TODAY) -> tuple[str, ...]:
     """The pairs of check digits that nine digits may have, in order: none or one today, up to four from 2032."""
     digits = [int(d) for d in nine]
     pairs = []
-    for k1 in range(10):
-        if (_sum(digits, _K1) + k1) % 11 in rule.value:
-            k2 = -_sum([*digits, k1], _K2) % 11
-            pairs += [f"{k1}{k2}"] if k2 < 10 else []
-    return tuple(pairs)
+    for remainder in rule.value:
+        k1 = (remainder - _sum(digits, _K1)) % 11
+        k2 = -_sum([*digits, k1], _K2) % 11
+        if k1 < 10 and k2 < 10:
+            pairs.append(f"{k1}{k2}")
+    return tuple(sorted(pairs))
 
 
 def synthetic_numbers(born: date) -> Iterator[str]:
-    """Every synthetic number (month + 80, today's rule) of somebody born that day between 1940 and 2039, in order."""
+    """Every synthetic number (month + 80, today's rule) of somebody born that day, 1900 to 2039, in order; women's ninth digit is even."""
     individual = range(500) if born.year < 2000 else range(500, 1000)
     for middle in individual:
         nine = f"{born.day:02}{born.month + SYNTHETIC:02}{born.year % 100:02}{middle:03}"

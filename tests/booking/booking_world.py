@@ -20,7 +20,7 @@ PERSON = "13812212345"
 
 
 def service(code: str = "hjelp", **changes: Any) -> Resource:
-    """A department open 08–16 on weekdays and 10–14 on Saturdays, two at a time, half-hour grid."""
+    """A department open 08 to 16 on weekdays and 10 to 14 on Saturdays, two at a time, half-hour grid."""
     numbers = {"capacity": 2, "slot-minutes": 30, "horizon-days": 14, "notice-minutes": 120}
     numbers.update({key.replace("_", "-"): changes.pop(key) for key in list(changes) if key.replace("_", "-") in numbers})
     return {

@@ -55,6 +55,6 @@ def test_anything_else_is_no_number(text: str) -> None:
     assert not valid(text) or (len(text) == 11 and text.isascii() and text.isdecimal())
 
 
-@pytest.mark.parametrize("number", ["", "3010829992", "301082999200", "3010829992٠", "00000000000", "32818000000", "31828012345"])
+@pytest.mark.parametrize("number", ["", "3010829992", "301082999200", "3010829992\u0660", "00000000000", "32818000000", "31828012345"])
 def test_impossible_days_and_shapes_are_refused(number: str) -> None:
     assert not valid(number)

@@ -9,6 +9,7 @@ import pytest
 from booking_world import EPJ, NOW, PERSON, SHOP, World, book, decision, later, numbered, oslo, patient, said, service, tomorrow
 from fhir.resources.R4B.appointment import Appointment
 from fhir.resources.R4B.encounter import Encounter
+
 from hub.booking import NO_LIMIT, Status, What, statements, weigh, which
 from hub.booking.clock import write
 from hub.booking.conventions import appointment_id, extension
