@@ -50,7 +50,7 @@ class AdapterCard:
     version: int = 1
 
 
-def _no_resend(delivery: str, by: str) -> None:
+def _no_resend(delivery: str, by: str, reason: str) -> None:
     raise RuntimeError("resend is not connected")
 
 
@@ -68,8 +68,9 @@ class Context:
     assets: Assets
     operators: tuple[Operator, ...] = ()
     adapters: Callable[[], tuple[AdapterCard, ...]] = tuple
-    resend: Callable[[str, str], None] = _no_resend
-    """`resend(delivery_id, by)`: puts a delivery back in the queue. Raises Refused when it cannot be sent again."""
+    resend: Callable[[str, str, str], None] = _no_resend
+    """`resend(delivery_id, by, reason)`: puts a delivery back in the queue and notes who and why on the timeline. Raises Refused when
+    it cannot be sent again."""
     token: Callable[[int], str] = secrets.token_urlsafe
     templates: Environment = field(default_factory=lambda: templates())
 

@@ -75,7 +75,7 @@ def start(store: SessionStore, token: str, face: str, who: tuple[str, ...], now:
     return session
 
 
-def find(store: SessionStore, token: str, face: str, now: datetime) -> Session | None:
+def find(store: SessionStore, token: str, face: str, now: datetime, *, touch: bool = True) -> Session | None:
     """The living session of this cookie in this face; a dead one is ended."""
     data = store.get_session(digest(token)) if token else None
     if data is None or data["face"] != face:
@@ -86,7 +86,7 @@ def find(store: SessionStore, token: str, face: str, now: datetime) -> Session |
     if not session.alive(now):
         store.end_session(session.digest)
         return None
-    if now - session.seen >= TOUCH_EVERY:
+    if touch and now - session.seen >= TOUCH_EVERY:
         session = replace(session, seen=now)
         store.touch_session(session.digest, session.data(), now)
     return session

@@ -130,7 +130,8 @@ class Face:
     def _ask(self, handler: Handler, request: Request, body: bytes | None, open: bool) -> Answer:
         now = self.context.clock()
         token = request.cookies.get(self.cookie, "")
-        session = sessions.find(self.context.store, token, self.name, now)
+        by_itself = "hx-request" in request.headers  # a page that refreshes itself does not keep its session alive
+        session = sessions.find(self.context.store, token, self.name, now, touch=not by_itself)
         if session is None and not open:
             return Redirect(self.login + ("?utlopt=1" if token else ""), ended=bool(token))
         form = _fields(body)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
@@ -59,7 +59,7 @@ class Watched:
         self.page.on("pageerror", lambda trouble: self._complaints.append(str(trouble)))
         self._context.on("request", lambda request: self._hosts.add(urlsplit(request.url).netloc))
 
-    def __enter__(self) -> Watched:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:

@@ -41,10 +41,10 @@ class Clock:
 class Resent:
     """Remembers what the console asked to have sent again."""
 
-    calls: list[tuple[str, str]] = field(default_factory=list)
+    calls: list[tuple[str, str, str]] = field(default_factory=list)
 
-    def __call__(self, delivery: str, by: str) -> None:
-        self.calls.append((delivery, by))
+    def __call__(self, delivery: str, by: str, reason: str) -> None:
+        self.calls.append((delivery, by, reason))
 
 
 def context(store: Any, clock: Clock, environment: str = "demo", **changes: Any) -> Context:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from browsing import TAGS, CLIPPED, Watched, browser_in
+from browsing import CLIPPED, TAGS, Watched, browser_in
 from pages import Clock, application, context, served
 from playwright.sync_api import Browser, Page
 from town import uid

@@ -1,2 +1,28 @@
-"""temporary"""
-def routes(context): return []
+"""The console's addresses."""
+
+from __future__ import annotations
+
+from starlette.routing import BaseRoute
+
+from hub.faces.console import login, messages, start, timeline
+from hub.faces.context import Context
+from hub.faces.web import Face
+
+LOGIN = "/drift/logg-inn"
+
+
+def routes(context: Context) -> list[BaseRoute]:
+    """Every address of the console. Put them before the portal's."""
+    console = Face("console", context, LOGIN)
+    return [
+        console.page("/drift", start.start),
+        console.page("/drift/koblinger", start.adapters),
+        console.page("/drift/feil", start.problems),
+        console.page("/drift/meldinger", messages.messages),
+        console.page("/drift/melding/{id}", messages.delivery),
+        console.form("/drift/melding/{id}/send", messages.resend),
+        console.page("/drift/avtale/{id}", timeline.timeline),
+        console.page(LOGIN, login.ask, open=True),
+        console.form(LOGIN, login.enter, open=True),
+        console.form("/drift/logg-ut", login.leave),
+    ]
