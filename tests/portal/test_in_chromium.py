@@ -56,6 +56,16 @@ def test_nothing_is_clipped_at_320_pixels(browser: Browser, address: str, name: 
         assert opened(watched, name).evaluate(CLIPPED) == []
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_unfolded_list_of_persons_is_accessible_too(browser: Browser, address: str, scheme: Any) -> None:
+    with Watched(browser, address, color_scheme=scheme, viewport={"width": 320, "height": 640}) as watched:
+        page = opened(watched, "login")
+        page.get_by_text("Vis 4 til").click()
+        page.get_by_role("button", name="Øyvind 8 Ås").wait_for()
+        watched.axe(page, TAGS)
+        assert page.evaluate(CLIPPED) == []
+
+
 @pytest.mark.spec("portal.md", "P24")
 def test_everything_works_without_javascript(browser: Browser, address: str) -> None:
     with Watched(browser, address, java_script_enabled=False) as watched:

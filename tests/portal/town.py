@@ -99,6 +99,7 @@ def resources() -> list[Resource]:
         department("hjemmesykepleie", "Hjemmesykepleien Solbakken nord"), department("praktisk-bistand", "Praktisk bistand"),
         patient("kari", "Kari", "Lindemann-Bjørnstad", "12814512345", "1945-01-12"), patient("per", "Per", "Haugen", "03865054321", "1950-06-03"),
         patient("vilde", "Vilde", "Skjermet", "05916011111", "1960-11-05", "strengtFortrolig"), patient("alene", "Astrid", "Tom", "01814000000", "1940-01-01"),
+        *(patient(f"more{n}", f"Øyvind {n}", "Ås", f"0{n}824000000", "1940-02-01") for n in range(1, 9)),
         related("ola-kari", "kari", "Ola", "Hansen", "15897522222"), related("ola-per", "per", "Ola", "Hansen", "15897522222"),
         related("eva-kari", "kari", "Eva", "Lie", "20887033333"), related("ola-vilde", "vilde", "Ola", "Hansen", "15897522222"),
         consent("m-kari", "kari", "ola-kari"), consent("m-per", "per", "ola-per", end="2026-11-30"), consent("m-eva", "kari", "eva-kari"),

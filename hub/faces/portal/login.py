@@ -14,8 +14,8 @@ from hub.fhir.query import Query
 from hub.message import Resource
 from hub.store import Store
 
-PERSONS_MAX = 30
-RELATIVES_MAX = 30
+AT_FIRST = 8
+"""So many of each are shown at once; the others unfold."""
 ALL = 1000
 """Entries per page while looking for relatives; the demo is small."""
 
@@ -36,7 +36,7 @@ def chooser(context: Context, asked: Asked) -> Answer:
     """GET /logg-inn: whom to be."""
     persons, relatives = everyone(context.store)
     return Page("portal/login.html", {
-        "persons": persons[:PERSONS_MAX], "relatives": relatives[:RELATIVES_MAX], "session": asked.session, "here": "login",
+        "persons": persons, "relatives": relatives, "first": AT_FIRST, "session": asked.session, "here": "login",
         "ended": "utlopt" in asked.query,
     })
 
@@ -57,10 +57,14 @@ def enter(context: Context, asked: Asked) -> Answer:
 
 
 def everyone(store: Store) -> tuple[list[Someone], list[Someone]]:
-    """Persons, and relatives: one entry per national id, with those they stand near to. A protected person is nobody's."""
+    """Persons, and relatives: one entry per national id, with those they stand near to; the ones with most to see first.
+
+    A protected person is nobody's.
+    """
     patients = {r["id"]: r for r in _all(store, "Patient")}
     open_ones = {f"Patient/{id}" for id, p in patients.items() if protection(p) is Protection.OPEN}
-    mandated = {h for c in _all(store, "Consent") for h in _holders(c)}
+    mandates = [m for m in map(Mandate.of, _all(store, "Consent")) if m.active and Scope.SEE in m.scopes]
+    mandated = {holder for m in mandates for holder in m.holders}
     relatives: dict[str, list[Resource]] = {}
     for relative in _all(store, "RelatedPerson"):
         if relative.get("patient", {}).get("reference") in open_ones:
@@ -69,16 +73,8 @@ def everyone(store: Store) -> tuple[list[Someone], list[Someone]]:
     ids = {_national_id(p) for p in patients.values()}
     others = [_relative(group, patients) for key, group in relatives.items()
               if key not in ids and any(f"RelatedPerson/{r['id']}" in mandated for r in group)]
-    return sorted(own, key=_by_name), sorted(others, key=_by_name)
-
-
-def _by_name(someone: Someone) -> str:
-    return someone.name
-
-
-def _holders(consent: Resource) -> frozenset[str]:
-    mandate = Mandate.of(consent)
-    return mandate.holders if mandate.active and Scope.SEE in mandate.scopes else frozenset()
+    represented = {f"Patient/{p['id']}" for p in patients.values()} & {m.person for m in mandates}
+    return sorted(own, key=lambda s: (s.key not in represented, s.name)), sorted(others, key=lambda s: (-len(s.who), s.name))
 
 
 def _person(patient: Resource, also: list[Resource]) -> Someone:
