@@ -80,6 +80,12 @@ def test_a_decision_must_be_in_force_for_this_person_service_and_department(chan
     assert problem(world, tomorrow(9)) is Problem.NO_DECISION
 
 
+def test_a_decision_is_never_good_for_another_person() -> None:
+    theirs = Decision.of(decision(who="p2"))
+    hours = (tomorrow(9), tomorrow(9, 30))
+    assert theirs.covers("Patient/p2", Department.of(service()), *hours) and not theirs.covers("Patient/p1", Department.of(service()), *hours)
+
+
 def bounded(start: str | None, end: str | None) -> World:
     made = decision()
     period = {key: value for key, value in (("start", start), ("end", end)) if value}
@@ -257,6 +263,12 @@ def test_a_long_visit_that_began_the_day_before_the_week_is_seen() -> None:
     world.now = oslo(2026, 10, 24, 8)
     world.states(book("b2", oslo(2026, 10, 25, 22), end=write(oslo(2026, 10, 26, 8))))
     assert problem(world, oslo(2026, 10, 26, 7, 30)) is Problem.OVERLAPS_OWN
+
+
+def test_a_long_visit_sees_what_begins_in_the_week_after() -> None:
+    world = World.of(service(availableTime=[{"allDay": True}]), patient(), decision())
+    world.states(book("b2", oslo(2026, 10, 26, 2)))
+    assert problem(world, oslo(2026, 10, 25, 22), 60 * 10) is Problem.OVERLAPS_OWN
 
 
 # Clock changes and week 53

@@ -312,7 +312,8 @@ def test_times_must_follow_each_other(world: World) -> None:
 
 def test_only_appointments_and_their_encounters_are_statements() -> None:
     for items in ([], [patient()], [book("b1", tomorrow(9)), patient()], [visit("finished")],
-                  [said("fulfilled", id_="another"), said("fulfilled", id_="third"), visit("finished")]):
+                  [said("fulfilled", id_="another"), said("fulfilled", id_="third"), visit("finished")],
+                  [said("fulfilled", id_=ID), visit("finished"), visit("in-progress")]):
         with pytest.raises(Refused) as caught:
             statements(items)
         assert caught.value.problem is Problem.INVALID
