@@ -116,6 +116,17 @@ class Bookings(RuleBasedStateMachine):
                 assert not self.world.booking(id_).slots
 
     @invariant()
+    def what_is_kept_keeps_the_invariants_of_r4(self) -> None:
+        """app-1 to app-4, and per-1 for the Encounter (facts/fhir 1.1)."""
+        for (t, _), kept in getattr(self, "world", World()).resources.items():
+            if t == "Appointment":
+                assert all("type" in p or "actor" in p for p in kept["participant"])
+                assert "start" in kept and "end" in kept
+                assert ("cancelationReason" in kept) == (kept["status"] in ("cancelled", "noshow"))
+            elif t == "Encounter" and "end" in kept.get("period", {}):
+                assert kept["period"].get("start", "") <= kept["period"]["end"]
+
+    @invariant()
     def nothing_is_overbooked_but_by_the_service_itself(self) -> None:
         if not hasattr(self, "world"):
             return

@@ -82,8 +82,8 @@ def test_a_decision_must_be_in_force_for_this_person_service_and_department(chan
 
 def test_a_decision_is_never_good_for_another_person() -> None:
     theirs = Decision.of(decision(who="p2"))
-    hours = (tomorrow(9), tomorrow(9, 30))
-    assert theirs.covers("Patient/p2", Department.of(service()), *hours) and not theirs.covers("Patient/p1", Department.of(service()), *hours)
+    department, hours = Department.of(service()), (tomorrow(9), tomorrow(9, 30))
+    assert theirs.covers("Patient/p2", department, *hours) and not theirs.covers("Patient/p1", department, *hours)
 
 
 def bounded(start: str | None, end: str | None) -> World:
