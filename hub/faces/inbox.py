@@ -1,0 +1,114 @@
+"""Where partners leave their parcels: POST /inbox/<adapter>. Bytes in, the flow's answer out; the protocol's own error if it is refused.
+
+A plain ASGI application: the work (crypto, commit) runs in a small pool of threads, so that reads on the same loop go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import logging
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from typing import Any
+
+import orjson
+
+from hub.adapter import Adapter
+from hub.flow import Answer, Flow
+from hub.message import Parcel
+from hub.problem import Problem, Unavailable
+
+log = logging.getLogger(__name__)
+
+STATUS: dict[Problem, int] = {
+    Problem.UNKNOWN_PARTNER: 404,
+    Problem.NOT_AUTHENTICATED: 401,
+    Problem.TOO_LARGE: 413,
+    Problem.UNAVAILABLE: 503,
+}
+"""HTTP status of what the inbox itself answers; everything else is the partner's own protocol."""
+
+Header = tuple[bytes, bytes]
+PATH = "/inbox/"
+
+
+class Inbox:
+    """The ASGI application."""
+
+    def __init__(self, flow: Flow, adapters: Mapping[str, Adapter], pool: Executor) -> None:
+        self._flow, self._adapters, self._pool = flow, adapters, pool
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        name = scope["path"].removeprefix(PATH).strip("/")
+        adapter = self._adapters.get(name)
+        if adapter is None:
+            return await _problem(send, Problem.UNKNOWN_PARTNER)
+        if scope["method"] != "POST":
+            return await _respond(send, 405, [(b"allow", b"POST")], b"")
+        headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
+        if not authentic(adapter, headers.get("authorization", "")):
+            return await _problem(send, Problem.NOT_AUTHENTICATED)
+        body = await _body(receive, adapter.max_bytes, headers.get("content-length"))
+        if body is None:
+            return await _problem(send, Problem.TOO_LARGE)
+        try:
+            answer = await asyncio.get_running_loop().run_in_executor(self._pool, self._flow.receive, adapter, Parcel(headers, body))
+        except Unavailable as later:
+            log.warning("nothing was kept: %s", later.detail)
+            return await _problem(send, Problem.UNAVAILABLE, retry_after=later.retry_after or 5)
+        await _answer(send, answer)
+
+
+def authentic(adapter: Adapter, authorization: str) -> bool:
+    """True when the partner showed its bearer token, or signs its parcels and needs none."""
+    if not adapter.token_digest:
+        return True
+    scheme, _, token = authorization.partition(" ")
+    shown = hashlib.sha256(token.strip().encode()).hexdigest()
+    return scheme.lower() == "bearer" and hmac.compare_digest(shown, adapter.token_digest)
+
+
+async def _body(receive: Any, limit: int, length: str | None) -> bytes | None:
+    """The whole body, or None when it is larger than the adapter allows."""
+    if length is not None and length.isdigit() and int(length) > limit:
+        return None
+    chunks: list[bytes] = []
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return b""
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            return None
+        chunks.append(chunk)
+        more = message.get("more_body", False)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def _answer(send: Any, answer: Answer) -> None:
+    parcel = answer.parcel
+    if parcel is None:
+        return await _respond(send, 204, [], b"")
+    headers = [(key.encode("latin-1"), value.encode("latin-1")) for key, value in parcel.headers.items() if key != "content-length"]
+    await _respond(send, parcel.status, headers, parcel.body)
+
+
+async def _problem(send: Any, problem: Problem, retry_after: float | None = None) -> None:
+    body = orjson.dumps({"problem": {"nummer": problem.value, "navn": problem.name, "tekst": problem.text}})
+    headers: list[Header] = [(b"content-type", b"application/json")]
+    if retry_after is not None:
+        headers.append((b"retry-after", str(int(retry_after)).encode()))
+    if problem is Problem.NOT_AUTHENTICATED:
+        headers.append((b"www-authenticate", b"Bearer"))
+    await _respond(send, STATUS[problem], headers, body)
+
+
+async def _respond(send: Any, status: int, headers: list[Header], body: bytes) -> None:
+    if status != 204:
+        headers = [*headers, (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
