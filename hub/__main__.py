@@ -1,0 +1,136 @@
+"""The command line: `besoksbro` (or `python -m hub`)."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from datetime import datetime
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hub import commands
+from hub.config import Misconfigured
+from hub.problem import Refused, Unavailable
+
+Home = Annotated[Path, typer.Option("--home", envvar="BESOKSBRO_HOME", help="The municipality's folder.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")]
+
+main_command = typer.Typer(no_args_is_help=True, add_completion=False, help="Besøksbro: from Tjenesteshop to the EPJ and back to the relative.")
+message = typer.Typer(no_args_is_help=True, help="Messages and appointments.")
+database = typer.Typer(no_args_is_help=True, help="The municipality's database.")
+audit = typer.Typer(no_args_is_help=True, help="The access log.")
+adapter = typer.Typer(no_args_is_help=True, help="Partners.")
+main_command.add_typer(message, name="message")
+main_command.add_typer(database, name="database")
+main_command.add_typer(audit, name="audit")
+main_command.add_typer(adapter, name="adapter")
+
+
+def show(result: commands.Result, as_json: bool) -> None:
+    """Prints a result and leaves with its exit code: 0 ok, 1 failed."""
+    typer.echo(json.dumps(result.data, ensure_ascii=False, indent=1, default=str) if as_json else result.text)
+    raise typer.Exit(0 if result.ok else 1)
+
+
+@main_command.command()
+def run(home: Home, work: Annotated[bool, typer.Option(help="Also deliver what is due.")] = True) -> None:
+    """Runs the hub: every face on one port, and the worker unless --no-work."""
+    commands.run(home, work)
+
+
+@main_command.command()
+def work(home: Home) -> None:
+    """Runs a worker alone, beside a hub on the same database."""
+    commands.work(home)
+
+
+@main_command.command()
+def read(
+    file: Path, at: Annotated[datetime | None, typer.Option(help="The time at which certificates must be valid.")] = None,
+    schemas: Annotated[Path | None, typer.Option(help="Folder with the official XSD files.")] = None, as_json: Json = False,
+) -> None:
+    """Opens any ebXML, MsgHead, AppRec or CPA file and says what it is, what is signed, and what was tolerated."""
+    # Reading bytes is ebxml's work and the hub does not know ebxml: the reader is found by entry point, as carriers are.
+    reader: Any = next(iter(entry_points(group="besoksbro.commands", name="read"))).load()
+    report = reader(file.read_bytes(), at, schemas)
+    show(commands.Result(True, report.to_dict(), report.text()), as_json)
+
+
+@main_command.command()
+def demo(
+    home: Annotated[Path, typer.Option(help="Where the demo municipality lives.")] = Path(".demo"),
+    check: Annotated[bool, typer.Option("--check", help="Play a whole day in fast time and verify it from outside.")] = False,
+    bookings: Annotated[int, typer.Option(help="How many bookings to play.")] = 300,
+    database_url: Annotated[str, typer.Option("--database", help="PostgreSQL URL; empty: SQLite.")] = "",
+    faults: Annotated[bool, typer.Option("--faults", help="Kill, duplicate and lose on the way.")] = False,
+    seed: int = 1, as_json: Json = False,
+) -> None:
+    """Solbakken kommune, invented: a shop, the hub and three EPJs as processes of their own."""
+    name = "demo-check" if check else "demo"
+    play: Any = next(iter(entry_points(group="besoksbro.commands", name=name))).load()
+    if check:
+        report = play(bookings=bookings, database=database_url or None, faults=faults, seed=seed)
+        show(commands.Result(report.ok, report.as_json(), report.text()), as_json)
+    play(home=home, seed=seed, database=database_url or None)
+
+
+@message.command("show")
+def message_show(id: str, home: Home, as_json: Json = False) -> None:
+    """The whole way of one appointment: every letter, receipt, try and version on one timeline."""
+    show(commands.message_show(home, id), as_json)
+
+
+@message.command("resend")
+def message_resend(id: str, home: Home, reason: Annotated[str, typer.Option(prompt=True)], as_json: Json = False) -> None:
+    """Sends a letter once more, under the same id."""
+    show(commands.message_resend(home, id, os.environ.get("USER", "operator"), reason), as_json)
+
+
+@database.command("migrate")
+def database_migrate(home: Home) -> None:
+    """Brings the database to this version's schema."""
+    show(commands.migrate(home), False)
+
+
+@database.command("backup")
+def database_backup(to: Path, home: Home) -> None:
+    """Copies the database while it is in use."""
+    show(commands.backup(home, to), False)
+
+
+@audit.command("verify")
+def audit_verify(home: Home, as_json: Json = False) -> None:
+    """Checks the access log's chain of seals."""
+    show(commands.audit_verify(home), as_json)
+
+
+@adapter.command("list")
+def adapter_list(home: Home, as_json: Json = False) -> None:
+    """Each partner, its parts, and how its letters stand."""
+    show(commands.adapter_list(home), as_json)
+
+
+@adapter.command("check")
+def adapter_check(home: Home, as_json: Json = False) -> None:
+    """Makes every part of every adapter, so that a mistake in a file shows before it matters."""
+    show(commands.adapter_check(home), as_json)
+
+
+def main() -> None:
+    """Runs the command; what the operator must change is one line, not a traceback."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    try:
+        main_command()
+    except (Misconfigured, Refused, Unavailable) as wrong:
+        typer.echo(f"besoksbro: {wrong}", err=True)
+        sys.exit(2 if isinstance(wrong, Misconfigured) else 1)
+
+
+if __name__ == "__main__":
+    main()

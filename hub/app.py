@@ -1,0 +1,186 @@
+"""Puts the parts together: the only place that reads settings and finds carriers, seals and formats. Importing does nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import importlib.metadata
+import tomllib
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from hub.access import Ground, Reader
+from hub.adapter import Adapter, Surroundings
+from hub.booking import Department, slots_of
+from hub.booking.clock import local
+from hub.config import AdapterText, Hub, Misconfigured, Part, VendorToken, read_adapters, read_hub
+from hub.faces import console, portal
+from hub.faces.context import AdapterCard, Context, Municipality, Operator, assets_in
+from hub.faces.health import Health
+from hub.faces.inbox import Inbox
+from hub.faces.rest import Rest
+from hub.fhir import definitions, index, validate
+from hub.flow import Flow
+from hub.keeping import Keeping
+from hub.store import Secrets, Store, Transaction
+from hub.worker import Worker
+
+ROOT = Path(__file__).parents[1]
+FUNCTIONS = "mappings/functions.toml"
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A municipality's hub, put together and not started."""
+
+    hub: Hub
+    store: Store
+    flow: Flow
+    adapters: Mapping[str, Adapter]
+    texts: Mapping[str, AdapterText]
+    clock: Callable[[], datetime]
+
+    def close(self) -> None:
+        for adapter in self.adapters.values():
+            adapter.carrier.close()
+        self.store.close()
+
+
+def open_store(hub: Hub, clock: Callable[[], datetime] = utc_now) -> Store:
+    """The municipality's store, with its keys and the FHIR index."""
+    secrets = Secrets.open(hub.home)
+    return Store.open(hub.database, secrets, clock=clock, entries=index.indexer(definitions.load(), secrets.hash_id))
+
+
+def put_together(home: Path, clock: Callable[[], datetime] = utc_now) -> Parts:
+    """Reads the home folder and makes every part.
+
+    Raises:
+        Misconfigured: a file in the home folder must be changed.
+    """
+    hub = read_hub(home)
+    texts = {text.name: text for text in read_adapters(home)}
+    adapters = {name: make_adapter(hub, text) for name, text in texts.items()}
+    store = open_store(hub, clock)
+    flow = Flow(store, adapters, Keeping(adapters, partial(validate.require, definitions=definitions.load())), clock)
+    return Parts(hub, store, flow, adapters, texts, clock)
+
+
+def make_adapter(hub: Hub, text: AdapterText) -> Adapter:
+    """One adapter from its text: its carrier, seal and format are found by entry point. Raises Misconfigured."""
+    functions = read_functions(hub.home)
+
+    def make(group: str, part: Part) -> Any:
+        surroundings = Surroundings(
+            home=hub.home, name=text.name, party=text.party, own_party=hub.her_id, own_name=hub.municipality,
+            settings={**part.settings, "functions": functions},
+        )
+        return _factory(group, part.kind, text.name)(surroundings)
+
+    return Adapter(
+        name=text.name, party=text.party, carrier=make("carriers", text.carrier), seal=make("seals", text.seal),
+        format=make("formats", text.format), wants=text.wants, departments=text.departments, may_state=text.may, answers=text.answers,
+        patience=text.patience, answer_due=text.answer_due, concurrency=text.concurrency, token_digest=text.token_digest,
+    )
+
+
+def read_functions(home: Path) -> dict[str, Any]:
+    """The rows of mappings/functions.toml; the home's own file comes before the one we ship."""
+    path = home / FUNCTIONS if (home / FUNCTIONS).exists() else ROOT / FUNCTIONS
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+def _factory(group: str, kind: str, adapter: str) -> Callable[[Surroundings], Any]:
+    found = list(importlib.metadata.entry_points(group=f"besoksbro.{group}", name=kind))
+    if not found:
+        known = ", ".join(sorted(e.name for e in importlib.metadata.entry_points(group=f"besoksbro.{group}")))
+        raise Misconfigured(f"adapters/{adapter}.toml: no {group} of kind {kind!r}; there are {known}")
+    made: Callable[[Surroundings], Any] = found[0].load()
+    return made
+
+
+def faces(parts: Parts) -> Starlette:
+    """Every face on one port: inbox, FHIR, console, portal, health."""
+    hub = parts.hub
+    pool = ThreadPoolExecutor(hub.workers * 8, thread_name_prefix="inbox")
+    context = Context(
+        store=parts.store, clock=parts.clock, environment=hub.environment, base_url=hub.base_url,
+        municipality=Municipality(hub.municipality, hub.phone, hub.opening_hours),
+        assets=assets_in(ROOT / ".assets" / "web"),
+        operators=tuple(Operator(o.name, o.token_digest) for o in hub.operators),
+        adapters=partial(_cards, parts), resend=parts.flow.resend,
+    )
+    rest = Rest(parts.store, definitions.load(), partial(vendor, hub.vendors), f"{hub.base_url}/fhir", parts.clock)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> Any:
+        yield
+        pool.shutdown(wait=True)
+
+    return Starlette(
+        routes=[
+            Mount("/inbox", Inbox(parts.flow, parts.adapters, pool)),
+            Mount("/fhir", rest),
+            Mount("/health", Health(parts.store, parts.clock)),
+            *console.routes(context),
+            *portal.routes(context),
+        ],
+        exception_handlers={404: portal.missing(context)},
+        lifespan=lifespan,
+    )
+
+
+def worker(parts: Parts) -> Worker:
+    """The worker of one process, with what keeps the house."""
+    return Worker(parts.flow, parts.hub.workers, partial(keep_house, parts.store))
+
+
+def keep_house(store: Store, now: datetime) -> None:
+    """Seals the access log, lets go of what is past its time, and makes the slots of the days that came within the horizon."""
+    store.seal_audit()
+    store.prune(now)
+    store.write(partial(roll_slots, now=now))
+
+
+def roll_slots(tx: Transaction, now: datetime) -> int:
+    """Makes the slots that are missing up to each department's horizon. Returns how many."""
+    made = 0
+    for kept in tx.find("HealthcareService"):
+        department = Department.of(kept.resource)
+        for slot in slots_of(department, local(now).date(), department.horizon_days + 1):
+            if tx.get("Slot", slot["id"]) is None:
+                tx.keep(slot, origin="hub")
+                made += 1
+    return made
+
+
+def vendor(vendors: tuple[VendorToken, ...], token: str) -> Reader | None:
+    """Who holds a bearer token of the FHIR API; None: nobody."""
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    for known in vendors:
+        if hmac.compare_digest(known.token_digest, digest):
+            return Reader(f"vendor:{known.name}", Ground.VENDOR, departments=known.departments)
+    return None
+
+
+def _cards(parts: Parts) -> tuple[AdapterCard, ...]:
+    return tuple(
+        AdapterCard(
+            t.name, t.title, t.party, f"{t.carrier.kind} · {t.seal.kind} · {t.format.kind}", tuple(sorted(t.departments)),
+            parts.adapters[t.name].version,
+        )
+        for t in parts.texts.values()
+    )

@@ -1,0 +1,155 @@
+"""What the commands do; `hub.__main__` says how they are called."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from hub import app
+from hub.adapter import Adapter
+from hub.booking.clock import local
+from hub.config import read_hub
+from hub.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a command found: for a script (`data`) and for a person (`text`)."""
+
+    ok: bool
+    data: dict[str, Any] = field(default_factory=dict)
+    text: str = ""
+
+
+def run(home: Path, work: bool) -> None:
+    """Serves until it is told to stop (SIGINT, SIGTERM)."""
+    parts = app.put_together(home)
+    worker = app.worker(parts) if work else None
+    if worker is not None:
+        worker.start()
+    try:
+        uvicorn.run(
+            app.faces(parts), host=parts.hub.host, port=parts.hub.port, log_level="warning", access_log=False, server_header=False,
+            date_header=False,
+        )
+    finally:
+        if worker is not None:
+            worker.stop()
+        parts.close()
+
+
+def work(home: Path) -> None:
+    """A worker alone."""
+    parts = app.put_together(home)
+    worker = app.worker(parts)
+    stop = threading.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: stop.set())
+    worker.start()
+    stop.wait()
+    worker.stop()
+    parts.close()
+
+
+@contextmanager
+def _store(home: Path) -> Iterator[Store]:
+    store = app.open_store(read_hub(home))
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def migrate(home: Path) -> Result:
+    """Brings the schema up to date."""
+    with _store(home) as store:
+        store.migrate()
+    return Result(True, {}, "The database has this version's schema.")
+
+
+def backup(home: Path, to: Path) -> Result:
+    """An online copy."""
+    with _store(home) as store:
+        store.backup(to)
+    return Result(True, {"file": str(to)}, f"Copied to {to}.")
+
+
+def message_show(home: Path, id_: str) -> Result:
+    """One appointment's timeline. `id_` is the appointment's id, with or without `Appointment/`."""
+    reference = id_ if "/" in id_ else f"Appointment/{id_}"
+    with _store(home) as store:
+        lines = [
+            {
+                "at": entry.at.isoformat(), "kind": entry.kind, "text": entry.text, "delivery": entry.delivery,
+                "version": entry.version, "origin": entry.origin,
+            }
+            for entry in store.timeline(reference)
+        ]
+        deliveries = {d.id: d for d in store.deliveries_about(reference)}
+        local_times = [local(entry.at).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] for entry in store.timeline(reference)]
+    if not lines:
+        return Result(False, {"reference": reference, "timeline": []}, f"Nothing is known of {reference}.")
+    text = [f"{reference} (Norwegian time)"]
+    text += [_line(at, line) for at, line in zip(local_times, lines, strict=True)]
+    text += [f"  {d.adapter:16s} {d.function:10s} {d.state:10s} tries {d.tries}  {d.id}  {d.note}" for d in deliveries.values()]
+    states = [{"id": d.id, "adapter": d.adapter, "function": d.function, "state": d.state.value, "tries": d.tries} for d in deliveries.values()]
+    return Result(True, {"reference": reference, "timeline": lines, "deliveries": states}, "\n".join(text))
+
+
+def _line(at: str, line: dict[str, Any]) -> str:
+    version = f"v{line['version']}" if line["version"] else ""
+    return f"  {at}  {line['kind']:12s} {line['origin']:16s} {version:4s} {(line['delivery'] or '')[:8]:8s} {line['text']}".rstrip()
+
+
+def message_resend(home: Path, id_: str, by: str, reason: str) -> Result:
+    """One letter once more."""
+    parts = app.put_together(home)
+    try:
+        parts.flow.resend(id_, f"operator:{by}", reason)
+    finally:
+        parts.close()
+    return Result(True, {"id": id_}, f"{id_} will be sent again.")
+
+
+def audit_verify(home: Path) -> Result:
+    """The access log's chain."""
+    with _store(home) as store:
+        store.seal_audit()
+        check = store.verify_audit()
+    data = {"holds": check.holds, "seals": check.seals, "lines": check.lines, "broken": list(check.broken), "head": check.head}
+    text = f"{check.lines} lines under {check.seals} seals: " + ("the chain holds" if check.holds else f"BROKEN at {check.broken}")
+    return Result(check.holds, data, f"{text}. Head: {check.head}")
+
+
+def adapter_list(home: Path) -> Result:
+    """Each partner and how its letters stand."""
+    parts = app.put_together(home)
+    try:
+        standing = parts.store.standing()
+        rows = [
+            {
+                "name": text.name, "party": text.party, "carrier": text.carrier.kind, "seal": text.seal.kind, "format": text.format.kind,
+                "departments": sorted(text.departments),
+                "deliveries": {state.value: n for (name, state), n in standing.deliveries.items() if name == text.name},
+            }
+            for text in parts.texts.values()
+        ]
+    finally:
+        parts.close()
+    lines = [f"{r['name']:16s} {r['party']:10s} {r['carrier']} · {r['seal']} · {r['format']}  {r['deliveries']}" for r in rows]
+    return Result(True, {"adapters": rows}, "\n".join(lines))
+
+
+def adapter_check(home: Path) -> Result:
+    """Every part of every adapter is made; Misconfigured names the first file that must change."""
+    parts = app.put_together(home)
+    adapters: list[Adapter] = list(parts.adapters.values())
+    parts.close()
+    return Result(True, {"adapters": [a.name for a in adapters]}, f"{len(adapters)} adapters are well set up.")

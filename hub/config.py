@@ -1,0 +1,202 @@
+"""A municipality's home folder into values: `hub.toml`, and one TOML text per adapter in `adapters/`.
+
+Nothing here opens a socket, a key or a database; `hub.app` puts the parts together.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from hub.delivery import Patience
+
+
+class Misconfigured(Exception):
+    """The operator must change a file; the text says which one and what. Never reaches a partner."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    name: str
+    token_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class VendorToken:
+    """A bearer token for the FHIR API: who holds it, and what it may see."""
+
+    name: str
+    token_digest: str
+    """SHA-256 (hex) of the token."""
+    departments: frozenset[str]
+    """Empty: none. `*`: all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hub:
+    """hub.toml."""
+
+    home: Path
+    municipality: str
+    environment: str
+    """`demo`, `test` or `production`."""
+    her_id: str
+    """Our own party id."""
+    base_url: str
+    """What the world calls us, without a trailing slash."""
+    host: str
+    port: int
+    database: str
+    """SQLAlchemy URL."""
+    phone: str
+    opening_hours: str
+    operators: tuple[Operator, ...] = ()
+    vendors: tuple[VendorToken, ...] = ()
+    workers: int = 2
+    """Threads that sign, encrypt and send."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One carrier, seal or format: which kind, and its own settings."""
+
+    kind: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterText:
+    """One file of `adapters/`, read."""
+
+    name: str
+    title: str
+    party: str
+    carrier: Part
+    seal: Part
+    format: Part
+    wants: frozenset[str]
+    departments: frozenset[str]
+    may: frozenset[str]
+    answers: str
+    patience: Patience
+    answer_due: bool
+    concurrency: int
+    token_digest: str
+    text: str
+
+
+ENVIRONMENTS = ("demo", "test", "production")
+
+
+def read_hub(home: Path) -> Hub:
+    """Reads `<home>/hub.toml`.
+
+    Raises:
+        Misconfigured: no such file, no TOML, a key missing or of the wrong kind.
+    """
+    table = _toml(home / "hub.toml")
+    own = _get(table, "hub", dict, "hub.toml")
+    where = "hub.toml [hub]"
+    environment = _get(own, "environment", str, where)
+    if environment not in ENVIRONMENTS:
+        raise Misconfigured(f"{where}: environment is one of {', '.join(ENVIRONMENTS)}")
+    database = _get(own, "database", str, where, "sqlite:///hub.db")
+    if database.startswith("sqlite:///") and not database.startswith("sqlite:////"):
+        database = f"sqlite:///{(home / database.removeprefix('sqlite:///')).resolve()}"
+    return Hub(
+        home=home,
+        municipality=_get(own, "municipality", str, where),
+        environment=environment,
+        her_id=_get(own, "her_id", str, where),
+        base_url=_get(own, "base_url", str, where).rstrip("/"),
+        host=_get(own, "host", str, where, "127.0.0.1"),
+        port=_get(own, "port", int, where, 8080),
+        database=database,
+        phone=_get(own, "phone", str, where),
+        opening_hours=_get(own, "opening_hours", str, where),
+        operators=tuple(Operator(o["name"], o["token_digest"]) for o in table.get("operators", ())),
+        vendors=tuple(VendorToken(v["name"], v["token_digest"], frozenset(v.get("departments", ()))) for v in table.get("vendors", ())),
+        workers=_get(own, "workers", int, where, 2),
+    )
+
+
+def read_adapters(home: Path) -> list[AdapterText]:
+    """Reads every `<home>/adapters/*.toml`, in the order of their names. Raises Misconfigured."""
+    return [read_adapter(path) for path in sorted((home / "adapters").glob("*.toml"))]
+
+
+def read_adapter(path: Path) -> AdapterText:
+    """Reads one adapter's text; its name is the file's name. Raises Misconfigured."""
+    table, where = _toml(path), f"adapters/{path.name}"
+    answers = _get(table, "answers", str, where, "letter")
+    if answers not in ("letter", "reply"):
+        raise Misconfigured(f"{where}: answers is `letter` or `reply`")
+    return AdapterText(
+        name=path.stem,
+        title=_get(table, "title", str, where, path.stem),
+        party=_get(table, "party", str, where),
+        carrier=_part(table, "carrier", where),
+        seal=_part(table, "seal", where),
+        format=_part(table, "format", where),
+        wants=frozenset(_get(table, "wants", list, where, [])),
+        departments=frozenset(_get(table, "departments", list, where, [])),
+        may=frozenset(_get(table, "may", list, where, [])),
+        answers=answers,
+        patience=_patience(_get(table, "patience", dict, where, {}), where),
+        answer_due=_get(table, "answer_due", bool, where, True),
+        concurrency=_get(table, "concurrency", int, where, 2),
+        token_digest=_get(table, "token_digest", str, where, ""),
+        text=path.read_text(encoding="utf-8"),
+    )
+
+
+def duration(text: str) -> timedelta:
+    """A number and a unit: `500ms`, `30s`, `5m`, `12h`, `3d`. Raises ValueError."""
+    for suffix, unit in (("ms", "milliseconds"), ("s", "seconds"), ("m", "minutes"), ("h", "hours"), ("d", "days")):
+        number = text.removesuffix(suffix)
+        if number != text:
+            return timedelta(**{unit: float(number)})
+    raise ValueError(f"{text!r} is no duration: a number and ms, s, m, h or d")
+
+
+def _patience(table: Mapping[str, Any], where: str) -> Patience:
+    usual = Patience()
+    try:
+        return Patience(
+            pauses=tuple(duration(p) for p in table["pauses"]) if table.get("pauses") else usual.pauses,
+            receipt_within=duration(table["receipt_within"]) if "receipt_within" in table else usual.receipt_within,
+            answer_within=duration(table["answer_within"]) if "answer_within" in table else usual.answer_within,
+            give_up_after=duration(table["give_up_after"]) if "give_up_after" in table else usual.give_up_after,
+        )
+    except (ValueError, AttributeError, TypeError) as wrong:
+        raise Misconfigured(f"{where} patience: {wrong}") from wrong
+
+
+def _part(table: Mapping[str, Any], key: str, where: str) -> Part:
+    value = dict(_get(table, key, dict, where))
+    return Part(_get(value, "kind", str, f"{where} {key}"), {k: v for k, v in value.items() if k != "kind"})
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as missing:
+        raise Misconfigured(f"{path} is missing") from missing
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as wrong:
+        raise Misconfigured(f"{path}: {wrong}") from wrong
+
+
+_REQUIRED: Any = object()
+
+
+def _get(table: Mapping[str, Any], key: str, kind: type, where: str, default: Any = _REQUIRED) -> Any:
+    value = table.get(key, default)
+    if value is _REQUIRED:
+        raise Misconfigured(f"{where}: {key} is missing")
+    if not isinstance(value, kind):
+        raise Misconfigured(f"{where}: {key} must be {kind.__name__}")
+    return value

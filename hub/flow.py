@@ -1,0 +1,214 @@
+"""The story in two verbs: `receive` what came in, `deliver` what is owed. Everything a message causes is one commit.
+
+`ask`, the third verb of the house plan (somebody waits for an answer), comes with the first partner that is asked.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from hub.adapter import Adapter, Unopened
+from hub.access import AuditLine
+from hub.delivery import Delivery, Impossible, State, Step
+from hub.keeping import Keeping
+from hub.message import Content, Envelope, Letter, Parcel, Receipt, ReceiptKind, Resources, Verdict
+from hub.problem import Problem, Refused, Unavailable
+from hub.store import Store, Transaction
+from hub.store.failpoint import reach
+
+STEPS = {
+    ReceiptKind.ARRIVED: Step.ARRIVED,
+    ReceiptKind.ACCEPTED: Step.ACCEPTED,
+    ReceiptKind.REJECTED: Step.REJECTED,
+    ReceiptKind.FAILED: Step.REFUSED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes straight back, and what we thought."""
+
+    verdict: Verdict
+    parcel: Parcel | None
+    duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Parcels in, deliveries out."""
+
+    store: Store
+    adapters: Mapping[str, Adapter]
+    keeping: Keeping
+    clock: Callable[[], datetime]
+
+    def receive(self, adapter: Adapter, parcel: Parcel) -> Answer:
+        """Opens, reads, weighs and keeps one parcel; what it causes and what is answered are one commit.
+
+        Raises:
+            Unavailable: nothing was kept; the sender's own retry brings it again.
+        """
+        now = self.clock()
+        try:
+            envelope = adapter.seal.open(parcel, now)
+        except Unopened as unopened:
+            return self._unopened(adapter, parcel, unopened, now)
+        message: Any = envelope.receipt
+        refused: Refused | None = None
+        if message is None:
+            try:
+                message = adapter.format.read(envelope)
+            except Refused as why:
+                refused = why
+        receipt = adapter.seal.receipt(envelope, None, now)
+        letter_id = str(uuid.uuid4())
+
+        def work(tx: Transaction) -> Answer:
+            earlier = tx.earlier(envelope)
+            if earlier is not None:
+                tx.note(envelope.conversation, "duplicate", f"same message again from {adapter.name}", origin=adapter.name)
+                return Answer(earlier.verdict, earlier.reply, duplicate=True)
+            verdict = self._verdict(tx, adapter, message, refused)
+            reply = self._answered(tx, adapter, envelope, verdict, receipt, letter_id)
+            tx.file(envelope, adapter.name, verdict, reply, parcel)
+            return Answer(verdict, reply)
+
+        try:
+            return self.store.write(work)
+        except Refused as altered:  # the id was used before with another content
+            return self._unopened(adapter, parcel, Unopened(altered, envelope), now)
+
+    def _verdict(self, tx: Transaction, adapter: Adapter, message: Any, refused: Refused | None) -> Verdict:
+        if refused is not None:
+            return Verdict(refused.problem, refused.detail, refused.where)
+        try:
+            match message:
+                case Resources():
+                    return Verdict(about=tx.attempt(lambda: self.keeping.keep(tx, adapter, message)))
+                case Receipt():
+                    return Verdict(about=self.settle(tx, adapter, message))
+                case _:
+                    raise Refused(Problem.UNKNOWN_FUNCTION, "no answer to questions is set up for this partner")
+        except Refused as why:
+            return Verdict(why.problem, why.detail, why.where)
+
+    def _answered(
+        self, tx: Transaction, adapter: Adapter, envelope: Envelope, verdict: Verdict, receipt: Parcel | None, letter_id: str,
+    ) -> Parcel | None:
+        """What goes straight back; an application receipt that cannot is owed as a letter."""
+        if envelope.receipt is not None:
+            return None
+        letter = Letter(letter_id, envelope.conversation, "receipt", tx.now, refers_to=envelope.id)
+        content = adapter.format.answer(envelope, verdict, letter)
+        if adapter.answers == "reply":
+            return _parcel(content, verdict)
+        if content is not None:
+            subject = verdict.about[0] if verdict.about else f"Envelope/{envelope.id}"
+            tx.owe(
+                Delivery(
+                    id=letter_id, adapter=adapter.name, function="receipt", subject=subject, state=State.DUE, due_at=tx.now,
+                    expires=tx.now + adapter.patience.give_up_after, created=tx.now, conversation=envelope.conversation,
+                    refers_to=envelope.id, answer_due=False,
+                ),
+                content,
+            )
+        return receipt
+
+    def settle(self, tx: Transaction, adapter: Adapter, receipt: Receipt) -> tuple[str, ...]:
+        """Moves the delivery a receipt speaks of; an unknown or contradicting one is kept and shown, and changes nothing."""
+        before = tx.delivery(receipt.refers_to)
+        if before is None or before.adapter != adapter.name:
+            raise Refused(Problem.UNKNOWN_REFERENCE, "no letter of ours to this partner has that id")
+        note = " ".join((*receipt.codes, receipt.detail)).strip()
+        try:
+            after = before.after(STEPS[receipt.kind], tx.now, adapter.patience, note)
+        except Impossible as odd:
+            tx.note(before.subject, "odd-receipt", f"{receipt.kind}: {odd}", delivery=before.id, origin=adapter.name)
+            return (before.subject,)
+        tx.settle(after, before, STEPS[receipt.kind], note)
+        return (before.subject,)
+
+    def _unopened(self, adapter: Adapter, parcel: Parcel, unopened: Unopened, now: datetime) -> Answer:
+        """Nothing inside was believed. What could be read of the header is filed, so that an operator sees it; the sender is told."""
+        reply = adapter.seal.refusal(unopened, now)
+        verdict = Verdict(unopened.problem, unopened.detail, unopened.where)
+        self.store.write(lambda tx: tx.file_refused(unopened.header, adapter.name, adapter.party, verdict, reply, parcel))
+        if reply is None and adapter.answers == "reply":
+            header = unopened.header or _nobody(adapter)
+            reply = _parcel(adapter.format.answer(header, verdict, Letter("", "", "receipt", now)), verdict)
+        return Answer(verdict, reply)
+
+    def deliver(self, delivery: Delivery) -> Delivery:
+        """One try: the letter is written and sealed once, sent, and its fate kept. Returns the delivery as it then stands."""
+        adapter, now = self.adapters[delivery.adapter], self.clock()
+        if now >= delivery.expires:
+            return self._step(adapter, delivery, Step.EXPIRED, Problem.NOT_DELIVERED.value)
+        if delivery.state is not State.DUE:  # its receipt is overdue: the same letter again
+            delivery = self._step(adapter, delivery, Step.OVERDUE if delivery.state is State.SENT else Step.EXPIRED)
+            if delivery.state is not State.DUE:
+                return delivery
+        try:
+            delivery, parcel = self._sealed(adapter, delivery, now)
+            reply = adapter.carrier.send(parcel)
+        except Unavailable as later:
+            return self._step(adapter, delivery, Step.UNAVAILABLE, f"{Problem.UNAVAILABLE.value} {later.detail}")
+        except Refused as why:
+            return self._step(adapter, delivery, Step.REFUSED, f"{why.problem.value} {why.detail}")
+        reach("after-remote-send")
+        delivery = self._step(adapter, delivery, Step.SENT)
+        if reply is not None:
+            self.receive(adapter, reply)
+        return delivery
+
+    def _sealed(self, adapter: Adapter, delivery: Delivery, now: datetime) -> tuple[Delivery, Parcel]:
+        """The parcel: the stored one on a later try, else written from the subject's state now and stored before it leaves."""
+        if delivery.parcel is not None and (stored := self.store.parcel(delivery.parcel)) is not None:
+            return delivery, stored
+        letter = Letter(delivery.id, delivery.conversation, delivery.function, now, delivery.expires, delivery.refers_to)
+        content = self.store.content(delivery.content) if delivery.content else None
+        if content is None:
+            content = adapter.format.write(self.keeping.stated(self.store, delivery.subject), letter)
+        parcel = adapter.seal.close(content, letter, now)
+        return self.store.write(lambda tx: tx.keep_parcel(delivery, parcel)), parcel
+
+    def _step(self, adapter: Adapter, before: Delivery, step: Step, note: str = "") -> Delivery:
+        def work(tx: Transaction) -> Delivery:
+            current = tx.delivery(before.id) or before
+            if current.state is not before.state:  # a receipt was quicker than this try
+                return current
+            after = current.after(step, tx.now, adapter.patience, note)
+            tx.settle(after, current, step, note)
+            return after
+
+        return self.store.write(work)
+
+    def resend(self, delivery_id: str, by: str, reason: str) -> None:
+        """An operator's word: the same letter once more. Raises Refused when it is unknown or already where it should be."""
+
+        def work(tx: Transaction) -> None:
+            before = tx.delivery(delivery_id)
+            if before is None:
+                raise Refused(Problem.UNKNOWN_REFERENCE, "no such delivery")
+            try:
+                after = before.after(Step.RESEND, tx.now, self.adapters[before.adapter].patience)
+            except Impossible as odd:
+                raise Refused(Problem.IMPOSSIBLE_CHANGE, str(odd)) from odd
+            tx.settle(after, before, Step.RESEND, reason)
+            tx.audit(AuditLine(tx.now, before.subject, by, "operator", "resend", "", "console"))
+
+        self.store.write(work)
+
+
+def _parcel(content: Content | None, verdict: Verdict) -> Parcel | None:
+    if content is None:
+        return None
+    status = 200 if verdict.accepted else 422
+    return Parcel({"content-type": content.media_type}, content.body, status)
+
+
+def _nobody(adapter: Adapter) -> Envelope:
+    return Envelope("", adapter.party, "", "", Content(b"", ""))

@@ -1,0 +1,148 @@
+"""The worker: claims what is due and delivers it, collects what lies waiting, keeps the house. Threads, no queue of its own."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import date, datetime, timedelta
+
+from hub.adapter import Adapter
+from hub.delivery import Delivery, Step
+from hub.flow import Flow
+from hub.problem import Unavailable
+
+LEASE = timedelta(seconds=60)
+"""How long a claim holds when its process dies. Longer than any single send may take."""
+IDLE = 0.05
+"""Seconds between two looks when nothing was due; a commit that owes something wakes the worker at once."""
+HOUSE = timedelta(minutes=10)
+
+log = logging.getLogger(__name__)
+
+
+class Worker:
+    """One per process; any number of processes on PostgreSQL."""
+
+    def __init__(self, flow: Flow, threads: int, keep_house: Callable[[datetime], None] | None = None) -> None:
+        self.flow = flow
+        self.name = f"worker-{uuid.uuid4().hex[:8]}"
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="deliver")
+        self._room = threads * 4
+        self._busy: Counter[str] = Counter()
+        self._down: dict[str, datetime] = {}
+        """Adapters that did not answer: until when one probe at a time is sent."""
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._keep_house = keep_house
+        self._house_due = flow.clock()
+
+    def start(self) -> None:
+        self._threads = [threading.Thread(target=self._run, name=self.name, daemon=True)]
+        self._threads += [
+            threading.Thread(target=self._collect, args=(adapter,), name=f"collect-{adapter.name}", daemon=True)
+            for adapter in self.flow.adapters.values()
+        ]
+        self.flow.store.on_owed(self.wake)
+        for thread in self._threads:
+            thread.start()
+
+    def wake(self) -> None:
+        """Something is owed: look now."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Lets what is being sent finish; what was only claimed is claimed again after its lease."""
+        self._stop.set()
+        self._wake.set()
+        for thread in self._threads:
+            thread.join(timeout=10)
+        self._pool.shutdown(wait=True)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                found = self._round()
+            except Unavailable as later:
+                log.warning("the store did not answer: %s", later.detail)
+                found = False
+            except Exception:
+                log.exception("a round of the worker failed")
+                found = False
+            if not found:
+                self._wake.wait(IDLE)
+            self._wake.clear()
+
+    def _round(self) -> bool:
+        """Claims and hands out what there is room for. True if anything was."""
+        now = self.flow.clock()
+        if self._keep_house is not None and now >= self._house_due:
+            self._house_due = now + HOUSE
+            self._keep_house(now)
+        found = False
+        for adapter in self.flow.adapters.values():
+            room = self._room_for(adapter, now)
+            if room <= 0:
+                continue
+            claimed = self.flow.store.claim(room, now, LEASE, [adapter.name], self.name)
+            with self._lock:
+                self._busy[adapter.name] += len(claimed)
+            for delivery in claimed:
+                self._pool.submit(self._deliver, delivery).add_done_callback(self._done)
+            found = found or bool(claimed)
+        return found
+
+    def _room_for(self, adapter: Adapter, now: datetime) -> int:
+        """How many more of an adapter's letters may be under way: one slow partner never takes every thread, one that is down gets a probe."""
+        with self._lock:
+            busy = self._busy[adapter.name]
+            if sum(self._busy.values()) >= self._room:
+                return 0
+            down_until = self._down.get(adapter.name)
+        if down_until is not None:
+            return 1 if busy == 0 and now >= down_until else 0
+        return adapter.concurrency * 2 - busy
+
+    def _deliver(self, delivery: Delivery) -> None:
+        try:
+            after = self.flow.deliver(delivery)
+        finally:
+            with self._lock:
+                self._busy[delivery.adapter] -= 1
+        down = after.note.startswith(str(Step.UNAVAILABLE)) or (after.state is delivery.state and after.tries > delivery.tries)
+        with self._lock:
+            if down:
+                self._down[delivery.adapter] = after.due_at
+            else:
+                self._down.pop(delivery.adapter, None)
+        self.wake()
+
+    def _done(self, future: Future[None]) -> None:
+        trouble = future.exception()
+        if trouble is not None:  # a bug of ours: nothing was settled, the lease brings it back
+            log.error("a delivery failed inside the hub", exc_info=trouble)
+
+    def _collect(self, adapter: Adapter) -> None:
+        """Takes what lies waiting at a carrier that is polled; each parcel is stored before its source lets go of it."""
+        while not self._stop.is_set():
+            try:
+                for parcel, done in adapter.carrier.collect():
+                    self.flow.receive(adapter, parcel)
+                    done()
+            except Unavailable as later:
+                log.warning("%s could not be emptied: %s", adapter.name, later.detail)
+            except Exception:
+                log.exception("collecting from %s failed", adapter.name)
+            self._stop.wait(adapter.pause.total_seconds())
+
+
+def today(now: datetime) -> date:
+    """The local day in Norway."""
+    from hub.booking.clock import OSLO
+
+    return now.astimezone(OSLO).date()
