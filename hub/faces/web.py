@@ -177,9 +177,9 @@ class Face:
         }
         return self.context.templates.get_template(page.template).render(base | dict(page.values))
 
-    def missing(self) -> Callable[[Request], Response]:
-        """The endpoint for addresses that do not exist."""
-        return lambda request: self._respond(self.error(404))
+    def missing(self) -> Callable[[Request, Exception], Response]:
+        """The exception handler for addresses that do not exist."""
+        return lambda request, _: self._respond(self.error(404))
 
 
 async def _body(request: Request) -> bytes | None:

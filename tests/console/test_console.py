@@ -13,6 +13,7 @@ from pages import TOKEN, Clock, Resent, application, context
 from starlette.testclient import TestClient
 from town import resources, uid
 
+from hub.booking.life import What
 from hub.delivery import State, Step
 from hub.faces.console import names
 from hub.problem import Problem
@@ -228,6 +229,10 @@ def test_logging_out_ends_it(operator: TestClient) -> None:
     assert operator.get("/drift").status_code == 303
 
 
+def test_a_national_id_in_a_partners_words_is_masked() -> None:
+    assert names.masked("E35 12814512345 og 128145 12345 finnes ikke, se 123456789012") == "E35 ··········· og ··········· finnes ikke, se 123456789012"
+
+
 def test_every_state_and_step_has_its_words() -> None:
-    assert set(names.STATES) == set(State) and set(names.STEPS) == set(Step)
+    assert set(names.STATES) == set(State) and set(names.STEPS) == set(Step) and set(names.STATED) == set(What)
     assert set(WAYS) == {s.value for s in State} - {State.SUPERSEDED.value}

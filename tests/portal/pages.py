@@ -13,7 +13,6 @@ from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.routing import Route
 from town import NOW
 
 from hub.faces import console, portal
@@ -60,8 +59,7 @@ def context(store: Any, clock: Clock, environment: str = "demo", **changes: Any)
 
 
 def application(made: Context) -> Starlette:
-    routes = [*console.routes(made), *portal.routes(made), Route("/{rest:path}", portal.missing(made), methods=["GET", "POST"])]
-    return Starlette(routes=routes)
+    return Starlette(routes=[*console.routes(made), *portal.routes(made)], exception_handlers={404: portal.missing(made)})
 
 
 @contextmanager

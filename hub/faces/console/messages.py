@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from hub.delivery import NEXT, Delivery, State, Step
 from hub.faces.console import reads
-from hub.faces.console.names import DIRECTIONS, NEEDS_YOU, STATES, WAITING, Named
+from hub.faces.console.names import DIRECTIONS, NEEDS_YOU, STATES, WAITING, Named, masked
 from hub.faces.console.start import shown
 from hub.faces.context import Context
 from hub.faces.web import Answer, Asked, Page, Redirect
@@ -87,7 +87,7 @@ def _next(lines: list[Line], before: tuple[int | None, int | None]) -> str:
 
 
 def _out(d: Delivery) -> Line:
-    return Line(d.created, d.number, DIRECTIONS["ut"], d.function, d.adapter, STATES[d.state], d.note, appointment(d.subject),
+    return Line(d.created, d.number, DIRECTIONS["ut"], d.function, d.adapter, STATES[d.state], masked(d.note), appointment(d.subject),
                 f"/drift/melding/{d.id}")
 
 
@@ -114,7 +114,7 @@ def delivery(context: Context, asked: Asked) -> Answer:
 
 def _delivery(asked: Asked, found: Delivery, *, missing_reason: bool = False) -> Page:
     return Page("console/delivery.html", shown(
-        asked, "messages", d=found, status=STATES[found.state], appointment=appointment(found.subject),
+        asked, "messages", d=found, note=masked(found.note), status=STATES[found.state], appointment=appointment(found.subject),
         can_resend=(found.state, Step.RESEND) in NEXT, missing_reason=missing_reason), 422 if missing_reason else 200)
 
 

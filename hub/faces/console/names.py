@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
+from hub.booking.life import What
 from hub.delivery import State, Step
 
 
@@ -41,25 +43,42 @@ STEPS: dict[Step, str] = {
     Step.SUPERSEDED: "Erstattet av en nyere tilstand",
     Step.RESEND: "Sendt på nytt av operatør",
 }
+STATED: dict[What, str] = {
+    What.BOOK: "Bestilling mottatt",
+    What.MOVE: "Nytt tidspunkt mottatt",
+    What.CANCEL: "Avbestilling eller avlysning mottatt",
+    What.CONFIRM: "Bekreftelse mottatt",
+    What.ASSIGN: "Ansatt tildelt",
+    What.ON_THE_WAY: "Meldt på vei",
+    What.COMPLETE: "Meldt utført",
+    What.NOT_HOME: "Meldt bomtur",
+}
 OTHER_KINDS = {
     "version": "Ny versjon lagret",
-    "owed": "Melding skyldes",
+    "owed": "Melding lagt i kø",
     "received": "Melding mottatt",
-    "refused": "Melding avvist av oss",
-    "impossible": "Kvittering som ikke passer",
+    "duplicate": "Samme melding kom igjen, samme svar gitt",
+    "odd-receipt": "Kvittering som ikke passer, endrer ingenting",
 }
-"""Timeline kinds that are no Step."""
+"""Timeline kinds that are neither a Step nor something stated."""
+KINDS = {w.value: said for w, said in STATED.items()} | {s.value: said for s, said in STEPS.items()} | OTHER_KINDS
 STEP_ICONS = {
-    "version": "done", "owed": "arrow", "received": "back", "refused": "warning", Step.SENT: "arrow", Step.ARRIVED: "check",
-    Step.ACCEPTED: "check", Step.REJECTED: "cross", Step.REFUSED: "cross", Step.EXPIRED: "warning", Step.UNAVAILABLE: "clock",
-    Step.OVERDUE: "clock",
+    "version": "done", "owed": "arrow", "received": "back", "odd-receipt": "warning", Step.SENT: "arrow", Step.ARRIVED: "check",
+    Step.ACCEPTED: "check", Step.REJECTED: "cross", Step.EXPIRED: "warning", Step.UNAVAILABLE: "clock",
+    Step.OVERDUE: "clock", Step.REFUSED: "cross", What.BOOK: "back", What.MOVE: "back", What.CANCEL: "back", What.CONFIRM: "back",
+    What.ASSIGN: "back", What.ON_THE_WAY: "back", What.COMPLETE: "back", What.NOT_HOME: "back",
 }
 DIRECTIONS = {"ut": "Ut", "inn": "Inn"}
 
 
+def masked(text: str) -> str:
+    """A partner's own words, without anything that looks like a national id: what they write there is not ours to trust."""
+    return re.sub(r"(?<!\d)\d{6}\s?\d{5}(?!\d)", "···········", text)
+
+
 def kind(name: str) -> str:
     """The words for a timeline entry's kind; one we do not know is shown as it is."""
-    return {step.value: said for step, said in STEPS.items()}.get(name) or OTHER_KINDS.get(name, name)
+    return KINDS.get(name, name)
 
 
 def icon(name: str) -> str:

@@ -76,7 +76,7 @@ def hops(entries: list[TimelineEntry]) -> list[Hop]:
             tries[e.delivery] += 1
         attempt = tries[e.delivery] if e.delivery and e.kind in (Step.SENT, Step.UNAVAILABLE) else 0
         made.append(Hop(f"{words.stamp(e.at)}.{e.at.microsecond // 1000:03d}", _since(e.at, before), names.kind(e.kind), names.icon(e.kind),
-                        e.text, e.origin, e.delivery or "", attempt, e.envelope or 0, e.version or 0))
+                        names.masked(e.text), e.origin, e.delivery or "", attempt, e.envelope or 0, e.version or 0))
         before = e.at
     return made
 

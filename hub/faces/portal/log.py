@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from hub.access import AuditLine, Ground
+from hub.booking.life import What
 from hub.faces import words
 from hub.faces.portal.viewer import name_of
 from hub.store import Store
@@ -18,9 +19,15 @@ KINDS = {
     "visit": "Ett besøk",
     "past-visits": "Tidligere besøk",
     "access-log": "Denne loggen",
-    "booking": "Bestilling registrert",
     "timeline": "Meldingssporet for et besøk",
-    "planned": "Planlagte besøk",
+    "search": "Søk fra et fagsystem",
+    "read": "Oppslag fra et fagsystem",
+    "history": "Oppslag fra et fagsystem",
+    **{what.value: said for what, said in {
+        What.BOOK: "Bestilte et besøk", What.MOVE: "Flyttet et besøk", What.CANCEL: "Avlyste eller avbestilte et besøk",
+        What.CONFIRM: "Bekreftet et besøk", What.ASSIGN: "Meldte hvem som kommer", What.ON_THE_WAY: "Meldte at noen er på vei",
+        What.COMPLETE: "Meldte et besøk utført", What.NOT_HOME: "Meldte at ingen svarte",
+    }.items()},
 }
 GROUNDS = {
     Ground.SELF: "Egne opplysninger",
@@ -55,8 +62,7 @@ def _given(found: Iterable[AuditLine]) -> Iterable[AuditLine]:
 def _line(store: Store, line: AuditLine, names: dict[str, str], now: datetime) -> Line:
     if line.reader not in names:
         names[line.reader] = "Du" if line.reader == line.person else _name(store, line.reader)
-    kind = line.kind.partition(" ")[0]
-    what = KINDS.get(line.kind) or ("Søk fra et fagsystem" if kind in ("search", "read", "history") else "Opplysninger om besøk")
+    what = KINDS.get(line.kind.partition(" ")[0], "Opplysninger om besøk")
     ground = next((said for g, said in GROUNDS.items() if g.value == line.ground), "Annet")
     at = words.when(line.at, now)
     return Line(at[0].upper() + at[1:] if not at.startswith("kl.") else f"I dag {at}", names[line.reader], what, ground)
@@ -69,4 +75,4 @@ def _name(store: Store, reader: str) -> str:
         stored = store.get(kind, id)
         return name_of(stored.resource) if stored is not None else "Pårørende"
     role, _, name = reader.partition(":")
-    return {"operator": "Kommunens IT-drift", "adapter": f"Fagsystemet {name}"}.get(role, "Hjemmetjenesten")
+    return {"operator": "Kommunens IT-drift", "adapter": f"Fagsystemet {name}", "vendor": f"Fagsystemet {name}"}.get(role, "Hjemmetjenesten")

@@ -48,8 +48,8 @@ def routes(context: Context) -> list[BaseRoute]:
     return made
 
 
-def missing(context: Context) -> Callable[[Request], Response]:
-    """The endpoint for addresses that do not exist (404), for the application's router."""
+def missing(context: Context) -> Callable[[Request, Exception], Response]:
+    """What answers addresses that do not exist: the application's exception handler for 404."""
     return face(context).missing()
 
 

@@ -127,12 +127,14 @@ class _Known:
     appointment: Resource
     encounter: Resource
     owed: tuple[Delivery, ...]
+    """Letters about it that somebody must say yes or no to."""
 
     @classmethod
     def of(cls, appointment: Resource, encounter: Resource | None, store: Store) -> _Known:
         over = appointment["status"] in (Status.FULFILLED, Status.NOSHOW)
-        owed = () if over else tuple(store.deliveries_about(f"Appointment/{appointment['id']}"))
-        return cls(Visit.of(appointment, encounter), appointment, encounter or {}, owed)
+        letters = () if over else store.deliveries_about(f"Appointment/{appointment['id']}")
+        asked = tuple(d for d in letters if d.answer_due and d.refers_to is None)
+        return cls(Visit.of(appointment, encounter), appointment, encounter or {}, asked)
 
     def facts(self, viewer: Viewer) -> Facts:
         last = max(self.owed, key=lambda d: d.number, default=None)
