@@ -1,0 +1,13 @@
+"""What is kept: resources with every version, envelopes, deliveries, seats, sessions and the access log. Nobody else sees rows."""
+
+from hub.store.secrets import Secrets
+from hub.store.store import Store
+from hub.store.transaction import Transaction
+from hub.store.values import (
+    AdapterVersion, AuditCheck, Change, Earlier, Filed, Page, Standing, Stored, TimelineEntry, micros, moment,
+)
+
+__all__ = [
+    "AdapterVersion", "AuditCheck", "Change", "Earlier", "Filed", "Page", "Secrets", "Standing", "Store", "Stored", "TimelineEntry",
+    "Transaction", "micros", "moment",
+]

@@ -1,0 +1,139 @@
+"""One connection to either database, speaking the same SQL.
+
+SQLModel declares the schema and alembic makes it; statements are plain SQL on the driver's own connection, because a row read through
+SQLAlchemy Core costs twenty times as much (facts/performance.md, l09) and every one of them runs unchanged on both databases.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from typing import Any, TypeVar, cast
+
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy.pool import NullPool
+
+from hub.problem import Unavailable
+
+T = TypeVar("T")
+BROKEN = (sqlite3.OperationalError, psycopg.OperationalError, psycopg.InterfaceError)
+"""What a database that does not answer raises."""
+UNIQUE = (sqlite3.IntegrityError, psycopg.errors.UniqueViolation)
+WRITER_LOCK = 0x42_45_53_4F
+"""The advisory lock on PostgreSQL: one writer at a time per municipality (its database), as SQLite has by nature."""
+READ_TIMEOUT = "5s"
+
+
+@lru_cache(maxsize=1024)
+def _percent(sql: str) -> str:
+    return sql.replace("%", "%%").replace("?", "%s")
+
+
+class Connection:
+    """A driver connection in autocommit mode: transactions begin and end by `begin` and `commit`."""
+
+    def __init__(self, raw: Any, sqlite: bool) -> None:
+        self.raw = raw
+        self.sqlite = sqlite
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Runs one statement and reads every row."""
+        return cast(list[tuple[Any, ...]], self.raw.execute(sql if self.sqlite else _percent(sql), parameters).fetchall())
+
+    def row(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
+        return cast("tuple[Any, ...] | None", self.raw.execute(sql if self.sqlite else _percent(sql), parameters).fetchone())
+
+    def run(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        """Runs one statement; how many rows it touched."""
+        return cast(int, self.raw.execute(sql if self.sqlite else _percent(sql), parameters).rowcount)
+
+    def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        if self.sqlite:
+            self.raw.executemany(sql, rows)
+        else:
+            with self.raw.cursor() as cursor:
+                cursor.executemany(_percent(sql), list(rows))
+
+    def begin(self) -> None:
+        """Begins a transaction as the only writer; waits for the one before."""
+        if self.sqlite:
+            self.raw.execute("begin immediate")
+        else:
+            self.raw.execute("begin")
+            self.raw.execute("select pg_advisory_xact_lock(%s)", (WRITER_LOCK,))
+
+    def end(self, word: str) -> None:
+        """`commit`, `rollback`, `savepoint s`, `release s` or `rollback to s`."""
+        self.raw.execute(word)
+
+    def close(self) -> None:
+        self.raw.close()
+
+
+class Database:
+    """Where a municipality's rows are: makes connections, one reader per thread."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url if "://" in url and not url.startswith("postgresql://") else url.replace("postgresql://", "postgresql+psycopg://", 1)
+        self.engine = sa.create_engine(self.url, poolclass=NullPool)
+        self.sqlite = self.engine.dialect.name == "sqlite"
+        self._local = threading.local()
+        self._readers: list[Connection] = []
+        self._lock = threading.Lock()
+
+    def connect(self, *, reader: bool = False) -> Connection:
+        """A new connection.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        try:
+            raw: Any = self._sqlite() if self.sqlite else self._postgres()
+        except BROKEN as down:
+            raise Unavailable("the database does not answer", 5) from down
+        connection = Connection(raw, self.sqlite)
+        for setting in self._settings(reader):
+            connection.raw.execute(setting)
+        return connection
+
+    def _sqlite(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.engine.url.database or "", isolation_level=None, check_same_thread=False, timeout=30)
+
+    def _postgres(self) -> Any:
+        return psycopg.connect(self.engine.url.set(drivername="postgresql").render_as_string(hide_password=False), autocommit=True)
+
+    def _settings(self, reader: bool) -> list[str]:
+        if not self.sqlite:
+            return ["set timezone to 'UTC'", *([f"set statement_timeout to '{READ_TIMEOUT}'"] if reader else [])]
+        return [
+            "pragma journal_mode = wal", "pragma synchronous = full", "pragma busy_timeout = 30000", "pragma foreign_keys = on",
+            "pragma cache_size = -65536", "pragma mmap_size = 1073741824", *(["pragma query_only = on"] if reader else []),
+        ]
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Runs a read on this thread's connection; one that broke is replaced for the next.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        connection: Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = self.connect(reader=True)
+            with self._lock:
+                self._readers.append(connection)
+        try:
+            return work(connection)
+        except BROKEN as down:
+            self._local.connection = None
+            connection.close()
+            raise Unavailable("the database does not answer", 5) from down
+
+    def close(self) -> None:
+        with self._lock:
+            for connection in self._readers:
+                connection.close()
+            self._readers.clear()
+        self.engine.dispose()

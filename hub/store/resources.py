@@ -1,0 +1,129 @@
+"""Resources: current rows, versions (the change log) and index entries. Functions on a connection; `store` and `transaction` call them."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from hub.fhir.query import Entries
+from hub.message import Resource
+from hub.problem import Problem, Refused
+from hub.store.db import Connection
+from hub.store.values import Stored, micros, moment
+
+COLUMNS = "r.type, r.id, r.version, r.seq, r.last_updated, r.body, r.deleted, r.origin"
+_CURRENT = f"select {COLUMNS}, r.key from resource r where r.type = ? and r.id = ?"
+_VERSION = "select type, id, version, seq, last_updated, body, method = 'delete', origin from version"
+INDEXES = ("index_token", "index_reference", "index_date", "index_string")
+
+
+def stored(row: tuple[Any, ...]) -> Stored:
+    """A row of COLUMNS as a value."""
+    return Stored(row[0], row[1], row[2], row[3], moment(row[4]), row[5].encode(), bool(row[6]), row[7])
+
+
+def get(connection: Connection, type_: str, id_: str) -> Stored | None:
+    row = connection.row(_CURRENT, (type_, id_))
+    return stored(row) if row else None
+
+
+def version(connection: Connection, type_: str, id_: str, number: int) -> Stored | None:
+    row = connection.row(f"{_VERSION} where type = ? and id = ? and version = ?", (type_, id_, number))
+    return stored(row) if row else None
+
+
+def history(connection: Connection, type_: str, id_: str) -> list[Stored]:
+    """Newest first."""
+    return [stored(r) for r in connection.rows(f"{_VERSION} where type = ? and id = ? order by version desc", (type_, id_))]
+
+
+def changes(connection: Connection, after: int, limit: int) -> list[Stored]:
+    """The change log behind `after`, oldest first."""
+    return [stored(r) for r in connection.rows(f"{_VERSION} where seq > ? order by seq limit ?", (after, limit))]
+
+
+def keep(
+    connection: Connection, resource: Resource, origin: str, expect: int | None, now: datetime, entries: Callable[[Resource], Entries],
+) -> Stored:
+    """A new version, or the stored one back when nothing but meta.versionId and meta.lastUpdated differs.
+
+    Raises:
+        Refused: OUT_OF_DATE when `expect` is not the current version (0: there is none).
+    """
+    type_, id_ = resource["resourceType"], resource["id"]
+    row = connection.row(_CURRENT, (type_, id_))
+    before = stored(row) if row else None
+    if expect is not None and expect != (before.version if before else 0):
+        raise Refused(Problem.OUT_OF_DATE, f"the current version is {before.version if before else 0}")
+    if before is not None and not before.deleted and _plain(before.resource) == _plain(resource):
+        return before
+    number = before.version + 1 if before else 1
+    at = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    full = {**resource, "meta": {**resource.get("meta", {}), "versionId": str(number), "lastUpdated": at}}
+    body = orjson.dumps(_ordered(full)).decode()
+    found = entries(full)
+    updated = micros(now) // 1000 * 1000
+    (seq,) = connection.row(  # type: ignore[misc]
+        "insert into version (type, id, version, method, last_updated, origin, body) values (?, ?, ?, ?, ?, ?, ?) returning seq",
+        (type_, id_, number, "update" if before else "create", updated, origin, body),
+    )
+    if row is None:
+        (key,) = connection.row(  # type: ignore[misc]
+            "insert into resource (type, id, version, seq, last_updated, deleted, at, origin, body)"
+            " values (?, ?, ?, ?, ?, 0, ?, ?, ?) returning key",
+            (type_, id_, number, seq, updated, found.at, origin, body),
+        )
+    else:
+        key = row[8]
+        connection.run(
+            "update resource set version = ?, seq = ?, last_updated = ?, deleted = 0, at = ?, origin = ?, body = ? where key = ?",
+            (number, seq, updated, found.at, origin, body, key),
+        )
+        for table in INDEXES:
+            connection.run(f"delete from {table} where resource = ?", (key,))
+    _index(connection, type_, key, found)
+    return Stored(type_, id_, number, seq, moment(updated), body.encode(), False, origin)
+
+
+def _plain(resource: Resource) -> Resource:
+    meta = {k: v for k, v in resource.get("meta", {}).items() if k not in ("versionId", "lastUpdated")}
+    rest = {k: v for k, v in resource.items() if k != "meta"}
+    return {**rest, "meta": meta} if meta else rest
+
+
+def _ordered(resource: Resource) -> Resource:
+    """resourceType, id and meta first, as FHIR's examples have it; the rest as it came."""
+    first = {k: resource[k] for k in ("resourceType", "id", "meta")}
+    return {**first, **{k: v for k, v in resource.items() if k not in first}}
+
+
+def _index(connection: Connection, type_: str, key: int, found: Entries) -> None:
+    if found.tokens:
+        connection.many(
+            "insert into index_token (param, value, at, resource, system) values (?, ?, ?, ?, ?)",
+            {(f"{type_}.{t.param}", t.value, found.at, key, t.system) for t in found.tokens},
+        )
+    if found.references:
+        connection.many(
+            "insert into index_reference (param, target, at, resource, kind) values (?, ?, ?, ?, ?)",
+            {(f"{type_}.{r.param}", r.id, found.at, key, r.type) for r in found.references},
+        )
+    if found.dates:
+        connection.many(
+            "insert into index_date (param, low, high, resource) values (?, ?, ?, ?)",
+            {(f"{type_}.{d.param}", d.low, d.high, key) for d in found.dates},
+        )
+    if found.strings:
+        connection.many(
+            "insert into index_string (param, value, resource) values (?, ?, ?)",
+            {(f"{type_}.{s.param}", s.value, key) for s in found.strings},
+        )
+
+
+def plain_text(text: str) -> str:
+    """Lower case without accents: how strings are compared (R4 3.1.1.5.9)."""
+    return "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))

@@ -1,0 +1,230 @@
+"""The Store: the one door to what is kept. Writes go through one grouped writer, reads run on the caller's thread."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+
+from hub.access import AuditLine
+from hub.delivery import Delivery, State
+from hub.fhir.query import Entries, Query
+from hub.message import Content, Parcel, Resource
+from hub.problem import Problem, Refused, Unavailable
+from hub.store import auditing, deliveries, letters, migrating, resources, searching
+from hub.store.db import Connection, Database
+from hub.store.failpoint import reach
+from hub.store.secrets import Secrets
+from hub.store.transaction import Transaction
+from hub.store.values import AuditCheck, Change, Filed, Page, Standing, Stored, TimelineEntry, micros, moment
+from hub.store.writer import Writer
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+class Store:
+    """One municipality's store."""
+
+    def __init__(self, database: Database, secrets: Secrets, clock: Callable[[], datetime], entries: Callable[[Resource], Entries]) -> None:
+        self._database, self._secrets, self._clock, self._entries = database, secrets, clock, entries
+        self._journal = auditing.Journal(secrets.home / "audit")
+        self._writer = Writer(database, self._journal.work)
+        self._owed: list[Callable[[], None]] = []
+
+    @classmethod
+    def open(
+        cls, url: str, secrets: Secrets, *, clock: Callable[[], datetime], entries: Callable[[Resource], Entries],
+    ) -> Store:
+        """A store on `url` (SQLAlchemy form). `entries` extracts a resource's index entries (hub.fhir.index)."""
+        return cls(Database(url), secrets, clock, entries)
+
+    def migrate(self) -> None:
+        """Brings the schema up to date. Raises Unavailable."""
+        migrating.upgrade(self._database.url)
+
+    def ready(self) -> None:
+        """Checks the schema and takes in what dead processes left. Before traffic.
+
+        Raises:
+            Refused: the schema is not this version's; `besoksbro database migrate` brings it there.
+        """
+        have, want = migrating.current(self._database.engine), migrating.head()
+        if have != want:
+            raise Refused(Problem.NOT_SUPPORTED, f"the database has schema {have}, this version needs {want}: run `besoksbro database migrate`")
+        adopted = self._write(lambda connection: self._journal.adopt(connection, self._clock()))
+        if adopted:
+            log.info("took in %d lines of the access log that a dead process left", adopted)
+
+    def write(self, work: Callable[[Transaction], T]) -> T:
+        """Runs `work` in a transaction, grouped with others that wait; durable when it returns. `work` may be run again after a rollback.
+
+        Raises:
+            Unavailable: nothing was written.
+        """
+        owed = False
+
+        def run(connection: Connection) -> T:
+            nonlocal owed
+            transaction = Transaction(connection, self._secrets, self._entries, self._clock())
+            result = work(transaction)
+            owed = transaction.owed
+            return result
+
+        result: T = self._write(run)
+        if owed:
+            for wake in self._owed:
+                wake()
+        return result
+
+    def _write(self, work: Callable[[Connection], T]) -> T:
+        result: T = self._writer.write(work)
+        return result
+
+    def on_owed(self, wake: Callable[[], None]) -> None:
+        """Called after each commit after which something may be due."""
+        self._owed.append(wake)
+
+    def get(self, type_: str, id_: str) -> Stored | None:
+        return self._database.read(lambda c: resources.get(c, type_, id_))
+
+    def version(self, type_: str, id_: str, number: int) -> Stored | None:
+        return self._database.read(lambda c: resources.version(c, type_, id_, number))
+
+    def history(self, type_: str, id_: str) -> list[Stored]:
+        """Newest first; empty when there never was such a resource."""
+        return self._database.read(lambda c: resources.history(c, type_, id_))
+
+    def changes(self, after: int, limit: int) -> list[Change]:
+        """The change log behind `after`, oldest first, in the order of commits."""
+        return self._database.read(lambda c: resources.changes(c, after, limit))
+
+    def search(self, query: Query) -> Page:
+        return self._database.read(lambda c: searching.search(c, query))
+
+    def claim(self, limit: int, now: datetime, lease: timedelta, adapters: Iterable[str], owner: str) -> list[Delivery]:
+        """Takes up to `limit` due deliveries per adapter for `lease`: in order per key, never two at once."""
+        claimed: list[Delivery] = []
+        for adapter in adapters:
+            if self._database.read(lambda c, adapter=adapter: deliveries.anything_due(c, adapter, now)):  # type: ignore[misc]
+                claimed += self._write(lambda c, adapter=adapter: deliveries.claim(c, adapter, limit, now, lease, owner))  # type: ignore[misc]
+        if claimed:
+            reach("after-claim")
+        return claimed
+
+    def content(self, id_: str) -> Content | None:
+        return self._database.read(lambda c: letters.content(c, self._secrets, id_))
+
+    def parcel(self, id_: str) -> Parcel | None:
+        return self._database.read(lambda c: letters.parcel(c, self._secrets, id_))
+
+    def delivery(self, id_: str) -> Delivery | None:
+        return self._database.read(lambda c: deliveries.get(c, id_))
+
+    def deliveries(self, states: tuple[State, ...], adapter: str, before: int | None, limit: int) -> list[Delivery]:
+        """Newest first, numbers below `before`; no states or adapter: any."""
+        return self._database.read(lambda c: deliveries.page(c, states, adapter, before, limit))
+
+    def deliveries_about(self, reference: str) -> list[Delivery]:
+        """Oldest first."""
+        return self._database.read(lambda c: deliveries.about(c, reference))
+
+    def envelopes(self, adapter: str, problem: Problem | None, refused: bool | None, before: int | None, limit: int) -> list[Filed]:
+        """Newest first, keys below `before`."""
+        return self._database.read(lambda c: letters.page(c, adapter, problem, refused, before, limit))
+
+    def standing(self) -> Standing:
+        """How things stand, in numbers."""
+
+        def work(connection: Connection) -> Standing:
+            owed, oldest = deliveries.standing(connection)
+            return Standing(owed, letters.problems(connection), oldest)
+
+        return self._database.read(work)
+
+    def counts(self) -> dict[str, int]:
+        """`adapter/state` → how many deliveries."""
+        return {f"{adapter}/{state}": n for (adapter, state), n in self.standing().deliveries.items()}
+
+    def timeline(self, reference: str) -> list[TimelineEntry]:
+        """Everything that happened to one resource, oldest first."""
+
+        def work(connection: Connection) -> list[TimelineEntry]:
+            steps = connection.rows(
+                "select at, kind, text, delivery, envelope, origin from step where subject = ? order by key", (reference,),
+            )
+            lines = [TimelineEntry(moment(at), kind, text, d, e, None, origin) for at, kind, text, d, e, origin in steps]
+            type_, _, id_ = reference.partition("/")
+            lines += [
+                TimelineEntry(s.last_updated, "version", str(s.resource.get("status", "")), None, None, s.version, s.origin)
+                for s in resources.history(connection, type_, id_)[::-1]
+            ]
+            return sorted(lines, key=lambda line: line.at)
+
+        return self._database.read(work)
+
+    def create_session(self, digest: str, data: dict[str, Any], now: datetime) -> None:
+        """A login, found by the digest of its token."""
+        subject = (data.get("who") or [""])[0]
+        self._write(lambda c: c.run(
+            "insert into session (token, subject, created, seen, expires, provider_session, data) values (?, ?, ?, ?, ?, '', ?)",
+            (digest, subject, micros(now), micros(now), micros(now + timedelta(days=1)), orjson.dumps(data).decode()),
+        ))
+
+    def get_session(self, digest: str) -> dict[str, Any] | None:
+        row = self._database.read(lambda c: c.row("select data from session where token = ?", (digest,)))
+        return orjson.loads(row[0]) if row else None
+
+    def touch_session(self, digest: str, data: dict[str, Any], now: datetime) -> None:
+        self._write(lambda c: c.run(
+            "update session set seen = ?, data = ? where token = ?", (micros(now), orjson.dumps(data).decode(), digest),
+        ))
+
+    def end_session(self, digest: str) -> None:
+        self._write(lambda c: c.run("delete from session where token = ?", (digest,)))
+
+    def audit_later(self, lines: Iterable[AuditLine]) -> None:
+        """Lines of reads: with the operating system when it returns, in the table within a second."""
+        self._journal.append(lines)
+
+    def audit_of(self, person: str, limit: int) -> list[AuditLine]:
+        """The newest lines about a person, newest first."""
+        return self._database.read(lambda c: auditing.of(c, person, limit))
+
+    def seal_audit(self) -> int:
+        """One more link of the chain; how many lines it covers."""
+        return self._write(lambda c: auditing.seal(c, self._secrets, self._clock()))
+
+    def verify_audit(self) -> AuditCheck:
+        return self._database.read(lambda c: auditing.verify(c, self._secrets))
+
+    def backup(self, to: Path) -> None:
+        """An online copy (SQLite). Raises Refused on PostgreSQL, whose own tools do it better."""
+        if not self._database.sqlite:
+            raise Refused(Problem.NOT_SUPPORTED, "use pg_dump for a PostgreSQL database")
+        with sqlite3.connect(self._database.engine.url.database or "") as connection:
+            connection.execute("vacuum into ?", (str(to),))
+
+    def prune(self, now: datetime) -> int:
+        """Lets go of bytes past their time, dead sessions and empty journals; how many contents went."""
+
+        def work(connection: Connection) -> int:
+            connection.run("delete from session where expires <= ?", (micros(now),))
+            auditing.sweep(self._secrets.home / "audit", connection)
+            return letters.prune(connection, now)
+
+        return self._write(work)
+
+    def close(self) -> None:
+        """Writes what waits, then lets go of the database."""
+        try:
+            self._writer.close()
+        except Unavailable:
+            log.warning("closed while the database did not answer")
+        self._journal.close()
+        self._database.close()

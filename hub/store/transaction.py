@@ -1,0 +1,166 @@
+"""A Transaction: everything done in it is committed together, or nothing of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TypeVar
+
+from hub.access import AuditLine
+from hub.delivery import Delivery, Step
+from hub.fhir.query import Condition, DateIs, Entries, IdIs, Query, ReferenceIs, TokenIs
+from hub.message import Content, Envelope, Parcel, Resource, Verdict
+from hub.problem import Problem, Refused
+from hub.store import auditing, deliveries, letters, resources, searching
+from hub.store.db import Connection
+from hub.store.secrets import Secrets
+from hub.store.values import Change, Earlier, Stored, micros
+
+T = TypeVar("T")
+EVERYTHING = 100_000
+
+
+@dataclass(slots=True)
+class Transaction:
+    """What a work function is given. Sees what was written before it in the same commit."""
+
+    connection: Connection
+    secrets: Secrets
+    entries: Callable[[Resource], Entries]
+    now: datetime
+    owed: bool = field(default=False, init=False)
+    """Something became due: the worker is woken after the commit."""
+
+    def get(self, type_: str, id_: str, /) -> Stored | None:
+        return resources.get(self.connection, type_, id_)
+
+    def find(
+        self, type_: str, /, *, identifier: str = "", patient: str = "", status: str = "", id_: str = "",
+        date: tuple[datetime, datetime] | None = None,
+    ) -> list[Stored]:
+        """Resources by index: `identifier` is `system|value`, `patient` a reference, `date` bounds the main time, [from, until)."""
+        wanted: list[Condition] = []
+        if patient:
+            kind, _, target = patient.partition("/")
+            wanted.append(ReferenceIs("patient", ((kind, target),)))
+        if identifier:
+            system, _, value = identifier.rpartition("|")
+            wanted.append(TokenIs("identifier", ((system, self.secrets.index_value(system, value)),)))
+        if status:
+            wanted.append(TokenIs("status", ((None, status),)))
+        if id_:
+            wanted.append(IdIs((id_,)))
+        if date is not None:
+            wanted.append(DateIs("date", (("eq", micros(date[0]), micros(date[1])),), main=True))
+        return searching.search(self.connection, Query(type_, tuple(wanted), count=EVERYTHING)).entries
+
+    def keep(self, resource: Resource, *, origin: str, expect: int | None = None) -> Change:
+        """A new version; the stored one back when nothing but meta differs.
+
+        Raises:
+            Refused: OUT_OF_DATE when `expect` is not the current version (0: there must be none).
+        """
+        return resources.keep(self.connection, resource, origin, expect, self.now, self.entries)
+
+    def take_seat(self, slot: str, holder: str, capacity: int) -> None:
+        """A seat in a slot; the one it already has counts.
+
+        Raises:
+            Refused: FULL when all `capacity` seats are taken.
+        """
+        taken = {number: who for number, who in self.connection.rows("select number, holder from seat where slot = ?", (slot,))}
+        if holder in taken.values():
+            return
+        free = next((n for n in range(1, len(taken) + 2) if n not in taken), None)
+        if len(taken) >= capacity or free is None:
+            raise Refused(Problem.FULL, "every place at this time is taken", "Appointment.start")
+        self.connection.run("insert into seat (slot, number, holder) values (?, ?, ?)", (slot, free, holder))
+
+    def free_seats(self, holder: str) -> list[str]:
+        """Gives back every seat of a holder; the slots they were in."""
+        rows = self.connection.rows("delete from seat where holder = ? returning slot", (holder,))
+        return [slot for (slot,) in rows]
+
+    def seats_taken(self, slot: str, /) -> int:
+        row = self.connection.row("select count(*) from seat where slot = ?", (slot,))
+        return int(row[0]) if row else 0
+
+    def attempt(self, work: Callable[[], T]) -> T:
+        """Runs `work`; when it raises Refused, what it did so far is undone and the rest of the transaction goes on."""
+        self.connection.end("savepoint attempt")
+        try:
+            result = work()
+        except Refused:
+            self.connection.end("rollback to savepoint attempt")
+            self.connection.end("release savepoint attempt")
+            raise
+        self.connection.end("release savepoint attempt")
+        return result
+
+    def earlier(self, envelope: Envelope) -> Earlier | None:
+        """What was answered the first time; None: it is new. Raises Refused ALTERED_DUPLICATE."""
+        return letters.earlier(self.connection, self.secrets, envelope)
+
+    def file(self, envelope: Envelope, adapter: str, verdict: Verdict, reply: Parcel | None, parcel: Parcel | None) -> int:
+        """Files what came, what was thought of it and what went back, with the raw bytes; its key."""
+        content_id = letters.put_parcel(self.connection, self.secrets, parcel, self.now) if parcel else None
+        reply_id = letters.put_parcel(self.connection, self.secrets, reply, self.now) if reply else None
+        key = letters.file(self.connection, envelope, adapter, verdict, self.now, content_id, reply_id)
+        text = f"{verdict.problem.value} {verdict.detail}" if verdict.problem else envelope.function
+        for about in verdict.about or (f"Appointment/{envelope.conversation}",):
+            deliveries.step(
+                self.connection, self.now, about, "refused" if verdict.problem else "received", text, None, key, adapter,
+            )
+        return key
+
+    def file_refused(
+        self, header: Envelope | None, adapter: str, party: str, verdict: Verdict, reply: Parcel | None, parcel: Parcel,
+    ) -> int:
+        """Files a parcel that could not be opened, under an id of its own: what failed its checks must never block a real id."""
+        base = header or Envelope("", party, "", "", Content(parcel.body, ""))
+        own = letters.fresh_id()
+        content_id = letters.put_parcel(self.connection, self.secrets, parcel, self.now)
+        reply_id = letters.put_parcel(self.connection, self.secrets, reply, self.now) if reply else None
+        named = replace(base, id=f"{own} ({base.id})" if base.id else own)
+        return letters.file(self.connection, named, adapter, verdict, self.now, content_id, reply_id)
+
+    def owe(self, delivery: Delivery, content: Content | None = None) -> Delivery:
+        """A new delivery, numbered; one with the same key that nobody tried to send yet is superseded: the newest state wins."""
+        if content is not None:
+            delivery = replace(delivery, content=letters.put_content(self.connection, self.secrets, content, self.now))
+        needless = deliveries.untried(self.connection, delivery)
+        number = deliveries.insert(self.connection, delivery)
+        for old in needless:
+            deliveries.superseded(self.connection, old, number, self.now)
+        deliveries.step(self.connection, self.now, delivery.subject, "owed", delivery.function, delivery.id, None, delivery.adapter)
+        self.owed = True
+        return replace(delivery, number=number)
+
+    def delivery(self, id_: str) -> Delivery | None:
+        return deliveries.get(self.connection, id_)
+
+    def settle(self, after: Delivery, before: Delivery, step: Step, note: str = "") -> None:
+        """The delivery's new state, and the line that tells of it."""
+        deliveries.update(self.connection, after, before)
+        deliveries.step(self.connection, self.now, after.subject, step.value, note, after.id, None, after.adapter)
+        self.owed = True  # whatever waited behind it may go now
+
+    def keep_parcel(self, delivery: Delivery, parcel: Parcel) -> Delivery:
+        """The sealed bytes, so that every later try sends the same."""
+        sealed = replace(delivery, parcel=letters.put_parcel(self.connection, self.secrets, parcel, self.now))
+        self.connection.run("update delivery set parcel = ? where id = ?", (sealed.parcel, sealed.id))
+        return sealed
+
+    def note(self, reference: str, kind: str, text: str, *, delivery: str | None = None, origin: str = "") -> None:
+        """A line of the timeline."""
+        deliveries.step(self.connection, self.now, reference, kind, text, delivery, None, origin)
+
+    def audit(self, *lines: AuditLine) -> None:
+        """Lines of the access log that belong to this write."""
+        auditing.insert(self.connection, lines)
+
+    def slots_present(self, ids: Sequence[str]) -> set[str]:
+        """Which of these slots exist."""
+        marks = ", ".join("?" * len(ids))
+        return {i for (i,) in self.connection.rows(f"select id from resource where type = 'Slot' and id in ({marks})", list(ids))} if ids else set()

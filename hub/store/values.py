@@ -1,0 +1,176 @@
+"""What the store hands out: values, never rows. Times are aware UTC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import NamedTuple, cast
+
+import orjson
+
+from hub.delivery import State
+from hub.message import Parcel, Resource, Verdict
+from hub.problem import Problem
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def micros(at: datetime) -> int:
+    """Microseconds since 1970-01-01T00:00:00Z: how the store keeps every time, the same on both databases."""
+    return (at - EPOCH) // _MICROSECOND
+
+
+def moment(microseconds: int) -> datetime:
+    """The time in UTC for `micros`."""
+    return EPOCH + timedelta(microseconds=microseconds)
+
+
+class _Stored(NamedTuple):
+    type: str
+    id: str
+    version: int
+    seq: int
+    last_updated: datetime
+    body: bytes
+    deleted: bool = False
+    origin: str = ""
+
+
+class Stored(_Stored):
+    """One version of one resource: the JSON text as bytes, never parsed until somebody asks for `resource`.
+
+    `seq` is its place in the change log: rises in the order of commits. `origin` is who stated it: an adapter's name, `portal`, `hub`.
+    A named tuple, because a search makes one per hit and a dataclass costs four times as much.
+    """
+
+    @cached_property
+    def resource(self) -> Resource:
+        return cast(Resource, orjson.loads(self.body))
+
+    @property
+    def reference(self) -> str:
+        return f"{self.type}/{self.id}"
+
+    @property
+    def etag(self) -> str:
+        return f'W/"{self.version}"'
+
+
+Change = Stored
+"""One committed version with its sequence number: a line of the change log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a search."""
+
+    entries: list[Stored]
+    total: int | None = None
+    """Only when the query asked for it."""
+    next: tuple[int, int] | None = None
+    """The cursor of the next page; None: this was the last."""
+    included: list[Stored] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What was answered the first time this envelope came."""
+
+    verdict: Verdict
+    reply: Parcel | None
+
+
+@dataclass(frozen=True, slots=True)
+class Filed:
+    """An envelope as it was filed, for console and command line; its bytes are `Store.parcel(content)`."""
+
+    key: int
+    id: str
+    sender: str
+    adapter: str
+    direction: str
+    """`in` or `out`."""
+    received: datetime
+    function: str
+    conversation: str
+    refers_to: str | None
+    verdict: Verdict
+    remarks: tuple[str, ...]
+    digest: str
+    content: str | None
+    reply: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineEntry:
+    """One thing that happened to one resource. `kind` is a word from the code: `version`, `owed`, a delivery Step, `received`, …"""
+
+    at: datetime
+    kind: str
+    text: str
+    """For operators; never personal."""
+    delivery: str | None = None
+    envelope: int | None = None
+    version: int | None = None
+    origin: str = ""
+    """The adapter, or who stated the version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Somebody who is logged in. Found by a secret token, of which only the hash is kept."""
+
+    id: str
+    """Says nothing of the token; for logs."""
+    subject: str
+    """Who: `Patient/…`, `RelatedPerson/…`, `operator:<name>`."""
+    created: datetime
+    seen: datetime
+    expires: datetime
+    provider_session: str = ""
+    """The login provider's own session id (`sid`), for its front-channel logout."""
+    data: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterVersion:
+    """One text an adapter's settings have had."""
+
+    adapter: str
+    version: int
+    text: str
+    since: datetime
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditCheck:
+    """What `verify_audit` found."""
+
+    seals: int
+    lines: int
+    """Lines under a seal."""
+    unsealed: int
+    broken: tuple[int, ...]
+    """Numbers of the seals that do not fit their lines or their predecessor."""
+    head: str
+    """The last seal, to be noted elsewhere: it shows a cut tail."""
+
+    @property
+    def holds(self) -> bool:
+        return not self.broken
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How things stand, in numbers."""
+
+    deliveries: dict[tuple[str, State], int]
+    """(adapter, state) → how many."""
+    problems: dict[Problem, int]
+    """Refused envelopes by problem."""
+    oldest: dict[str, datetime]
+    """Adapter → when its oldest waiting delivery was made."""

@@ -1,0 +1,179 @@
+"""Group commit: one thread runs every waiting write, each in a savepoint of its own, and commits once for all of them.
+
+There is one writer at a time per municipality on both databases, so the change log's numbers rise in the order of commits: nothing ever
+becomes visible behind what was already read, and the rules of booking need no row locks. What one disk sync costs is shared by all who wait.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from hub.problem import Unavailable
+from hub.store.db import BROKEN, Connection, Database
+from hub.store.failpoint import reach
+
+BATCH = 128
+"""Works per commit at most: bounds how long the first of them waits."""
+WAITING = 10_000
+"""Works that may wait before the next is told to come again later."""
+TICK = 1.0
+"""Seconds: how long what need not wait for the disk may lie."""
+
+log = logging.getLogger(__name__)
+Work = Callable[[Connection], Any]
+
+
+@dataclass(slots=True)
+class _Job:
+    work: Work
+    future: Future[Any] = field(default_factory=Future)
+
+
+class Writer:
+    """The thread and its queue."""
+
+    def __init__(self, database: Database, tick: Callable[[], tuple[Work, Callable[[], None]] | None]) -> None:
+        """`tick` gives work that lay waiting without anybody waiting for it (audit lines of reads) and what to call once it is
+        committed, or None."""
+        self._database, self._tick = database, tick
+        self._queue: queue.Queue[_Job | None] = queue.Queue(WAITING)
+        self._connection: Connection | None = None
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+        self._started = threading.Lock()
+        self._closed = False
+
+    def write(self, work: Work) -> Any:
+        """Runs `work` on the writer's connection; durable when it returns.
+
+        Raises:
+            Unavailable: too much waits, or the database does not answer; nothing was written.
+        """
+        self._start()
+        job = _Job(work)
+        try:
+            self._queue.put_nowait(job)
+        except queue.Full as full:
+            raise Unavailable("too many writes are waiting", 5) from full
+        return job.future.result()
+
+    def close(self) -> None:
+        """Writes what waits, then stops."""
+        self._closed = True
+        if self._thread.is_alive():
+            self._queue.put(None)
+            self._thread.join()
+        if self._connection is not None:
+            self._connection.close()
+
+    def _start(self) -> None:
+        if self._closed:
+            raise Unavailable("the store is closed")
+        with self._started:
+            if self._thread.ident is None:
+                self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                first = self._queue.get(timeout=TICK)
+            except queue.Empty:
+                self._commit([])
+                continue
+            batch, last = self._drain(first)
+            self._commit(batch)
+            if last:
+                self._commit([])
+                return
+
+    def _drain(self, first: _Job | None) -> tuple[list[_Job], bool]:
+        batch: list[_Job] = []
+        job = first
+        while job is not None and len(batch) < BATCH:
+            batch.append(job)
+            try:
+                job = self._queue.get_nowait()
+            except queue.Empty:
+                return batch, False
+        if job is not None:
+            batch.append(job)
+        return batch, job is None
+
+    def _commit(self, batch: list[_Job]) -> None:
+        waiting = self._tick()
+        if waiting is not None:
+            job = _Job(waiting[0])
+            job.future.add_done_callback(lambda future: None if future.exception() else waiting[1]())
+            batch = [*batch, job]
+        if not batch:
+            return
+        try:
+            self._attempt(batch)
+        except BROKEN as trouble:
+            self._drop()
+            if len(batch) == 1:
+                batch[0].future.set_exception(Unavailable("the database does not answer", 5))
+                log.warning("a write was given up: %s", type(trouble).__name__)
+                return
+            for job in batch:
+                self._commit_alone(job)
+        except Exception as bug:  # never leave anybody waiting
+            self._drop()
+            log.exception("a commit failed")
+            for job in batch:
+                if not job.future.done():
+                    job.future.set_exception(bug)
+
+    def _commit_alone(self, job: _Job) -> None:
+        try:
+            self._attempt([job])
+        except BROKEN:
+            self._drop()
+            job.future.set_exception(Unavailable("the database does not answer", 5))
+
+    def _attempt(self, batch: list[_Job]) -> None:
+        if self._connection is None:
+            try:
+                self._connection = self._database.connect()
+            except Unavailable as down:
+                for job in batch:
+                    job.future.set_exception(down)
+                return
+        connection = self._connection
+        connection.begin()
+        outcomes = [(job, *self._one(connection, job)) for job in batch]
+        reach("before-commit")
+        connection.end("commit")
+        reach("after-commit")
+        for job, result, trouble in outcomes:
+            if trouble is not None:
+                job.future.set_exception(trouble)
+            else:
+                job.future.set_result(result)
+
+    def _one(self, connection: Connection, job: _Job) -> tuple[Any, BaseException | None]:
+        connection.end("savepoint work")
+        try:
+            result = job.work(connection)
+            reach("inside-transaction")
+        except BROKEN:
+            raise
+        except BaseException as trouble:  # theirs: their own work is undone, the others' stays
+            connection.end("rollback to savepoint work")
+            connection.end("release savepoint work")
+            return None, trouble
+        connection.end("release savepoint work")
+        return result, None
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            try:
+                self._connection.close()
+            except Exception:
+                log.debug("the broken connection did not close")
+            self._connection = None
