@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from browsing import CLIPPED, TAGS, Watched, browser_in
+from letters import send
 from pages import Clock, application, context, served
 from playwright.sync_api import Browser, Page
 from town import uid
@@ -22,6 +23,7 @@ PATHS = {
 
 @pytest.fixture(scope="module")
 def address(file_store: Any) -> Iterator[str]:
+    file_store.write(lambda tx: send(tx, "rejected", "no"))
     with served(application(context(file_store, Clock()))) as url:
         yield url
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from html import unescape
 from typing import Any
 
 import pytest
+from letters import owed, send
 from pages import Clock, application, context
 from starlette.testclient import TestClient
+from stores import audited
 from town import consent, resources, uid
 
 Person = Callable[[str], TestClient]
@@ -73,7 +76,8 @@ def test_coming_and_past_visits_are_two_lists_and_past_ones_tell_planned_and_act
     assert "Vi fikk ikke kontakt" in past and "Ikke meldt utført" in past
 
 
-def test_a_letter_that_the_epj_refused_is_told_in_plain_words(person: Person) -> None:
+def test_a_letter_that_the_epj_refused_is_told_in_plain_words(person: Person, town_store: Any) -> None:
+    town_store.write(lambda tx: send(tx, "rejected", "no"))
     page = text(person("Patient/kari").get(f"/besok/{uid('no')}").text)
     assert "Ikke avklart" in page
     assert "Hjemmetjenesten kunne ikke ta imot den siste endringen på nett. Ring oss" in page
@@ -90,6 +94,16 @@ def test_older_visits_come_page_by_page_and_none_twice(person: Person) -> None:
             break
         page = client.get(unescape(more[1])).text
     assert sorted(seen) == sorted(map(uid, ["done", "missed", "silent", *(f"old{n}" for n in range(14))]))
+
+
+def test_a_change_that_is_not_answered_yet_is_told(person: Person, town_store: Any) -> None:
+    town_store.write(lambda tx: send(tx, "arrived", "next"))
+    assert "Bekreftet Endring på vei til journalsystemet" in text(person("Patient/kari").get(f"/besok/{uid('next')}").text)
+
+
+def test_an_answer_of_ours_that_is_on_its_way_is_no_change(person: Person, town_store: Any) -> None:
+    town_store.write(lambda tx: tx.owe(replace(owed("due", "next"), function="receipt", answer_due=False, refers_to="their-id")))
+    assert "Bekreftet av journalsystemet kl. 12:03" in text(person("Patient/kari").get(f"/besok/{uid('next')}").text)
 
 
 @pytest.mark.parametrize("cursor", ["x", "-", "1", "1-2-3", "9" * 400 + "-1", "%00", "-5--5"])
@@ -125,7 +139,8 @@ def test_no_title_and_no_address_names_anybody(person: Person) -> None:
     for path in ("/", f"/besok/{uid('next')}", "/tidligere", "/velg"):
         page = client.get(path).text
         title = re.search(r"<title>(.*?)</title>", page, re.DOTALL)
-        assert title and not re.search("kari|linde|eva|sykepl", title[1], re.IGNORECASE), title[1]
+        assert title is not None
+        assert not re.search("kari|linde|eva|sykepl", title[1], re.IGNORECASE), title[1]
         for address in re.findall(r'(?:href|action|src)="([^"]+)"', page):
             assert not re.search(r"kari|linde|eva|sykepl|(?<!\d)\d{11}(?!\d)", address, re.IGNORECASE), address
 
@@ -134,7 +149,7 @@ def test_somebody_elses_visit_is_not_found_and_the_attempt_is_kept(person: Perso
     answer = person("Patient/kari").get(f"/besok/{uid('per1')}")
     assert answer.status_code == 404
     assert "Haugen" not in answer.text and "24. november" not in answer.text
-    tried = [line for line in town_store.audit_of(f"Patient/{uid('per')}", 10) if not line.given]
+    tried = [line for line in audited(town_store, f"Patient/{uid('per')}", 10) if not line.given]
     assert [(line.reader, line.kind) for line in tried] == [(f"Patient/{uid('kari')}", "visit")]
 
 
@@ -188,10 +203,10 @@ def test_a_mandate_that_runs_out_ends_to_the_second(person: Person, clock: Clock
 
 def test_every_page_with_health_data_has_its_line_before_it_leaves(person: Person, town_store: Any) -> None:
     client = person("RelatedPerson/eva-kari")
-    before = len(town_store.audit_of(f"Patient/{uid('kari')}", 100))
+    before = len(audited(town_store, f"Patient/{uid('kari')}", 100))
     for path in ("/", f"/besok/{uid('next')}", "/tidligere"):
         client.get(path)
-    lines = town_store.audit_of(f"Patient/{uid('kari')}", 100)
+    lines = audited(town_store, f"Patient/{uid('kari')}", 100)
     assert len(lines) == before + 3
     newest = lines[:3]
     assert [line.kind for line in newest] == ["past-visits", "visit", "visits"]
@@ -200,7 +215,7 @@ def test_every_page_with_health_data_has_its_line_before_it_leaves(person: Perso
 
 
 @pytest.mark.spec("portal.md", "P18")
-def test_the_person_sees_who_has_seen_and_a_relative_does_not(person: Person) -> None:
+def test_the_person_sees_who_has_seen_and_a_relative_does_not(person: Person, town_store: Any) -> None:
     client = person("RelatedPerson/eva-kari")
     client.get("/")
     answer = client.get("/hvem-har-sett")
@@ -208,6 +223,7 @@ def test_the_person_sees_who_has_seen_and_a_relative_does_not(person: Person) ->
     assert "Hvem har sett" not in text(answer.text)
     client = person("Patient/kari")
     client.get("/")
+    audited(town_store, f"Patient/{uid('kari')}")
     page = text(client.get("/hvem-har-sett").text)
     assert "I dag kl. 12:03 Du Oversikt over besøk Egne opplysninger" in page
     assert "I dag kl. 12:03 Eva Lie Oversikt over besøk Fullmakt" in page

@@ -7,10 +7,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from heapq import merge
+from itertools import islice
 from urllib.parse import urlencode
 
 from hub.delivery import NEXT, Delivery, State, Step
-from hub.faces.console import reads
 from hub.faces.console.names import DIRECTIONS, NEEDS_YOU, STATES, WAITING, Named, masked
 from hub.faces.console.start import shown
 from hub.faces.context import Context
@@ -20,10 +21,13 @@ from hub.store import Filed
 
 log = logging.getLogger(__name__)
 ROWS = 50
+SIMPLE = re.compile(r"[\w-]{0,64}", re.ASCII)
+"""What a filter may be; anything else filters nothing."""
 GROUPS: dict[str, tuple[State, ...]] = {"venter": WAITING, "trenger-deg": NEEDS_YOU}
 """Words for several states at once, in the status filter."""
 TAKEN, REFUSED = Named("Mottatt", "success", "check"), Named("Avvist av oss", "warning", "warning")
 FILTERS = ("retning", "partner", "status", "feil")
+ID = re.compile(r"[A-Za-z0-9.-]{1,64}", re.ASCII)
 IN_STATUSES = ("mottatt", "avvist")
 
 
@@ -45,11 +49,11 @@ class Line:
 
 def messages(context: Context, asked: Asked) -> Answer:
     """GET /drift/meldinger: filters and place are in the address; keyset paging, so that page 1000 costs what page 1 does."""
-    chosen = {name: asked.query.get(name, "") for name in FILTERS}
+    chosen = {name: value if SIMPLE.fullmatch(value := asked.query.get(name, "")) else "" for name in FILTERS}
     before = _place(asked.query.get("fra", ""))
     out = [_out(d) for d in _deliveries(context, chosen, before[0])]
     into = [_in(e) for e in _envelopes(context, chosen, before[1])]
-    lines = sorted(out + into, key=lambda line: (line.at, line.number), reverse=True)[:ROWS]
+    lines = list(islice(merge(out, into, key=lambda line: line.at, reverse=True), ROWS))  # each way keeps its order: no line is ever skipped
     more = "" if len(out) + len(into) <= ROWS else "/drift/meldinger?" + urlencode(
         {k: v for k, v in chosen.items() if v} | {"fra": _next(lines, before)})
     statuses = [("venter", "Venter"), ("trenger-deg", "Trenger deg"), *((s.value, STATES[s].word) for s in State),
@@ -63,7 +67,7 @@ def _deliveries(context: Context, chosen: Mapping[str, str], before: int | None)
     if chosen["retning"] == "inn" or chosen["status"] in IN_STATUSES or chosen["feil"]:
         return []
     states = GROUPS.get(chosen["status"]) or tuple(s for s in State if s.value == chosen["status"])
-    return reads.deliveries(context.store, states, chosen["partner"], before, ROWS + 1)
+    return context.store.deliveries(states, chosen["partner"], before, ROWS + 1)
 
 
 def _envelopes(context: Context, chosen: Mapping[str, str], before: int | None) -> list[Filed]:
@@ -71,7 +75,7 @@ def _envelopes(context: Context, chosen: Mapping[str, str], before: int | None) 
         return []
     problem = next((p for p in Problem if p.value == chosen["feil"]), None)
     refused = {"avvist": True, "mottatt": False}.get(chosen["status"])
-    return reads.envelopes(context.store, chosen["partner"], problem, refused, before, ROWS + 1)
+    return context.store.envelopes(chosen["partner"], problem, refused, before, ROWS + 1)
 
 
 def _place(text: str) -> tuple[int | None, int | None]:
@@ -106,10 +110,15 @@ def appointment(reference: str) -> str:
 
 def delivery(context: Context, asked: Asked) -> Answer:
     """GET /drift/melding/<id>: one message out, payload hidden."""
-    found = reads.delivery(context.store, asked.params["id"])
+    found = _found(context, asked)
     if found is None:
         return Page("console/error.html", shown(asked, "messages", error=404, reference="", text=""), 404)
     return _delivery(asked, found)
+
+
+def _found(context: Context, asked: Asked) -> Delivery | None:
+    id = asked.params["id"]
+    return context.store.delivery(id) if ID.fullmatch(id) else None
 
 
 def _delivery(asked: Asked, found: Delivery, *, missing_reason: bool = False) -> Page:
@@ -120,7 +129,7 @@ def _delivery(asked: Asked, found: Delivery, *, missing_reason: bool = False) ->
 
 def resend(context: Context, asked: Asked) -> Answer:
     """POST /drift/melding/<id>/send: the same letter under the same id again. Needs a reason; who and why are logged."""
-    found = reads.delivery(context.store, asked.params["id"])
+    found = _found(context, asked)
     if found is None or (found.state, Step.RESEND) not in NEXT:
         return Page("console/error.html", shown(asked, "messages", error=409, reference="", text="Meldingen kan ikke sendes på nytt nå."), 409)
     reason = asked.form.get("grunn", "").strip()[:200]

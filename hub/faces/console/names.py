@@ -53,6 +53,7 @@ STATED: dict[What, str] = {
     What.COMPLETE: "Meldt utført",
     What.NOT_HOME: "Meldt bomtur",
 }
+STATED_NAMES = {what.value for what in What} | {"received", "duplicate"}
 OTHER_KINDS = {
     "version": "Ny versjon lagret",
     "owed": "Melding lagt i kø",
@@ -74,6 +75,13 @@ DIRECTIONS = {"ut": "Ut", "inn": "Inn"}
 def masked(text: str) -> str:
     """A partner's own words, without anything that looks like a national id: what they write there is not ours to trust."""
     return re.sub(r"(?<!\d)\d{6}\s?\d{5}(?!\d)", "···········", text)
+
+
+def rank(name: str) -> int:
+    """Which comes first of what happened in one transaction: what was stated, then what was kept, then what is owed for it."""
+    if name in STATED_NAMES:
+        return 0
+    return 1 if name == "version" else 2
 
 
 def kind(name: str) -> str:

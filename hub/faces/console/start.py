@@ -9,12 +9,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 from hub.delivery import State
-from hub.faces.console import reads
 from hub.faces.console.names import NEEDS_YOU, STATES, WAITING
-from hub.faces.console.reads import Standing
 from hub.faces.context import AdapterCard, Context
 from hub.faces.web import Answer, Asked, Page
 from hub.problem import Problem
+from hub.store import Standing
 
 LATE = timedelta(minutes=30)
 """A delivery that has waited longer is shown in red."""
@@ -55,7 +54,7 @@ class Row:
 
 def start(context: Context, asked: Asked) -> Answer:
     """GET /drift."""
-    standing = reads.standing(context.store)
+    standing = context.store.standing()
     needs = numbers(standing)
     refused = [
         {"problem": p.value, "text": p.text, "count": n} for p, n in sorted(standing.problems.items(), key=lambda item: -item[1])
@@ -66,7 +65,7 @@ def start(context: Context, asked: Asked) -> Answer:
 
 def adapters(context: Context, asked: Asked) -> Answer:
     """GET /drift/koblinger."""
-    standing = reads.standing(context.store)
+    standing = context.store.standing()
     return Page("console/adapters.html", shown(asked, "adapters", detailed=True, adapters=rows(context, standing, asked.now)))
 
 

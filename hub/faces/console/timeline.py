@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from hub.access import AuditLine, Ground
 from hub.delivery import Delivery, Step
 from hub.faces import words
-from hub.faces.console import names, reads
+from hub.faces.console import names
 from hub.faces.console.names import STATES, WAITING
 from hub.faces.console.start import shown
 from hub.faces.context import Context
@@ -46,7 +46,7 @@ def timeline(context: Context, asked: Asked) -> Answer:
     entries = context.store.timeline(f"Appointment/{id}") if ID.fullmatch(id) else []
     if stored is None and not entries:
         return Page("console/error.html", shown(asked, "messages", error=404, reference="", text="Avtalen finnes ikke."), 404)
-    stands = where_it_stands(reads.deliveries_about(context.store, f"Appointment/{id}"))
+    stands = where_it_stands(context.store.deliveries_about(f"Appointment/{id}"))
     audit = tuple(AuditLine(asked.now, person, asked.who.who[0], Ground.OPERATOR.value, "timeline", "", "console")
                   for person in (_persons(stored.resource) if stored is not None else ()))
     return Page("console/timeline.html", shown(asked, "messages", id=id, entries=hops(entries), stands=stands), audit=audit)
@@ -71,7 +71,7 @@ def hops(entries: list[TimelineEntry]) -> list[Hop]:
     tries: Counter[str] = Counter()
     made: list[Hop] = []
     before: datetime | None = None
-    for e in entries:
+    for e in sorted(entries, key=lambda e: (e.at, names.rank(e.kind))):
         if e.delivery and e.kind in (Step.SENT, Step.UNAVAILABLE, Step.REFUSED):
             tries[e.delivery] += 1
         attempt = tries[e.delivery] if e.delivery and e.kind in (Step.SENT, Step.UNAVAILABLE) else 0

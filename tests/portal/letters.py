@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -31,9 +30,10 @@ def send(tx: Any, name: str, visit: str) -> None:
     """Owes a letter and lets happen to it what WAYS says."""
     delivery = tx.owe(owed(name, visit))
     for step in WAYS[name]:
-        after = delivery.after(step, NOW, Patience(), "BB-105 SecurityFailure" if step is Step.REFUSED else "")
-        tx.settle(after, delivery)
-        delivery = replace(after)
+        note = "BB-105 SecurityFailure" if step is Step.REFUSED else ""
+        after = delivery.after(step, NOW, Patience(), note)
+        tx.settle(after, delivery, step, note)
+        delivery = after
 
 
 def came_in(tx: Any, number: int, problem: Problem | None, visit: str = "next") -> None:

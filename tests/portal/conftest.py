@@ -1,0 +1,3 @@
+"""The town in a real store, on both databases, and a browser."""
+
+from stores import *
