@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -122,8 +121,3 @@ def _index(connection: Connection, type_: str, key: int, found: Entries) -> None
             "insert into index_string (param, value, resource) values (?, ?, ?)",
             {(f"{type_}.{s.param}", s.value, key) for s in found.strings},
         )
-
-
-def plain_text(text: str) -> str:
-    """Lower case without accents: how strings are compared (R4 3.1.1.5.9)."""
-    return "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))

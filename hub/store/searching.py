@@ -11,7 +11,8 @@ from hub.fhir.query import (
     Condition, DateIs, IdIs, Include, Missing, Query, ReferenceIs, StringIs, TokenIs, UpdatedIs,
 )
 from hub.store.db import Connection
-from hub.store.resources import COLUMNS, plain_text, stored
+from hub.fhir.text import plain
+from hub.store.resources import COLUMNS, stored
 from hub.store.values import Page, Stored
 
 _TABLES = {"token": "index_token", "reference": "index_reference", "date": "index_date", "string": "index_string"}
@@ -188,7 +189,7 @@ def _token(system: str | None, value: str | None) -> Alternative:
 
 
 def _string(modifier: str, text: str) -> Alternative:
-    wanted = plain_text(text)
+    wanted = plain(text)
     if modifier == "exact":
         return "i.value = ?", [wanted]
     if modifier == "contains":

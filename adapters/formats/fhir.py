@@ -1,0 +1,53 @@
+"""FHIR R4 JSON as it is: an Appointment (and its Encounter), alone or in a Bundle of type collection."""
+
+from __future__ import annotations
+
+import orjson
+
+from adapters.formats import strict_json
+from hub.adapter import Surroundings
+from hub.message import Content, Envelope, Letter, Message, Resource, Resources, Verdict
+from hub.problem import Problem, Refused
+
+MEDIA_TYPE = "application/fhir+json"
+STATED = ("Appointment", "Encounter")
+
+
+class FhirFormat:
+    """hub.adapter.Format."""
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._name = surroundings.name
+
+    def read(self, envelope: Envelope) -> Message:
+        """Raises Refused UNREADABLE, UNKNOWN_FUNCTION (another resource type)."""
+        root = strict_json.load(envelope.content.body)
+        items = [e.get("resource", {}) for e in root.get("entry", [])] if root.get("resourceType") == "Bundle" else [root]
+        for item in items:
+            if item.get("resourceType") not in STATED:
+                raise Refused(Problem.UNKNOWN_FUNCTION, f"states {' or '.join(STATED)} only", "resourceType")
+        return Resources(tuple(items))
+
+    def write(self, message: Message, letter: Letter) -> Content:
+        """The Appointment alone; with more, a collection."""
+        if not isinstance(message, Resources) or not message.items:
+            raise Refused(Problem.NOT_SUPPORTED, "this format writes resources")
+        stated = [item for item in message.items if item["resourceType"] in STATED]
+        one = stated[0] if len(stated) == 1 else {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": r} for r in stated]}
+        return Content(orjson.dumps(one), MEDIA_TYPE)
+
+    def answer(self, envelope: Envelope, verdict: Verdict, letter: Letter) -> Content | None:
+        """An OperationOutcome with our number."""
+        issue: Resource = {"severity": "information", "code": "informational"}
+        if verdict.problem is not None:
+            coding = {"system": "https://besoksbro.example/fhir/CodeSystem/problem", "code": verdict.problem.value}
+            issue = {
+                "severity": "error", "code": "processing", "diagnostics": verdict.detail,
+                "details": {"coding": [coding], "text": verdict.problem.text},
+            } | ({"expression": [verdict.where]} if verdict.where else {})
+        return Content(orjson.dumps({"resourceType": "OperationOutcome", "issue": [issue]}), MEDIA_TYPE)
+
+
+def fhir_format(surroundings: Surroundings) -> FhirFormat:
+    """The entry point `fhir`."""
+    return FhirFormat(surroundings)

@@ -1,0 +1,178 @@
+"""MsgHead 1.2 with Dialogmelding for people and xCal for machines; AppRec for receipts. The same class serves an EPJ's side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ebxml import apprec, dialog, msghead, xcal
+from ebxml.errors import Violation
+from ebxml.kith import DNR, ENH, FNR, HER, Coded, Ident, Party, Person
+from adapters.formats import appointments
+from adapters.formats.appointments import Statuses
+from hub.adapter import Surroundings
+from hub.booking.conventions import DNR as DNR_SYSTEM
+from hub.booking.conventions import FNR as FNR_SYSTEM
+from hub.booking.conventions import identifier
+from hub.message import Content, Envelope, Letter, Message, Receipt, ReceiptKind, Resource, Resources, Verdict
+from hub.problem import Problem, Refused
+
+XML = "application/xml"
+PRODID = "-//Besøksbro//NO"
+SUBJECT = Coded("6", "Henvendelse om pasient", "2.16.578.1.12.4.1.1.7322")
+PERFORMER_ROLE = Coded("7", "Ansatt i hjemmetjenesten", "2.16.578.1.12.4.1.1.9034")
+
+APPREC: dict[Problem, str] = {
+    Problem.UNREADABLE: "T01", Problem.TOO_LARGE: "T99", Problem.UNKNOWN_PARTNER: "E21", Problem.WRONG_PARTY: "E21",
+    Problem.BAD_SIGNATURE: "S01", Problem.NOT_COVERED: "S01", Problem.UNSIGNED: "S01", Problem.WRONG_SIGNER: "S02",
+    Problem.CERTIFICATE_EXPIRED: "S02", Problem.NOT_DECRYPTABLE: "S99", Problem.ALTERED_DUPLICATE: "E10", Problem.EXPIRED: "X99",
+    Problem.UNKNOWN_AGREEMENT: "T10", Problem.MISSING_PART: "T99", Problem.NOT_SUPPORTED: "T10", Problem.NOT_AUTHENTICATED: "S99",
+    Problem.INVALID: "T02", Problem.UNKNOWN_CODE: "T99", Problem.UNKNOWN_FUNCTION: "T10", Problem.UNKNOWN_PERSON: "E35",
+    Problem.UNKNOWN_SERVICE: "E21", Problem.UNKNOWN_BOOKING: "X99", Problem.OUT_OF_DATE: "X99", Problem.NOT_ALLOWED: "X99",
+    Problem.UNKNOWN_REFERENCE: "X99", Problem.OUTSIDE_OPENING_HOURS: "X99", Problem.FULL: "X99", Problem.BEYOND_HORIZON: "X99",
+    Problem.TOO_LATE: "X99", Problem.NO_DECISION: "X99", Problem.DECISION_USED_UP: "X99", Problem.IMPOSSIBLE_CHANGE: "X99",
+    Problem.OVERLAPS_OWN: "X99", Problem.NO_SUCH_TIME: "X99", Problem.UNKNOWN_RESOURCE: "X99", Problem.DELETED: "X99",
+    Problem.BAD_SEARCH: "X99", Problem.NOT_ACCEPTABLE: "T10", Problem.UNAVAILABLE: "X99", Problem.NOT_DELIVERED: "X99",
+}
+"""Problem → Volven 8221. Our own number stands in OT, so that X99 («annen feil») says more than itself."""
+TEXTS = {
+    "E10": "Ugyldig meldingsidentifikator", "E21": "Mottaker finnes ikke", "E35": "Pasienten finnes ikke i mottakersystemet",
+    "S01": "Ugyldig signatur", "S02": "Ugyldig sertifikat", "S99": "Annen sikkerhetsfeil", "T01": "Ikke XML eller uleselig",
+    "T02": "XML validerer ikke", "T10": "Støtter ikke meldingsformatet", "T99": "Annen formatfeil", "X99": "Annen feil",
+}
+KINDS = {apprec.OK: ReceiptKind.ACCEPTED, apprec.PARTLY: ReceiptKind.ACCEPTED, apprec.REJECTED: ReceiptKind.REJECTED}
+
+
+class MsgheadFormat:
+    """hub.adapter.Format. Settings: `dialog` (1.1 or 1.0), `apprec` (1.1 or 1.0), `own_sub`, `party_sub` (HER-ids of level 2)."""
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._settings = surroundings.settings
+        self._functions: dict[str, dict[str, Any]] = dict(surroundings.settings["functions"])
+        self._statuses = Statuses.load(surroundings.home)
+        self._own = self._party(surroundings.own_name, surroundings.own_party, self._settings.get("own_sub", ""))
+        self._partner = self._party(surroundings.name, surroundings.party, self._settings.get("party_sub", ""))
+
+    def _party(self, name: str, her: str, sub: str) -> Party:
+        """Two levels, as the message functions for the home services demand; without a level 2 of its own the same HER-id stands in both."""
+        return Party(name, (Ident(her, HER),), Party(name, (Ident(sub or her, HER),)))
+
+    def read(self, envelope: Envelope) -> Message:
+        """An AppRec is a Receipt; any other function is read as its row says.
+
+        Raises:
+            Refused: UNREADABLE, INVALID, UNKNOWN_FUNCTION, UNKNOWN_CODE.
+        """
+        try:
+            if any(namespace.encode() in envelope.content.body[:2000] for namespace in apprec.NAMESPACES.values()):
+                return self._receipt(apprec.read(envelope.content.body))
+            message = msghead.read(envelope.content.body)
+        except Violation as wrong:
+            raise Refused(Problem.UNREADABLE, wrong.description, wrong.location) from wrong
+        rows = [row for row in self._functions.values() if row["msg_type"] == message.type.v]
+        if not any(row["reads_as"] == "appointment" for row in rows):
+            raise Refused(Problem.UNKNOWN_FUNCTION, "no row of functions.toml reads this MsgInfo/Type", "/MsgHead/MsgInfo/Type")
+        return Resources(self._stated(message))
+
+    def _stated(self, message: msghead.MsgHead) -> tuple[Resource, ...]:
+        calendars = [d for d in message.documents if d.content and d.namespace == xcal.NAMESPACE]
+        if not calendars:
+            raise Refused(Problem.INVALID, "no calendar document (RFC 6321)", "/MsgHead/Document")
+        try:
+            events = [event for d in calendars for event in xcal.read(d.content).events]
+        except Violation as wrong:
+            raise Refused(Problem.INVALID, wrong.description, wrong.location) from wrong
+        if not events:
+            raise Refused(Problem.INVALID, "a calendar without a vevent", "icalendar/vcalendar/components")
+        fnr = next((i.id for i in message.patient.idents if i.type == FNR), "") if message.patient else ""
+        return tuple(r for event in events for r in appointments.stated(event, self._statuses, fnr, event.categories))
+
+    def _receipt(self, receipt: apprec.AppRec) -> Receipt:
+        kind = KINDS.get(receipt.status)
+        if kind is None:
+            raise Refused(Problem.UNKNOWN_CODE, "AppRec Status is not 1, 2 or 3", "/AppRec/Status")
+        codes = tuple(error.v for error in receipt.errors)
+        return Receipt(kind, receipt.original_id, codes, "; ".join(TEXTS.get(code, "") for code in codes).strip("; "))
+
+    def write(self, message: Message, letter: Letter) -> Content:
+        """A letter about one Appointment: items are the Appointment, then whom it is for (Patient), the HealthcareService and an Encounter.
+
+        Raises:
+            Refused: NOT_SUPPORTED, when it is something else; UNKNOWN_CODE, when visit-status.toml has no word for it.
+        """
+        if not isinstance(message, Resources):
+            raise Refused(Problem.NOT_SUPPORTED, "this format writes appointments")
+        items = {item["resourceType"]: item for item in message.items}
+        appointment = items.get("Appointment")
+        if appointment is None:
+            raise Refused(Problem.NOT_SUPPORTED, "this format writes appointments")
+        row = self._functions[letter.function]
+        patient = items.get("Patient")
+        head = msghead.MsgHead(
+            type=Coded(row["msg_type"], row["msg_type_dn"]), id=letter.id, generated=letter.made_at, sender=self._own,
+            receiver=self._partner, patient=_person(patient) if patient else None, ack="J" if row["answer_due"] else "N",
+            conversation=letter.conversation, parent=letter.refers_to or letter.conversation,
+            documents=self._documents(appointment, items.get("Encounter"), items.get("HealthcareService"), letter),
+        )
+        return Content(msghead.write(head), XML)
+
+    def _documents(
+        self, appointment: Resource, encounter: Resource | None, service: Resource | None, letter: Letter,
+    ) -> tuple[msghead.Document, ...]:
+        word = self._statuses.word(appointment)
+        row = self._statuses.words[word]
+        name = str((service or {}).get("name", "")) or "hjemmetjeneste"
+        issued = letter.made_at.strftime("%Y-%m-%dT%H:%M:%SZ")
+        performer = appointments.performer(appointment)
+        roles = (dialog.Role(PERFORMER_ROLE, Person(given=performer)),) if performer else ()
+        note = dialog.Entry("Notat", SUBJECT, row["subject"], appointments.sentence(row, name, appointment), roles=roles)
+        text = dialog.write(dialog.Dialog((note,), str(self._settings.get("dialog", "1.1"))))
+        event = appointments.event(
+            appointment, encounter, word, row, self._own.inner.ident(HER) if self._own.inner else "", name,
+            str((service or {}).get("id", "")),
+        )
+        calendar = xcal.write(xcal.Calendar(PRODID, (event,), letter.made_at))
+        return (
+            msghead.Document(text, issued=issued, mime_type="text/xml"),
+            msghead.Document(calendar, issued=issued, mime_type="application/calendar+xml"),
+        )
+
+    def answer(self, envelope: Envelope, verdict: Verdict, letter: Letter) -> Content | None:
+        """The AppRec. None for an AppRec (never answered), for what is no MsgHead, and where its row or sender wants none."""
+        try:
+            message = msghead.read(envelope.content.body)
+        except Violation:
+            return None
+        rows = [row for row in self._functions.values() if row["msg_type"] == message.type.v]
+        if message.ack == "N" or (rows and not any(row["answer_due"] for row in rows)):
+            return None
+        if message.ack == "F" and verdict.accepted:
+            return None
+        status = apprec.OK if verdict.accepted else apprec.REJECTED
+        receipt = apprec.AppRec(
+            id=letter.id, generated=letter.made_at, sender=message.receiver, receiver=message.sender, status=status,
+            original_type=message.type, original_issued=message.generated_text, original_id=message.id,
+            errors=(_error(verdict.problem),) if verdict.problem else (), version=str(self._settings.get("apprec", "1.1")),
+        )
+        return Content(apprec.write(receipt), XML)
+
+
+def _error(problem: Problem) -> Coded:
+    code = APPREC[problem]
+    return Coded(code, TEXTS[code], apprec.ERRORS, f"{problem.value} {problem.text}")
+
+
+def _person(patient: Resource) -> Person:
+    name = next(iter(patient.get("name") or ()), {})
+    numbers = ((FNR, identifier(patient, FNR_SYSTEM)), (DNR, identifier(patient, DNR_SYSTEM)))
+    return Person(
+        family=str(name.get("family", "")), given=" ".join(name.get("given") or ()), born=str(patient.get("birthDate", "")),
+        idents=tuple(Ident(value, kind) for kind, value in numbers if value),
+    )
+
+
+def msghead_format(surroundings: Surroundings) -> MsgheadFormat:
+    """The entry point `msghead`."""
+    return MsgheadFormat(surroundings)
+
+
+__all__ = ["APPREC", "ENH", "MsgheadFormat", "msghead_format"]

@@ -1,0 +1,141 @@
+"""What the Norwegian (KITH) document standards share: coded values, identifiers, parties, times and escaping.
+
+Readers decide on `V` and list what they tolerated; writers escape every field. No clock: times are given, and a time without a zone is
+Norwegian wall time (facts: seen in MsgHead GenDate and ebMS Timestamp).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from xml.sax.saxutils import quoteattr
+from zoneinfo import ZoneInfo
+
+from lxml import etree
+
+OSLO = ZoneInfo("Europe/Oslo")
+HER, ENH, FNR, DNR = "HER", "ENH", "FNR", "DNR"
+VOLVEN = "2.16.578.1.12.4.1.1."
+ORGANISATION_IDS, PERSON_IDS = VOLVEN + "9051", VOLVEN + "8116"
+ID_NAMES = {HER: "HER-id", ENH: "Organisasjonsnummeret i Enhetsregisteret", FNR: "Fødselsnummer", DNR: "D-nummer", "HPR": "HPR-nummer"}
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """KITH CS or CV: `V`, `DN`, and for CV the code list `S` and the original text `OT`."""
+
+    v: str
+    dn: str = ""
+    s: str = ""
+    ot: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ident:
+    """An identifier and its type (Volven 9051 or 8116)."""
+
+    id: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """An organisation, and what is inside it: level 1 → level 2 (a service or a person)."""
+
+    name: str
+    idents: tuple[Ident, ...]
+    inner: Party | None = None
+    person: bool = False
+    """A HealthcareProfessional, not an Organisation."""
+
+    def ident(self, type_: str) -> str:
+        """The identifier of this type; empty when there is none."""
+        return next((i.id for i in self.idents if i.type == type_), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A patient or another person."""
+
+    family: str = ""
+    given: str = ""
+    middle: str = ""
+    born: str = ""
+    """xs:date as text."""
+    idents: tuple[Ident, ...] = ()
+
+
+def text(value: str) -> str:
+    """Element content, escaped; control characters that XML 1.0 cannot hold are left out."""
+    return "".join(c for c in value if c >= " " or c in "\t\n").replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def attribute(value: str) -> str:
+    """A quoted and escaped attribute value."""
+    return quoteattr("".join(c for c in value if c >= " " or c in "\t\n"))
+
+
+def coded(tag: str, code: Coded) -> str:
+    """`<tag V=… DN=… S=… OT=…/>`, without what is empty."""
+    parts = (("V", code.v), ("S", code.s), ("DN", code.dn), ("OT", code.ot))
+    return f"<{tag}{''.join(f' {name}={attribute(value)}' for name, value in parts if value)}/>"
+
+
+def read_coded(element: etree._Element | None) -> Coded:
+    """The value, empty where the element is missing."""
+    if element is None:
+        return Coded("")
+    return Coded(element.get("V", "").strip(), element.get("DN", ""), element.get("S", ""), element.get("OT", ""))
+
+
+def ident(item: Ident, list_: str) -> str:
+    """`<Ident>` as MsgHead has it."""
+    return f"<Ident><Id>{text(item.id)}</Id>{coded('TypeId', Coded(item.type, ID_NAMES.get(item.type, item.type), list_))}</Ident>"
+
+
+def instant(moment: datetime) -> str:
+    """xs:dateTime in UTC, whole seconds. Raises ValueError for a naive time."""
+    if moment.tzinfo is None:
+        raise ValueError("a time without a zone")
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def moment(value: str, remarks: list[str], what: str) -> datetime | None:
+    """xs:dateTime as an instant in UTC; None when it cannot be read. Without a zone: Norwegian wall time, the earlier of two."""
+    try:
+        read = datetime.fromisoformat(value.strip())
+    except ValueError:
+        remarks.append(f"{what} is no dateTime")
+        return None
+    if read.tzinfo is None:
+        remarks.append(f"{what} has no time zone: read as Norwegian time")
+        read = read.replace(tzinfo=OSLO, fold=0)
+    return read.astimezone(UTC)
+
+
+def local(element: etree._Element) -> str:
+    """An element's name without its namespace; empty for comments and processing instructions."""
+    return etree.QName(element).localname if isinstance(element.tag, str) else ""
+
+
+def children(element: etree._Element | None, name: str) -> list[etree._Element]:
+    """Children by local name, in any namespace: Dialogmelding mixes `fk1:` in where MsgHead has its own."""
+    return [child for child in element if local(child) == name] if element is not None else []
+
+
+def child(element: etree._Element | None, *path: str) -> etree._Element | None:
+    """The first descendant by a path of local names."""
+    for name in path:
+        element = next(iter(children(element, name)), None)
+    return element
+
+
+def content(element: etree._Element | None, *path: str) -> str:
+    """All the text in a descendant, stripped; empty when it is missing."""
+    found = child(element, *path)
+    return "".join(str(part) for part in found.itertext()).strip() if found is not None else ""
+
+
+def idents(element: etree._Element | None) -> tuple[Ident, ...]:
+    """Every `<Ident>` child."""
+    return tuple(Ident(content(i, "Id"), read_coded(child(i, "TypeId")).v) for i in children(element, "Ident"))

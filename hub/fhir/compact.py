@@ -1,0 +1,157 @@
+"""R4's own definitions, made small: what the served types need, in one file under the hashes of its sources. Run at set-up."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+SERVED = ROOT / "fhir" / "served.json"
+TARGET = ROOT / ".assets" / "fhir-r4.json"
+SOURCES = ("profiles-resources.json", "profiles-types.json", "search-parameters.json", "valuesets.json", "v3-codesystems.json")
+Json = dict[str, Any]
+_FHIRPATH_STRING = "http://hl7.org/fhirpath/System."
+_WHERE_TYPE = re.compile(r"\.where\(resolve\(\) is (\w+)\)$")
+_WHERE_SYSTEM = re.compile(r"\.where\(system='(\w+)'\)$")
+_AS = re.compile(r"^\(?([\w.]+) as (\w+)\)?$|^([\w.]+)\.(?:as|ofType)\((\w+)\)$")
+
+
+def build(source: Path, target: Path) -> None:
+    """Reads the five official files in `source` and writes `target`."""
+    served = json.loads(SERVED.read_text(encoding="utf-8"))["types"]
+    files = {name: (source / name).read_bytes() for name in SOURCES}
+    bundles = {name: json.loads(data) for name, data in files.items()}
+    types: Json = {}
+    structures = [*_resources(bundles["profiles-types.json"]), *_resources(bundles["profiles-resources.json"])]
+    for structure in structures:
+        name = structure.get("type", "")
+        if structure["resourceType"] != "StructureDefinition" or structure.get("derivation") == "constraint":
+            continue
+        if structure["kind"] in ("complex-type", "primitive-type") or name in served or name in ("Resource", "DomainResource"):
+            _elements(structure, types)
+    codes = _Codes([*_resources(bundles["valuesets.json"]), *_resources(bundles["v3-codesystems.json"])])
+    for elements in types.values():
+        for element in elements["elements"].values():
+            if "valueset" in element:
+                found = codes.of(element.pop("valueset"))
+                if found is not None:
+                    element["codes"] = sorted(found)
+    made = {
+        "sources": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
+        "types": types, "parameters": _parameters(bundles["search-parameters.json"], served),
+    }
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(json.dumps(made, separators=(",", ":"), sort_keys=True), encoding="utf-8")
+
+
+def _resources(bundle: Json) -> list[Json]:
+    return [entry["resource"] for entry in bundle["entry"]]
+
+
+def _elements(structure: Json, types: Json) -> None:
+    """Each path with children becomes a type of its own: `Appointment`, `Appointment.participant`."""
+    name = structure["type"]
+    types[name] = {"kind": structure["kind"], "elements": {}}
+    for element in structure["snapshot"]["element"]:
+        path = element["path"]
+        if "." not in path:
+            continue
+        parent, _, key = path.rpartition(".")
+        kinds = [t["code"] for t in element.get("type", ())]
+        common: Json = {"min": element["min"], "many": element["max"] == "*" or element["max"].isdigit() and int(element["max"]) > 1}
+        if element["max"] == "0":
+            continue
+        if "contentReference" in element:
+            common["type"] = element["contentReference"].rpartition("#")[2]
+        targets = [p.rpartition("/")[2] for t in element.get("type", ()) for p in t.get("targetProfile", ())]
+        if targets and "Resource" not in targets:
+            common["targets"] = sorted(set(targets))
+        binding = element.get("binding", {})
+        if binding.get("strength") == "required" and "valueSet" in binding:
+            common["valueset"] = binding["valueSet"]
+        home = types.setdefault(parent, {"kind": "backbone", "elements": {}})["elements"]
+        if key.endswith("[x]"):
+            for kind in kinds:
+                home[f"{key[:-3]}{kind[0].upper()}{kind[1:]}"] = {**common, "min": 0, "type": kind, "choice": key[:-3], "need": element["min"]}
+            continue
+        if "type" not in common:
+            kind = "string" if kinds and kinds[0].startswith(_FHIRPATH_STRING) else kinds[0] if kinds else "Element"
+            common["type"] = path if kind in ("BackboneElement", "Element") else kind
+        home[key] = common
+
+
+class _Codes:
+    """The codes of a value set, where it can be written out."""
+
+    def __init__(self, resources: Iterable[Json]) -> None:
+        known = list(resources)
+        self._sets = {r["url"]: r for r in known if r["resourceType"] == "ValueSet"}
+        self._systems = {r["url"]: r for r in known if r["resourceType"] == "CodeSystem"}
+
+    def of(self, canonical: str) -> set[str] | None:
+        """None where the set is open (filters, MIME types, languages)."""
+        value_set = self._sets.get(canonical.partition("|")[0])
+        if value_set is None:
+            return None
+        found: set[str] = set()
+        for include in value_set.get("compose", {}).get("include", ()):
+            part = self._include(include)
+            if part is None:
+                return None
+            found |= part
+        return found or None
+
+    def _include(self, include: Json) -> set[str] | None:
+        if "filter" in include:
+            return None
+        if "concept" in include:
+            return {c["code"] for c in include["concept"]}
+        if "valueSet" in include:
+            parts = [self.of(v) for v in include["valueSet"]]
+            return None if any(p is None for p in parts) else set().union(*(p for p in parts if p))
+        system = self._systems.get(include.get("system", ""))
+        if system is None or system.get("content") != "complete":
+            return None
+        return set(_concepts(system.get("concept", ())))
+
+
+def _concepts(concepts: Iterable[Json]) -> Iterable[str]:
+    for concept in concepts:
+        yield concept["code"]
+        yield from _concepts(concept.get("concept", ()))
+
+
+def _parameters(bundle: Json, served: Mapping[str, Any]) -> Json:
+    made: Json = {name: {} for name in served}
+    for parameter in _resources(bundle):
+        if parameter["type"] not in ("token", "reference", "date", "string", "uri") or "expression" not in parameter:
+            continue
+        for base in parameter["base"]:
+            names = list(served) if base in ("Resource", "DomainResource") else [base] if base in served else []
+            for name in names:
+                paths = [p for p in (_path(part, base, name) for part in parameter["expression"].split("|")) if p]
+                if paths:
+                    made[name][parameter["code"]] = {"type": parameter["type"], "paths": paths}
+    return made
+
+
+def _path(expression: str, base: str, name: str) -> Json | None:
+    """One alternative of an expression: `Type.a.b`, with `.where(resolve() is X)`, `.where(system='x')` or a type of a choice. None: not ours."""
+    text = expression.strip()
+    made: Json = {}
+    if match := _WHERE_TYPE.search(text):
+        made["target"], text = match[1], text[:match.start()]
+    elif match := _WHERE_SYSTEM.search(text):
+        made["system"], text = match[1], text[:match.start()]
+    if match := _AS.match(text):
+        text, kind = match[1] or match[3], match[2] or match[4]
+        text += kind[0].upper() + kind[1:]
+    text = text.strip("()")
+    first, _, rest = text.partition(".")
+    if first not in (base, name) or not re.fullmatch(r"[\w.]+", rest):
+        return None
+    return {**made, "path": rest.split(".")}

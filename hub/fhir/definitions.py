@@ -1,0 +1,111 @@
+"""The definitions the server runs on: R4's own, made compact at set-up, and what we wrote in fhir/."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from hub.fhir import compact
+
+FOLDER = compact.ROOT / "fhir"
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """One element of a type: how often, of which type, and what binds it."""
+
+    type: str
+    min: int
+    many: bool
+    choice: str = ""
+    """`value` for valueString; at most one of a choice may stand."""
+    need: int = 0
+    """For a choice: at least one must."""
+    codes: frozenset[str] | None = None
+    """A required binding's codes, where they can be written out."""
+    targets: frozenset[str] | None = None
+    """The types a reference may point to; None: any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """A resource, datatype or backbone element."""
+
+    name: str
+    kind: str
+    elements: dict[str, Element]
+    required: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+    """Choices of which one must stand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A search parameter of one type."""
+
+    name: str
+    type: str
+    """`token`, `reference`, `date`, `string` or `uri`."""
+    paths: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """How one resource type is served (fhir/served.json)."""
+
+    main: str = ""
+    """The search parameter of the main time."""
+    limit: str | None = None
+    """The parameter that a vendor's departments limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Definitions:
+    """Everything, read once."""
+
+    types: dict[str, Type]
+    parameters: dict[str, dict[str, Parameter]]
+    served: dict[str, Served]
+    capability: dict[str, Any] = field(repr=False)
+
+
+@lru_cache(maxsize=1)
+def load(path: Path = compact.TARGET) -> Definitions:
+    """Reads the compact file.
+
+    Raises:
+        FileNotFoundError: set-up was not run.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"{path.name} is missing: run make setup")
+    raw = orjson.loads(path.read_bytes())
+    served = json.loads(compact.SERVED.read_text(encoding="utf-8"))["types"]
+    return Definitions(
+        types={name: _type(name, t) for name, t in raw["types"].items()},
+        parameters={
+            name: {code: Parameter(code, p["type"], tuple(p["paths"])) for code, p in parameters.items()}
+            for name, parameters in raw["parameters"].items()
+        },
+        served={name: Served(row.get("main", ""), row.get("limit")) for name, row in served.items()},
+        capability=json.loads((FOLDER / "capability-statement.json").read_text(encoding="utf-8")),
+    )
+
+
+def _type(name: str, raw: dict[str, Any]) -> Type:
+    elements = {key: _element(e) for key, e in raw["elements"].items()}
+    return Type(
+        name, raw["kind"], elements, tuple(key for key, e in elements.items() if e.min),
+        tuple({e.choice for e in elements.values() if e.choice and e.need}),
+    )
+
+
+def _element(raw: dict[str, Any]) -> Element:
+    return Element(
+        raw["type"], raw["min"], raw["many"], raw.get("choice", ""), raw.get("need", 0),
+        frozenset(raw["codes"]) if "codes" in raw else None, frozenset(raw["targets"]) if "targets" in raw else None,
+    )

@@ -1,0 +1,134 @@
+"""Index entries of a resource, by R4's search parameters: paths compiled once per type, national ids as keyed hashes only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from hub.fhir import times
+from hub.fhir.definitions import Definitions, Parameter
+from hub.fhir.query import DateEntry, Entries, ReferenceEntry, StringEntry, TokenEntry
+from hub.fhir.text import plain
+from hub.message import Resource
+
+HashId = Callable[[str, str], str]
+NATIONAL_IDS = frozenset({"urn:oid:2.16.578.1.12.4.1.4.1", "urn:oid:2.16.578.1.12.4.1.4.2"})
+"""Fødselsnummer and D-nummer."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Path:
+    """Where a parameter's values stand: keys, each with the spellings a choice allows."""
+
+    steps: tuple[tuple[str, ...], ...]
+    target: str
+    system: str
+
+
+def indexer(definitions: Definitions, hash_id: HashId) -> Callable[[Resource], Entries]:
+    """The function that extracts a resource's entries."""
+
+    @cache
+    def compiled(type_: str) -> tuple[tuple[Parameter, tuple[_Path, ...]], ...]:
+        return tuple(
+            (p, tuple(_compile(definitions, type_, path) for path in p.paths))
+            for p in definitions.parameters.get(type_, {}).values() if p.name not in ("_id", "_lastUpdated")
+        )
+
+    def entries(resource: Resource) -> Entries:
+        type_ = resource["resourceType"]
+        tokens: list[TokenEntry] = []
+        references: list[ReferenceEntry] = []
+        dates: list[DateEntry] = []
+        strings: list[StringEntry] = []
+        for parameter, paths in compiled(type_):
+            for path in paths:
+                for value in _values(resource, path.steps, 0):
+                    match parameter.type:
+                        case "token":
+                            tokens += _tokens(parameter.name, value, path.system, hash_id)
+                        case "uri":
+                            tokens.append(TokenEntry(parameter.name, "", str(value)))
+                        case "reference":
+                            _reference(parameter.name, value, path.target, tokens, references, hash_id)
+                        case "date":
+                            dates += (DateEntry(parameter.name, *period) for period in times.periods(value))
+                        case "string":
+                            strings += (StringEntry(parameter.name, plain(text)) for text in _strings(value))
+        main = definitions.served[type_].main
+        at = next((d.low for d in dates if d.param == main and d.low > 0), 0)
+        return Entries(at, tuple(tokens), tuple(references), tuple(dates), tuple(strings))
+
+    return entries
+
+
+def _compile(definitions: Definitions, type_: str, path: dict[str, Any]) -> _Path:
+    """A step that is a choice (`occurrence`) becomes every spelling of it (`occurrenceDateTime`, …)."""
+    steps: list[tuple[str, ...]] = []
+    here = definitions.types.get(type_)
+    for key in path["path"]:
+        elements = here.elements if here else {}
+        names = (key,) if key in elements or not here else tuple(n for n, e in elements.items() if e.choice == key) or (key,)
+        steps.append(names)
+        element = elements.get(names[0])
+        here = definitions.types.get(element.type) if element else None
+    return _Path(tuple(steps), path.get("target", ""), path.get("system", ""))
+
+
+def _values(node: Any, steps: tuple[tuple[str, ...], ...], depth: int) -> Iterator[Any]:
+    if isinstance(node, list):
+        for item in node:
+            yield from _values(item, steps, depth)
+    elif depth == len(steps):
+        if node is not None:
+            yield node
+    elif isinstance(node, dict):
+        for name in steps[depth]:
+            if name in node:
+                yield from _values(node[name], steps, depth + 1)
+
+
+def _tokens(name: str, value: Any, system: str, hash_id: HashId) -> Iterator[TokenEntry]:
+    if isinstance(value, bool):
+        yield TokenEntry(name, "", "true" if value else "false")
+    elif isinstance(value, (str, int)):
+        yield TokenEntry(name, "", str(value))
+    elif isinstance(value, dict) and "coding" in value:
+        for coding in value["coding"]:
+            yield from _tokens(name, coding, system, hash_id)
+    elif isinstance(value, dict) and "code" in value:
+        yield TokenEntry(name, value.get("system", ""), value["code"])
+    elif isinstance(value, dict) and "value" in value and (not system or value.get("system") == system):
+        own = value.get("system", "")
+        yield TokenEntry(name, own, hash_id(own, value["value"]) if own in NATIONAL_IDS else str(value["value"]))
+
+
+def _reference(
+    name: str, value: Any, target: str, tokens: list[TokenEntry], references: list[ReferenceEntry], hash_id: HashId,
+) -> None:
+    """By its literal, and by its identifier, which in Norway is the normal case (facts/fhir.md 2.3)."""
+    if isinstance(value, str):
+        value = {"reference": value}
+    text = str(value.get("reference", "")).partition("/_history/")[0]
+    kind, _, id_ = text.rpartition("/")
+    kind = kind.rpartition("/")[2]
+    if target and target not in (kind, value.get("type")):
+        return
+    if kind and id_:
+        references.append(ReferenceEntry(name, kind, id_))
+    if isinstance(value.get("identifier"), dict):
+        tokens += _tokens(f"{name}:identifier", value["identifier"], "", hash_id)
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """A text, or the parts of a HumanName or an Address."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key in ("text", "family", "given", "prefix", "suffix", "line", "city", "district", "state", "postalCode", "country"):
+            part = value.get(key)
+            for text in part if isinstance(part, list) else [part]:
+                if isinstance(text, str):
+                    yield text

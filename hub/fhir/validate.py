@@ -1,0 +1,245 @@
+"""Validation at the border, from the definitions: structure, cardinality, primitives, required bindings, reference targets, invariants.
+
+`fhir.resources` checks none of the last three (facts/fhir.md 1.7), and re-serialising changes data; so what came in is checked and kept.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from hub.fhir import invariants
+from hub.fhir.definitions import Definitions, Element, Type
+from hub.message import Resource
+from hub.problem import Problem, Refused
+
+_YEAR = r"([1-9]\d{3}|0\d{3})"
+_DATE = re.compile(rf"{_YEAR}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?", re.ASCII)
+_CLOCK = r"([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d{1,9})?"
+_ZONE = r"(Z|[+-]((0\d|1[0-3]):[0-5]\d|14:00))"
+_INSTANT = re.compile(rf"{_YEAR}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T{_CLOCK}{_ZONE}", re.ASCII)
+_TIME = re.compile(_CLOCK, re.ASCII)
+_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}", re.ASCII)
+_CODE = re.compile(r"[^\s]+( [^\s]+)*")
+_URI = re.compile(r"\S*")
+_OID = re.compile(r"urn:oid:[0-2](\.(0|[1-9]\d*))+", re.ASCII)
+_UUID = re.compile(r"urn:uuid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+LONGEST = 1_048_576
+_DEEPEST = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """One thing that is wrong. `code` is an OperationOutcome issue code; `expression` a FHIRPath."""
+
+    code: str
+    expression: str
+    text: str
+    problem: Problem = Problem.INVALID
+
+
+def require(resource: Resource, definitions: Definitions) -> None:
+    """Raises Refused with the first issue, if there is any."""
+    issues = check(resource, definitions)
+    if issues:
+        raise Refused(issues[0].problem, issues[0].text, issues[0].expression)
+
+
+def check(resource: Any, definitions: Definitions) -> list[Issue]:
+    """Every issue, in the order of the resource."""
+    if not isinstance(resource, dict):
+        return [Issue("structure", "", "a resource is a JSON object")]
+    type_ = resource.get("resourceType")
+    if not isinstance(type_, str) or type_ not in definitions.served:
+        return [Issue("structure", "resourceType", "not a resource type that is served here")]
+    walk = _Walk(definitions)
+    walk.object(resource, definitions.types[type_], type_, 0)
+    if not walk.issues:
+        walk.issues += [Issue("invariant", e, t) for e, t in invariants.of_resource(resource)]
+    return walk.issues
+
+
+class _Walk:
+    def __init__(self, definitions: Definitions) -> None:
+        self.types = definitions.types
+        self.served = definitions.served
+        self.issues: list[Issue] = []
+
+    def say(self, code: str, where: str, text: str, problem: Problem = Problem.INVALID) -> None:
+        self.issues.append(Issue(code, where, text, problem))
+
+    def object(self, value: Any, type_: Type, where: str, depth: int) -> None:
+        if not isinstance(value, dict) or not value:
+            self.say("structure", where, "must be a JSON object with content")
+            return
+        if depth > _DEEPEST:
+            self.say("structure", where, f"nested deeper than {_DEEPEST} levels")
+            return
+        stood: set[str] = set()
+        for key, item in value.items():
+            if key == "resourceType" and type_.kind == "resource":
+                continue
+            name = key[1:] if key.startswith("_") else key
+            element = type_.elements.get(name)
+            if element is None:
+                self.say("structure", f"{where}.{key}", "no such element")
+            elif key is not name:
+                self.extensions(item, element, f"{where}.{name}", depth)
+            else:
+                if element.choice and element.choice in stood:
+                    self.say("structure", f"{where}.{name}", f"only one {element.choice}[x] may stand")
+                stood.add(element.choice)
+                self.element(item, element, f"{where}.{name}", depth)
+        for name in type_.required:
+            if name not in value and f"_{name}" not in value:
+                self.say("required", f"{where}.{name}", "is missing")
+        for choice in type_.choices:
+            if choice not in stood:
+                self.say("required", f"{where}.{choice}", f"one {choice}[x] is missing")
+        for expression, text in invariants.of_type(type_.name, value, where):
+            self.say("invariant", expression, text)
+
+    def element(self, value: Any, element: Element, where: str, depth: int) -> None:
+        if not element.many:
+            if isinstance(value, list):
+                self.say("structure", where, "may stand once, so it is no list")
+            else:
+                self.value(value, element, where, depth)
+        elif not isinstance(value, list) or not value:
+            self.say("structure", where, "must be a list with content")
+        else:
+            for number, item in enumerate(value):
+                if item is not None or not self.primitive(element.type):
+                    self.value(item, element, f"{where}[{number}]", depth)
+
+    def primitive(self, name: str) -> bool:
+        return name in PRIMITIVES
+
+    def value(self, value: Any, element: Element, where: str, depth: int) -> None:
+        test = PRIMITIVES.get(element.type)
+        if test is not None:
+            wrong = test(value)
+            if wrong:
+                self.say("value", where, wrong)
+            elif element.codes is not None and value not in element.codes:
+                self.say("code-invalid", where, f"must be one of {', '.join(sorted(element.codes)[:20])}", Problem.UNKNOWN_CODE)
+            return
+        if element.type == "Resource":
+            self.contained(value, where, depth)
+            return
+        self.object(value, self.types[element.type], where, depth + 1)
+        if element.codes is not None and isinstance(value, dict):
+            self.bound(value, element.codes, where)
+        if element.targets is not None and isinstance(value, dict):
+            self.target(value, element.targets, where)
+
+    def contained(self, value: Any, where: str, depth: int) -> None:
+        type_ = value.get("resourceType") if isinstance(value, dict) else None
+        if not isinstance(type_, str) or type_ not in self.served:
+            self.say("structure", f"{where}.resourceType", "not a resource type that is served here")
+        else:
+            self.object(value, self.types[type_], where, depth + 1)
+
+    def bound(self, value: dict[str, Any], codes: frozenset[str], where: str) -> None:
+        codings = value.get("coding") if "coding" in value or "text" in value else [value]
+        if not any(isinstance(c, dict) and c.get("code") in codes for c in codings or ()):
+            self.say("code-invalid", where, "has no code of the required value set", Problem.UNKNOWN_CODE)
+
+    def target(self, value: dict[str, Any], targets: frozenset[str], where: str) -> None:
+        text = value.get("reference", "")
+        kind = text.split("/")[-2] if isinstance(text, str) and "/" in text and not text.startswith(("#", "urn:")) else ""
+        if "/_history/" in text:
+            kind = text.split("/_history/")[0].split("/")[-2]
+        for found in (kind, value.get("type", "")):
+            if found and found in self.types and found not in targets:
+                self.say("structure", where, f"may point to {', '.join(sorted(targets))} only")
+                return
+
+    def extensions(self, value: Any, element: Element, where: str, depth: int) -> None:
+        """`_name`: id and extensions of a primitive."""
+        if not self.primitive(element.type):
+            self.say("structure", where, "only primitives have a _ twin")
+            return
+        for item in value if isinstance(value, list) else [value]:
+            if item is not None:
+                self.object(item, self.types["Element"], where, depth + 1)
+
+
+def _whole(low: int) -> Callable[[Any], str]:
+    def test(value: Any) -> str:
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= 2_147_483_647:
+            return f"must be a whole number from {low} to 2147483647"
+        return ""
+
+    return test
+
+
+def _matching(pattern: re.Pattern[str], text: str) -> Callable[[Any], str]:
+    def test(value: Any) -> str:
+        return "" if isinstance(value, str) and value and len(value) <= LONGEST and pattern.fullmatch(value) else f"must be {text}"
+
+    return test
+
+
+def _string(value: Any) -> str:
+    return "" if isinstance(value, str) and value.strip() and len(value) <= LONGEST else "must be a text that is not empty"
+
+
+def _boolean(value: Any) -> str:
+    return "" if isinstance(value, bool) else "must be true or false"
+
+
+def _decimal(value: Any) -> str:
+    return "" if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e18 else "must be a number"
+
+
+def _base64(value: Any) -> str:
+    try:
+        base64.b64decode("".join(str(value).split()), validate=True)
+    except ValueError:
+        return "must be base64"
+    return "" if isinstance(value, str) and value else "must be base64"
+
+
+def _real(text: str) -> bool:
+    """The day exists; the leap second is no datetime in Python but an instant in FHIR."""
+    try:
+        if "T" in text:
+            datetime.fromisoformat(re.sub(r":60(?=[.Z+-])", ":59", text))
+        elif len(text) == 10:
+            date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _instant(value: Any) -> str:
+    if isinstance(value, str) and _INSTANT.fullmatch(value) and _real(value):
+        return ""
+    return "must be an instant with seconds and a time zone, such as 2026-12-01T09:00:00+01:00"
+
+
+def _date(value: Any) -> str:
+    return "" if isinstance(value, str) and _DATE.fullmatch(value) and _real(value) else "must be a date, such as 2026-12-01"
+
+
+def _date_time(value: Any) -> str:
+    return "" if not _instant(value) or not _date(value) else "must be a date, or a time with seconds and a time zone"
+
+
+PRIMITIVES: dict[str, Callable[[Any], str]] = {
+    "boolean": _boolean, "integer": _whole(-2_147_483_648), "positiveInt": _whole(1), "unsignedInt": _whole(0), "decimal": _decimal,
+    "string": _string, "markdown": _string, "code": _matching(_CODE, "a code"), "id": _matching(_ID, "an id of at most 64 of A-Z a-z 0-9 - ."),
+    "uri": _matching(_URI, "a URI"), "url": _matching(_URI, "a URL"), "canonical": _matching(_URI, "a canonical URL"),
+    "oid": _matching(_OID, "an OID as urn:oid:"), "uuid": _matching(_UUID, "a UUID as urn:uuid:"), "instant": _instant, "date": _date,
+    "dateTime": _date_time, "time": _matching(_TIME, "a time of day with seconds"), "base64Binary": _base64, "xhtml": invariants.narrative,
+}
+
+
+def issues_text(issues: list[Issue]) -> Iterator[str]:
+    """One line each, for logs and tests."""
+    return (f"{issue.code} {issue.expression}: {issue.text}" for issue in issues)
