@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hmac
 import logging
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,6 +26,8 @@ from hub.faces.sessions import Session
 from hub.problem import Refused, Unavailable
 
 log = logging.getLogger(__name__)
+ID = re.compile(r"[A-Za-z0-9.-]{1,64}", re.ASCII)
+"""R4 id: whatever else stands in an address is looked up nowhere."""
 FORM_MAX = 16 * 1024
 """Bytes: our forms are a few fields."""
 POLICY = (

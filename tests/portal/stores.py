@@ -24,19 +24,23 @@ POSTGRES = os.environ.get("BESOKSBRO_POSTGRES", "postgresql://postgres@127.0.0.1
 
 @contextmanager
 def opened(url: str, home: Path) -> Iterator[Store]:
-    """A migrated store with the town in it."""
+    """A store with the schema of today."""
     secrets = Secrets.open(home)
     store = Store.open(url, secrets, clock=Clock(), entries=index.indexer(definitions.load(), secrets.hash_id))
     store.migrate()
     store.ready()
-    store.write(lambda tx: [tx.keep(r, origin="hub") for r in resources()])
     yield store
     store.close()
 
 
+def settle_in(store: Store) -> None:
+    """Everybody moves into the town."""
+    store.write(lambda tx: [tx.keep(r, origin="hub") for r in resources()])
+
+
 @contextmanager
-def fresh_postgres() -> Iterator[str]:
-    """A database of its own, dropped afterwards."""
+def postgres(template: str = "template1") -> Iterator[str]:
+    """The name of a database of its own, made like `template`, dropped afterwards."""
     name = f"faces_{uuid.uuid4().hex}"
     try:
         admin = psycopg.connect(POSTGRES, autocommit=True, connect_timeout=3)
@@ -45,18 +49,45 @@ def fresh_postgres() -> Iterator[str]:
             raise
         pytest.skip("PostgreSQL does not answer: start it, or name it in BESOKSBRO_POSTGRES")
     with admin:
-        admin.execute(f'create database "{name}"')
-        yield f"{POSTGRES.replace('postgresql:', 'postgresql+psycopg:')}/{name}"
+        admin.execute(f'create database "{name}" template "{template}"')
+        yield name
         admin.execute(f'drop database "{name}" with (force)')
+
+
+def address(name: str) -> str:
+    return f"{POSTGRES.replace('postgresql:', 'postgresql+psycopg:')}/{name}"
+
+
+@pytest.fixture(scope="session")
+def sqlite_town(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home folder with the town in SQLite; tests get copies."""
+    home = tmp_path_factory.mktemp("town")
+    with opened(f"sqlite:///{home / 'hub.db'}", home) as store:
+        settle_in(store)
+    return home
+
+
+@pytest.fixture(scope="session")
+def postgres_town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """A home folder and the name of a PostgreSQL database with the town; tests get copies."""
+    home = tmp_path_factory.mktemp("town")
+    with postgres() as name:
+        with opened(address(name), home) as store:
+            settle_in(store)
+        yield home, name
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def town_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    home = tmp_path / "home"
     if request.param == "sqlite":
-        with opened(f"sqlite:///{tmp_path / 'hub.db'}", tmp_path) as store:
+        shutil.copytree(request.getfixturevalue("sqlite_town"), home)
+        with opened(f"sqlite:///{home / 'hub.db'}", home) as store:
             yield store
         return
-    with fresh_postgres() as url, opened(url, tmp_path) as store:
+    made, template = request.getfixturevalue("postgres_town")
+    shutil.copytree(made, home)
+    with postgres(template) as name, opened(address(name), home) as store:
         yield store
 
 
@@ -72,6 +103,7 @@ def busy_store(town_store: Store) -> Store:
 def file_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     home = tmp_path_factory.mktemp("home")
     with opened(f"sqlite:///{home / 'hub.db'}", home) as store:
+        settle_in(store)
         yield store
 
 
@@ -100,4 +132,4 @@ def audited(store: Any, person: str, limit: int = 100) -> list[AuditLine]:
     return found
 
 
-__all__ = ["audited", "busy_file_store", "busy_store", "chromium", "file_store", "town_store"]
+__all__ = ["audited", "busy_file_store", "busy_store", "chromium", "file_store", "postgres_town", "sqlite_town", "town_store"]

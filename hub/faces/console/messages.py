@@ -15,7 +15,7 @@ from hub.delivery import NEXT, Delivery, State, Step
 from hub.faces.console.names import DIRECTIONS, NEEDS_YOU, STATES, WAITING, Named, masked
 from hub.faces.console.start import shown
 from hub.faces.context import Context
-from hub.faces.web import Answer, Asked, Page, Redirect
+from hub.faces.web import ID, Answer, Asked, Page, Redirect
 from hub.problem import Problem
 from hub.store import Filed
 
@@ -27,7 +27,6 @@ GROUPS: dict[str, tuple[State, ...]] = {"venter": WAITING, "trenger-deg": NEEDS_
 """Words for several states at once, in the status filter."""
 TAKEN, REFUSED = Named("Mottatt", "success", "check"), Named("Avvist av oss", "warning", "warning")
 FILTERS = ("retning", "partner", "status", "feil")
-ID = re.compile(r"[A-Za-z0-9.-]{1,64}", re.ASCII)
 IN_STATUSES = ("mottatt", "avvist")
 
 

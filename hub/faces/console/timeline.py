@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,11 +13,9 @@ from hub.faces.console import names
 from hub.faces.console.names import STATES, WAITING
 from hub.faces.console.start import shown
 from hub.faces.context import Context
-from hub.faces.web import Answer, Asked, Page
+from hub.faces.web import ID, Answer, Asked, Page
 from hub.message import Resource
 from hub.store import TimelineEntry
-
-ID = re.compile(r"[A-Za-z0-9.-]{1,64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

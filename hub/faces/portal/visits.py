@@ -16,6 +16,7 @@ from hub.faces import words
 from hub.faces.portal.status import Facts, fresh, status
 from hub.faces.portal.status import Status as Said
 from hub.faces.portal.viewer import Viewer
+from hub.faces.web import ID
 from hub.fhir.query import DateIs, Query, ReferenceIs
 from hub.message import Resource
 from hub.store import Page, Store, Stored, micros
@@ -26,8 +27,6 @@ COMING_MAX = 60
 PAST_FIRST, PAST_PAGE = 5, 20
 SHOWN = frozenset(s.value for s in Status)
 """Anything else (a wait list, an entry made in error) is nobody's visit."""
-ID = re.compile(r"[A-Za-z0-9.-]{1,64}", re.ASCII)
-"""R4 id."""
 NOT_TAKEN = frozenset({State.REJECTED, State.FAILED, State.EXPIRED})
 
 
