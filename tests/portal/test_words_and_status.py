@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from town import NOW
 
 from hub.faces import words
+from hub.faces.console import names
+from hub.faces.context import templates
 from hub.faces.portal.status import Facts, fresh, status
 
 
@@ -81,3 +85,12 @@ def test_freshness_says_who_confirmed_and_when_or_that_nobody_did() -> None:
     assert fresh(BOOKED, NOW, True, NOW) == "Endring på vei til journalsystemet"
     assert fresh(replace(BOOKED, status="pending"), NOW, False, NOW) == "Endring på vei til journalsystemet"
     assert fresh(replace(BOOKED, status="pending"), None, True, NOW) == "Ikke bekreftet ennå"
+
+
+def test_every_icon_is_drawn() -> None:
+    drawn = set(re.findall(r'id="i-(\w+)"', templates().from_string('{% import "icons.html" as icons %}{{ icons.sprite() }}').render()))
+    folder = Path(words.__file__).parent / "templates"
+    asked = {name for page in folder.rglob("*.html") for name in re.findall(r'icon\("(\w+)"\)', page.read_text())}
+    asked |= {status(replace(BOOKED, status=s), NOW).icon for s in ("booked", "pending", "arrived", "fulfilled", "cancelled", "noshow")}
+    asked |= {named.icon for named in names.STATES.values()} | {names.icon(kind) for kind in names.KINDS}
+    assert asked <= drawn, asked - drawn
