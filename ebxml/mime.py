@@ -86,6 +86,10 @@ def _own_headers(body: bytes, known: dict[str, str], remarks: list[str]) -> tupl
     if start.startswith((b"<", b"\xef\xbb\xbf<")):
         remarks.append("no top-level headers: read as text/xml")
         return {**known, "content-type": "text/xml"}, start
+    boundary_at = start.find(b"\n--")
+    if 0 <= boundary_at < min(i for i in (start.find(b"\n\n"), start.find(b"\r\n\r\n"), len(start)) if i >= 0):
+        remarks.append("no empty line between the headers and the first boundary")
+        start = start[:boundary_at] + b"\n\n" + start[boundary_at + 1:]
     found, rest = _split(start)
     return {**known, **found}, rest
 

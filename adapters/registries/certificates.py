@@ -1,0 +1,70 @@
+"""Our own keys and the partners' certificates in a home's `certs/`. Read once: a private key read anew costs 150 signatures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from ebxml.cms import Own
+
+
+class MissingCertificate(ValueError):
+    """A file in certs/ is missing or no certificate or key: the operator must change it. Raised at start, never for a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnKeys:
+    """What we sign with, and what is encrypted to us: the present pair, then the one before while it is being replaced."""
+
+    sign: Own
+    decrypt: tuple[Own, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Partner:
+    """A partner's certificates. `sign` may hold the next one beside the present one."""
+
+    sign: tuple[x509.Certificate, ...]
+    encrypt: x509.Certificate
+
+
+def own_keys(folder: Path) -> OwnKeys:
+    """`own-sign` and `own-enc` (`.pem` and `.key`), and `own-enc-old` where it exists. Raises MissingCertificate."""
+    decrypt = [_pair(folder, "own-enc")]
+    if (folder / "own-enc-old.key").exists():
+        decrypt.append(_pair(folder, "own-enc-old"))
+    return OwnKeys(_pair(folder, "own-sign"), tuple(decrypt))
+
+
+def partner(folder: Path, party: str) -> Partner:
+    """`partners/<party>/sign*.pem` and `enc.pem`. Raises MissingCertificate."""
+    own = folder / "partners" / party
+    signing = tuple(_certificate(path) for path in sorted(own.glob("sign*.pem")))
+    if not signing:
+        raise MissingCertificate(f"{own}/sign.pem is missing")
+    return Partner(signing, _certificate(own / "enc.pem"))
+
+
+def _pair(folder: Path, name: str) -> Own:
+    path = folder / f"{name}.key"
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
+    except (OSError, ValueError, TypeError) as wrong:
+        raise MissingCertificate(f"{path}: {type(wrong).__name__}") from wrong
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise MissingCertificate(f"{path} is no RSA key")
+    certificate = _certificate(folder / f"{name}.pem")
+    if certificate.public_key() != key.public_key():
+        raise MissingCertificate(f"{name}.pem and {name}.key do not belong together")
+    return Own(certificate, key)
+
+
+def _certificate(path: Path) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes())
+    except (OSError, ValueError) as wrong:
+        raise MissingCertificate(f"{path}: {type(wrong).__name__}") from wrong

@@ -1,0 +1,235 @@
+"""The Norwegian ebXML seal: CMS around the content, ebMS 2.0 around that, signed over envelope and parts. Receipts and errors as it says."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import uuid
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import orjson
+from lxml import etree
+
+from adapters.registries import certificates as registry
+from ebxml import certificate as certs
+from ebxml import cms, envelope, mime, signature, xml
+from ebxml.envelope import EbError, EbParty, Header, PartyId
+from ebxml.errors import ErrorCode, Fault, Violation
+from hub.adapter import Surroundings, Unopened
+from hub.message import Content, Envelope, Letter, Parcel, Receipt, ReceiptKind
+from hub.problem import Problem, Refused
+
+FAULTS: dict[Fault, Problem] = {
+    Fault.UNREADABLE: Problem.UNREADABLE, Fault.TOO_LARGE: Problem.TOO_LARGE, Fault.MISSING_PART: Problem.MISSING_PART,
+    Fault.BAD_SIGNATURE: Problem.BAD_SIGNATURE, Fault.NOT_COVERED: Problem.NOT_COVERED, Fault.UNSIGNED: Problem.UNSIGNED,
+    Fault.WRONG_SIGNER: Problem.WRONG_SIGNER, Fault.CERTIFICATE_EXPIRED: Problem.CERTIFICATE_EXPIRED,
+    Fault.NOT_DECRYPTABLE: Problem.NOT_DECRYPTABLE, Fault.EXPIRED: Problem.EXPIRED, Fault.WRONG_PARTY: Problem.WRONG_PARTY,
+    Fault.UNKNOWN_AGREEMENT: Problem.UNKNOWN_AGREEMENT, Fault.NOT_SUPPORTED: Problem.NOT_SUPPORTED,
+}
+"""ebxml's faults as our problems."""
+_SECURITY = {
+    Problem.BAD_SIGNATURE, Problem.NOT_COVERED, Problem.UNSIGNED, Problem.WRONG_SIGNER, Problem.CERTIFICATE_EXPIRED, Problem.NOT_DECRYPTABLE,
+    Problem.NOT_AUTHENTICATED, Problem.NOT_ALLOWED,
+}
+EBMS: dict[Problem, ErrorCode] = {problem: ErrorCode.UNKNOWN for problem in Problem} | {p: ErrorCode.SECURITY_FAILURE for p in _SECURITY} | {
+    Problem.UNREADABLE: ErrorCode.OTHER_XML, Problem.INVALID: ErrorCode.OTHER_XML, Problem.TOO_LARGE: ErrorCode.MIME_PROBLEM,
+    Problem.MISSING_PART: ErrorCode.MIME_PROBLEM, Problem.UNKNOWN_PARTNER: ErrorCode.VALUE_NOT_RECOGNIZED,
+    Problem.WRONG_PARTY: ErrorCode.INCONSISTENT, Problem.ALTERED_DUPLICATE: ErrorCode.INCONSISTENT,
+    Problem.EXPIRED: ErrorCode.TIME_TO_LIVE_EXPIRED, Problem.UNKNOWN_AGREEMENT: ErrorCode.VALUE_NOT_RECOGNIZED,
+    Problem.NOT_SUPPORTED: ErrorCode.NOT_SUPPORTED, Problem.UNKNOWN_FUNCTION: ErrorCode.VALUE_NOT_RECOGNIZED,
+    Problem.UNKNOWN_REFERENCE: ErrorCode.VALUE_NOT_RECOGNIZED, Problem.UNAVAILABLE: ErrorCode.DELIVERY_FAILURE,
+    Problem.NOT_DELIVERED: ErrorCode.DELIVERY_FAILURE,
+}
+"""Our problems as `eb:errorCode` (facts/ebxml.md 6)."""
+PAYLOAD = "application/pkcs7-mime; smime-type=enveloped-data; name=smime.p7m"
+SOAP_FAULT = (
+    '<SOAP:Envelope xmlns:SOAP="http://schemas.xmlsoap.org/soap/envelope/"><SOAP:Body><SOAP:Fault><faultcode>SOAP:Client</faultcode>'
+    "<faultstring>{}</faultstring></SOAP:Fault></SOAP:Body></SOAP:Envelope>"
+)
+
+
+class EbmsSeal:
+    """hub.adapter.Seal. Settings: `domain` (right side of our message ids), `cpa_id`, `sync` (ask for the receipt on the same connection),
+    `legacy` (SHA-1 and 3DES are accepted from this partner), `plain` (unencrypted payloads are accepted; test traffic only)."""
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        settings = surroundings.settings
+        self._own, self._partner = surroundings.own_party, surroundings.party
+        self._functions: dict[str, dict[str, Any]] = dict(settings["functions"])
+        self._domain = str(settings.get("domain", "besoksbro.example"))
+        self._cpa = str(settings.get("cpa_id", f"{self._own}:{self._partner}"))
+        self._sync = bool(settings.get("sync", True))
+        self._legacy, self._plain = bool(settings.get("legacy", False)), bool(settings.get("plain", False))
+        self._keys = registry.own_keys(surroundings.home / "certs")
+        self._certificates = registry.partner(surroundings.home / "certs", surroundings.party)
+        self._b64 = certs.b64(self._keys.sign.certificate)
+        self._software = json.dumps({"MSH-system": "Besoksbro", "MSH-versjon": "0.1", "fagsystem": "Besoksbro", "fagsystem-versjon": "0.1"})
+
+    def open(self, parcel: Parcel, at: datetime) -> Envelope:
+        """The steps of facts/ebxml.md 7.4, each stopping the rest. Raises Unopened."""
+        header: Header | None = None
+        try:
+            package = mime.read(parcel.headers, parcel.body)
+            root = xml.parse(package.root.body)
+            _not_a_fault(root)
+            header = envelope.read(root)
+            self._parties(header)
+            examined = self._signature(root, package, header, at)
+            self._alive(header, at)
+            content = self._content(package, header)
+        except Violation as wrong:
+            known = self._envelope(header, Content(b"", ""), ()) if header else None
+            raise Unopened(Refused(FAULTS[wrong.fault], wrong.description, wrong.location), known) from wrong
+        return self._envelope(header, content, (*package.remarks, *examined.remarks), examined)
+
+    def _parties(self, header: Header) -> None:
+        if header.sender.her != self._partner or header.receiver.her != self._own:
+            raise Violation(ErrorCode.INCONSISTENT, "From or To is not this agreement's", "//Header/MessageHeader/From", Fault.WRONG_PARTY)
+        if header.message_order:
+            raise Violation(ErrorCode.NOT_SUPPORTED, "MessageOrder is not used in Norway", "//Header/MessageOrder", Fault.NOT_SUPPORTED)
+
+    def _signature(self, root: etree._Element, package: mime.Package, header: Header, at: datetime) -> signature.Examined:
+        for href in header.manifest:
+            if package.part(href) is None:
+                raise Violation(ErrorCode.MIME_PROBLEM, "a part of the Manifest is missing", href[:200], Fault.MISSING_PART)
+
+        def fetch(uri: str) -> bytes | None:
+            part = package.part(uri)
+            return part.body if part else None
+
+        if len(package.parts) != len(header.manifest):
+            raise Violation(ErrorCode.SECURITY_FAILURE, "a part that is not in the Manifest", "//Body/Manifest", Fault.NOT_COVERED)
+        examined = signature.verify(root, fetch, header.manifest, self._certificates.sign, legacy=self._legacy)
+        shown = {certs.fingerprint(c) for c in examined.certificates}
+        signer = next((c for c in self._certificates.sign if not shown or certs.fingerprint(c) in shown), self._certificates.sign[0])
+        if not certs.valid_at(signer, at):
+            raise Violation(
+                ErrorCode.SECURITY_FAILURE, "the partner's certificate is not valid at this time", "//Header/Signature",
+                Fault.CERTIFICATE_EXPIRED,
+            )
+        return examined
+
+    def _alive(self, header: Header, at: datetime) -> None:
+        if header.time_to_live is not None and header.time_to_live < at:
+            raise Violation(
+                ErrorCode.TIME_TO_LIVE_EXPIRED, "it came after TimeToLive", "//Header/MessageHeader/MessageData/TimeToLive", Fault.EXPIRED,
+            )
+
+    def _content(self, package: mime.Package, header: Header) -> Content:
+        if header.signal or not package.parts:
+            return Content(b"", "")
+        part = package.parts[0]
+        if part.media_type == "application/pkcs7-mime" and not (self._plain and part.body.lstrip()[:1] == b"<"):
+            return Content(cms.open_(part.body, self._keys.decrypt, triple_des=self._legacy), "application/xml")
+        if self._plain and part.media_type in ("application/xml", "text/xml", "application/pkcs7-mime"):
+            return Content(part.body, "application/xml")
+        raise Violation(ErrorCode.SECURITY_FAILURE, "the payload is not encrypted", f"cid:{part.content_id}", Fault.NOT_DECRYPTABLE)
+
+    def _envelope(
+        self, header: Header, content: Content, remarks: tuple[str, ...], examined: signature.Examined | None = None,
+    ) -> Envelope:
+        references = [[uri, element.decode()] for uri, element in examined.references] if examined else []
+        transport = {
+            "role_from": header.sender.role, "role_to": header.receiver.role, "cpa": header.cpa_id, "signal": "1" if header.signal else "",
+            "references": orjson.dumps(references).decode() if header.ack_requested == "signed" else "[]",
+        }
+        return Envelope(
+            id=header.message_id, sender=self._partner, receiver=self._own, conversation=header.conversation_id, content=content,
+            sent_at=header.timestamp, expires=header.time_to_live, refers_to=header.ref_to_message_id or header.acknowledges or None,
+            function=f"{header.service}/{header.action}", receipt=_receipt(header), wants_receipt=bool(header.ack_requested),
+            wants_reply=header.sync_reply, transport=transport, remarks=(*header.remarks, *remarks),
+        )
+
+    def close(self, content: Content, letter: Letter, at: datetime) -> Parcel:
+        """One letter, sealed. Its MessageId is the letter's id at our domain, the same at every sealing."""
+        row = self._functions[letter.function]
+        part_id = f"{letter.id}.payload@{self._domain}"
+        sealed = cms.envelop(content.body, self._certificates.encrypt)
+        header = Header(
+            sender=EbParty((PartyId(self._own),), row["from_role"]), receiver=EbParty((PartyId(self._partner),), row["to_role"]),
+            cpa_id=self._cpa, conversation_id=letter.conversation or letter.id, service=row["service"], service_type="string",
+            action=row["action"], message_id=f"{letter.id}@{self._domain}", timestamp=at, ref_to_message_id=letter.refers_to or "",
+            time_to_live=letter.expires, duplicate_elimination=True, description=self._software, ack_requested="signed",
+            sync_reply=self._sync, manifest=(f"cid:{part_id}",),
+        )
+        return self._sealed(header, [(part_id, PAYLOAD, sealed)])
+
+    def _sealed(self, header: Header, parts: list[tuple[str, str, bytes]], status: int = 200) -> Parcel:
+        soap = signature.sign(
+            envelope.write(header), [(f"cid:{cid}", body) for cid, _, body in parts], self._keys.sign.key, self._b64,
+        )
+        boundary = f"=_{uuid.uuid4().hex}"
+        headers, body = mime.write(soap, parts, boundary, f"{uuid.uuid4().hex}@{self._domain}")
+        return Parcel({**headers, "soapaction": '"ebXML"'}, body, status)
+
+    def receipt(self, envelope_: Envelope, refused: Refused | None, at: datetime) -> Parcel | None:
+        """A signed Acknowledgment that repeats what was signed, or a signed MessageError. None where none is asked for, and for signals."""
+        if envelope_.transport.get("signal"):
+            return None
+        if refused is not None:
+            return self._error(envelope_, refused, at)
+        if not envelope_.wants_receipt:
+            return None
+        references = tuple((uri, element.encode()) for uri, element in orjson.loads(envelope_.transport.get("references", "[]")))
+        return self._sealed(
+            replace(self._signal(envelope_, envelope.ACKNOWLEDGMENT, at), acknowledges=envelope_.id, references=references), [],
+        )
+
+    def _signal(self, to: Envelope, action: str, at: datetime) -> Header:
+        """A signal back: parties and roles swapped, the same agreement and conversation."""
+        return Header(
+            sender=EbParty((PartyId(self._own),), to.transport.get("role_to", "")),
+            receiver=EbParty((PartyId(self._partner),), to.transport.get("role_from", "")), cpa_id=to.transport.get("cpa") or self._cpa,
+            conversation_id=to.conversation or to.id, service=envelope.SIGNAL_SERVICE, action=action,
+            message_id=f"{uuid.uuid4()}@{self._domain}", timestamp=at, ref_to_message_id=to.id,
+        )
+
+    def _error(self, to: Envelope, refused: Refused, at: datetime) -> Parcel:
+        told = EbError(EBMS[refused.problem].value, "Error", f"{refused.problem.value} {refused.detail}", refused.where)
+        return self._sealed(
+            replace(self._signal(to, envelope.MESSAGE_ERROR, at), errors=(told,), highest_severity="Error"), [],
+        )
+
+    def refusal(self, unopened: Unopened, at: datetime) -> Parcel | None:
+        """A MessageError where there is somebody to tell; a SOAP Fault where nothing could be read; nothing to a broken signal."""
+        if unopened.header is None:
+            text = f"{unopened.problem.value} {unopened.detail}"
+            return Parcel({"content-type": "text/xml; charset=UTF-8"}, SOAP_FAULT.format(text).encode(), 500)
+        return self.receipt(unopened.header, unopened, at)
+
+
+def _not_a_fault(root: etree._Element) -> None:
+    if root.tag == f"{{{envelope.SOAP}}}Envelope" and root.find(f"{{{envelope.SOAP}}}Body/{{{envelope.SOAP}}}Fault") is not None:
+        raise Violation(ErrorCode.DELIVERY_FAILURE, "a SOAP Fault: the partner could not read what we sent", "//Body/Fault")
+
+
+def _receipt(header: Header) -> Receipt | None:
+    """What a signal says. Our ids are `<letter id>@<domain>`; the partner repeats them whole."""
+    if header.acknowledges:
+        return Receipt(ReceiptKind.ARRIVED, _bare(header.acknowledges))
+    if header.errors:
+        kind = ReceiptKind.FAILED if header.highest_severity != "Warning" else ReceiptKind.ARRIVED
+        detail = "; ".join(e.description for e in header.errors)[:500]
+        return Receipt(kind, _bare(header.ref_to_message_id), tuple(e.code for e in header.errors), detail)
+    return None
+
+
+def _bare(message_id: str) -> str:
+    return message_id.partition("@")[0].strip("<> ")
+
+
+def repeats(sent: tuple[tuple[str, bytes], ...], receipt: tuple[tuple[str, bytes], ...]) -> bool:
+    """The digests a signed receipt repeats are those that were sent: proof of what was received (facts/ebxml.md 5)."""
+    ours = dict(sent)
+    return all(uri in ours and hmac.compare_digest(_digest(ours[uri]), _digest(element)) for uri, element in receipt)
+
+
+def _digest(element: bytes) -> bytes:
+    return (etree.fromstring(element).findtext(f"{{{envelope.DS}}}DigestValue") or "").strip().encode()
+
+
+def ebms(surroundings: Surroundings) -> EbmsSeal:
+    """The entry point `ebms`. Raises MissingCertificate."""
+    return EbmsSeal(surroundings)

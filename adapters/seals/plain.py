@@ -1,0 +1,37 @@
+"""No seal: what TLS and a bearer token protect. The sender is whoever the inbox let in."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from hub.adapter import Surroundings, Unopened
+from hub.message import Content, Envelope, Letter, Parcel
+from hub.problem import Refused
+
+ID = "x-message-id"
+
+
+class PlainSeal:
+    """hub.adapter.Seal. The message id is the header `x-message-id`; where there is none, the content's digest: the same twice is one."""
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._party, self._own = surroundings.party, surroundings.own_party
+
+    def open(self, parcel: Parcel, at: datetime) -> Envelope:
+        content = Content(parcel.body, parcel.headers.get("content-type", "").partition(";")[0].strip())
+        id_ = parcel.headers.get(ID, "")[:200] or f"sha256:{content.digest}"
+        return Envelope(id_, self._party, self._own, id_, content, sent_at=at, function=content.media_type)
+
+    def close(self, content: Content, letter: Letter, at: datetime) -> Parcel:
+        return Parcel({"content-type": content.media_type, ID: letter.id}, content.body)
+
+    def receipt(self, envelope: Envelope, refused: Refused | None, at: datetime) -> Parcel | None:
+        return None
+
+    def refusal(self, unopened: Unopened, at: datetime) -> Parcel | None:
+        return None
+
+
+def plain(surroundings: Surroundings) -> PlainSeal:
+    """The entry point `plain`."""
+    return PlainSeal(surroundings)
