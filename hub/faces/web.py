@@ -8,6 +8,7 @@ from __future__ import annotations
 import hmac
 import logging
 import re
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -125,9 +126,10 @@ class Face:
             return self._respond(self._ask(handler, request, body, open))
         except Unavailable:
             return self._respond(self.error(503))
-        except Exception as trouble:  # the last line before the reader: never a stack trace, never a dead end
+        except Exception as trouble:  # noqa: BLE001  (the last line before the reader: never a stack trace, never a dead end)
             number = self.context.token(6)
-            log.error("page failed: %s %s, reference %s", request.method, type(trouble).__name__, number, exc_info=trouble)
+            where = "".join(traceback.format_tb(trouble.__traceback__))  # where and what kind, never the text: a database repeats values in it
+            log.error("page failed: %s %s, reference %s\n%s", request.method, type(trouble).__name__, number, where)
             return self._respond(self.error(500, number))
 
     def _ask(self, handler: Handler, request: Request, body: bytes | None, open: bool) -> Answer:
