@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.routing import Mount
+from starlette.routing import Mount, Route
 
 from hub.access import Ground, Reader
 from hub.adapter import Adapter, Surroundings
@@ -123,7 +123,9 @@ def faces(parts: Parts) -> Starlette:
         operators=tuple(Operator(o.name, o.token_digest) for o in hub.operators),
         adapters=partial(_cards, parts), resend=parts.flow.resend,
     )
-    rest = Rest(parts.store, definitions.load(), partial(vendor, hub.vendors), f"{hub.base_url}/fhir", parts.clock)
+    rest = Rest(
+        parts.store, definitions.load(), partial(vendor, hub.vendors), f"{hub.base_url}/fhir", parts.clock, Secrets.open(hub.home).hash_id,
+    )
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> Any:
@@ -134,7 +136,7 @@ def faces(parts: Parts) -> Starlette:
         routes=[
             Mount("/inbox", Inbox(parts.flow, parts.adapters, pool)),
             Mount("/fhir", rest),
-            Mount("/health", Health(parts.store, parts.clock)),
+            Route("/health", Health(parts.store, parts.clock)),
             *console.routes(context),
             *portal.routes(context),
         ],

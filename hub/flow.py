@@ -123,7 +123,7 @@ class Flow:
         before = tx.delivery(receipt.refers_to)
         if before is None or before.adapter != adapter.name:
             raise Refused(Problem.UNKNOWN_REFERENCE, "no letter of ours to this partner has that id")
-        note = " ".join((*receipt.codes, receipt.detail)).strip()
+        note = " ".join(receipt.codes)  # the partner's own text could name a person: it stays in the stored letter
         try:
             after = before.after(STEPS[receipt.kind], tx.now, adapter.patience, note)
         except Impossible as odd:

@@ -180,7 +180,7 @@ def _text(value: Any, where: str) -> str:
 def _number(value: Any, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 100_000:
         raise Refused(Problem.INVALID, "must be a whole number above 0", where)
-    return value
+    return int(value)
 
 
 FORMS = {"instant": _instant, "digits": _digits, "text": _text, "number": _number}

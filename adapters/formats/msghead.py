@@ -162,7 +162,7 @@ def _error(problem: Problem) -> Coded:
 
 
 def _person(patient: Resource) -> Person:
-    name = next(iter(patient.get("name") or ()), {})
+    name: dict[str, Any] = next(iter(patient.get("name") or ()), {})
     numbers = ((FNR, identifier(patient, FNR_SYSTEM)), (DNR, identifier(patient, DNR_SYSTEM)))
     return Person(
         family=str(name.get("family", "")), given=" ".join(name.get("given") or ()), born=str(patient.get("birthDate", "")),

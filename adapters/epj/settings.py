@@ -1,0 +1,49 @@
+"""An EPJ's settings: `epj.toml` in its home."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """What goes wrong on purpose. Shares are of letters, 0 to 1, drawn from the letter's id: the same letter fails the same way."""
+
+    slow: float = 0.0
+    """Seconds before each answer."""
+    duplicates: float = 0.0
+    """Share of our letters that are sent twice."""
+    lost_receipts: float = 0.0
+    """Share of letters that are stored and then not answered, the first time."""
+    rejected: float = 0.0
+    """Share of bookings that get a negative AppRec (E35)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    home: Path
+    name: str
+    title: str
+    party: str
+    hub_party: str
+    hub_url: str
+    port: int
+    seed: int = 1
+    pace: float = 0.0
+    """Seconds between what is told of one visit; 0: as quick as it goes."""
+    dialog: str = "1.1"
+    apprec: str = "1.1"
+    faults: Faults = field(default_factory=Faults)
+    functions: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read(home: Path) -> Settings:
+    """Reads `<home>/epj.toml` and the functions it shares with the hub (`<home>/mappings/functions.toml`)."""
+    table = tomllib.loads((home / "epj.toml").read_text(encoding="utf-8"))
+    functions = tomllib.loads((home / "mappings" / "functions.toml").read_text(encoding="utf-8"))
+    faults = Faults(**table.pop("faults", {}))
+    return Settings(home=home, faults=faults, functions=functions, **table)

@@ -1,0 +1,41 @@
+"""OperationOutcome: every error of the FHIR face, from one complete table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from hub.problem import Problem
+
+SYSTEM = "https://besoksbro.example/fhir/CodeSystem/problem"
+OUTCOME: dict[Problem, tuple[int, str]] = {
+    Problem.UNREADABLE: (400, "structure"), Problem.TOO_LARGE: (413, "too-long"), Problem.UNKNOWN_PARTNER: (404, "not-found"),
+    Problem.WRONG_PARTY: (403, "forbidden"), Problem.BAD_SIGNATURE: (401, "security"), Problem.NOT_COVERED: (401, "security"),
+    Problem.UNSIGNED: (401, "security"), Problem.WRONG_SIGNER: (401, "security"), Problem.CERTIFICATE_EXPIRED: (401, "expired"),
+    Problem.NOT_DECRYPTABLE: (400, "security"), Problem.ALTERED_DUPLICATE: (409, "duplicate"), Problem.EXPIRED: (422, "expired"),
+    Problem.UNKNOWN_AGREEMENT: (404, "not-found"), Problem.MISSING_PART: (400, "structure"), Problem.NOT_SUPPORTED: (501, "not-supported"),
+    Problem.NOT_AUTHENTICATED: (401, "login"), Problem.INVALID: (422, "invalid"), Problem.UNKNOWN_CODE: (422, "code-invalid"),
+    Problem.UNKNOWN_FUNCTION: (404, "not-supported"), Problem.UNKNOWN_PERSON: (422, "not-found"), Problem.UNKNOWN_SERVICE: (422, "not-found"),
+    Problem.UNKNOWN_BOOKING: (404, "not-found"), Problem.OUT_OF_DATE: (412, "conflict"), Problem.NOT_ALLOWED: (403, "forbidden"),
+    Problem.UNKNOWN_REFERENCE: (404, "not-found"), Problem.OUTSIDE_OPENING_HOURS: (422, "business-rule"),
+    Problem.FULL: (409, "conflict"), Problem.BEYOND_HORIZON: (422, "business-rule"), Problem.TOO_LATE: (422, "business-rule"),
+    Problem.NO_DECISION: (422, "business-rule"), Problem.DECISION_USED_UP: (422, "business-rule"),
+    Problem.IMPOSSIBLE_CHANGE: (422, "business-rule"), Problem.OVERLAPS_OWN: (422, "business-rule"), Problem.NO_SUCH_TIME: (422, "value"),
+    Problem.UNKNOWN_RESOURCE: (404, "not-found"), Problem.DELETED: (410, "deleted"), Problem.BAD_SEARCH: (400, "invalid"),
+    Problem.NOT_ACCEPTABLE: (406, "not-supported"), Problem.UNAVAILABLE: (503, "transient"), Problem.NOT_DELIVERED: (502, "incomplete"),
+}
+"""Problem → (HTTP status, issue code)."""
+
+
+def outcome(problem: Problem, diagnostics: str = "", expression: str = "") -> bytes:
+    """The resource as JSON."""
+    issue: dict[str, Any] = {
+        "severity": "error", "code": OUTCOME[problem][1],
+        "details": {"coding": [{"system": SYSTEM, "code": problem.value, "display": problem.name}], "text": problem.text},
+    }
+    if diagnostics:
+        issue["diagnostics"] = diagnostics
+    if expression:
+        issue["expression"] = [expression]
+    return orjson.dumps({"resourceType": "OperationOutcome", "issue": [issue]})

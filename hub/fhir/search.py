@@ -1,0 +1,214 @@
+"""A FHIR search as a Query: parameters, modifiers and prefixes of R4, strict or lenient, with an honest account of what was used."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import struct
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from hub.fhir import times
+from hub.fhir.definitions import Definitions, Parameter
+from hub.fhir.index import NATIONAL_IDS
+from hub.fhir.query import (
+    Condition, DateIs, IdIs, Include, Missing, Query, ReferenceIs, StringIs, TokenIs, UpdatedIs,
+)
+from hub.problem import Problem, Refused
+
+MOST = 1000
+USUAL = 50
+_PREFIX = re.compile(r"(eq|ne|gt|ge|lt|le|sa|eb|ap)(?=\d)")
+_MODIFIERS = {"token": {"not", "missing"}, "reference": {"identifier", "missing"}, "date": {"missing"}, "string": {"exact", "contains", "missing"},
+              "uri": {"missing"}}
+RESULT = {"_count", "_sort", "_total", "_include", "_revinclude", "_summary", "_cursor", "_format", "_pretty"}
+Pairs = list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A search, understood."""
+
+    query: Query
+    used: tuple[tuple[str, str], ...]
+    """What was really used, for the self link; result parameters included, the cursor not."""
+    ignored: tuple[str, ...]
+    counting: bool = False
+    """`_summary=count`: only the total."""
+
+
+def parse(type_: str, pairs: Iterable[tuple[str, str]], strict: bool, definitions: Definitions, hash_id: Callable[[str, str], str]) -> Parsed:
+    """Reads a search.
+
+    Raises:
+        Refused: BAD_SEARCH: a value or modifier that cannot be understood; under `strict` also an unknown parameter.
+    """
+    conditions: list[Condition] = []
+    used: Pairs = []
+    ignored: list[str] = []
+    result: Pairs = []
+    for name, value in pairs:
+        if not value:
+            continue
+        if name in RESULT:
+            result.append((name, value))
+            continue
+        made = _condition(type_, name, value, definitions, hash_id)
+        if made is None:
+            if strict:
+                raise Refused(Problem.BAD_SEARCH, f"unknown search parameter for {type_}: {_shown(name)}")
+            ignored.append(_shown(name))
+        else:
+            conditions.append(made)
+            used.append((name, value))
+    return _with_results(type_, tuple(conditions), used, ignored, result, definitions)
+
+
+def _shown(name: str) -> str:
+    return re.sub(r"[^\w.:-]", "?", name)[:40]
+
+
+def _with_results(
+    type_: str, conditions: tuple[Condition, ...], used: Pairs, ignored: list[str], result: Pairs, definitions: Definitions,
+) -> Parsed:
+    last = dict(result)
+    count = _count(last.get("_count", str(USUAL)))
+    sort, descending = _sort(type_, last.get("_sort", ""), definitions)
+    counting = last.get("_summary") == "count" or count == 0
+    if last.get("_summary", "false") not in ("count", "false"):
+        raise Refused(Problem.BAD_SEARCH, "of _summary, count and false are supported")
+    if last.get("_total", "none") not in ("none", "estimate", "accurate"):
+        raise Refused(Problem.BAD_SEARCH, "_total is none, estimate or accurate")
+    includes = tuple(_include(name, value, definitions) for name, value in result if name in ("_include", "_revinclude"))
+    query = Query(
+        type_, conditions, count=0 if counting else count, cursor=cursor(last["_cursor"]) if "_cursor" in last else None, sort=sort,
+        descending=descending, total=counting or last.get("_total") in ("estimate", "accurate"), includes=includes,
+    )
+    shown = [pair for pair in result if pair[0] not in ("_cursor", "_format", "_pretty")]
+    return Parsed(query, (*used, *shown), tuple(ignored), counting)
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise Refused(Problem.BAD_SEARCH, "_count is a whole number from 0")
+    return min(int(text), MOST)
+
+
+def _sort(type_: str, text: str, definitions: Definitions) -> tuple[str, bool]:
+    """By the main time, or `_lastUpdated`; `-` turns it round."""
+    name = text.removeprefix("-")
+    main = definitions.served[type_].main
+    if not name or name == main:
+        return "at", text.startswith("-")
+    if name == "_lastUpdated":
+        return "updated", text.startswith("-")
+    raise Refused(Problem.BAD_SEARCH, f"{type_} can be sorted by {main or 'nothing else'} and _lastUpdated")
+
+
+def _include(name: str, value: str, definitions: Definitions) -> Include:
+    source, _, rest = value.partition(":")
+    param, _, target = rest.partition(":")
+    known = definitions.parameters.get(source, {}).get(param)
+    if known is None or known.type != "reference":
+        raise Refused(Problem.BAD_SEARCH, f"{name} names no reference parameter: Type:parameter")
+    return Include(source, param, target or None, reverse=name == "_revinclude")
+
+
+def _condition(type_: str, name: str, value: str, definitions: Definitions, hash_id: Callable[[str, str], str]) -> Condition | None:
+    base, _, modifier = name.partition(":")
+    if base.endswith(".identifier") and not modifier:
+        base, modifier = base.removesuffix(".identifier"), "identifier"
+    if base == "_id":
+        return IdIs(tuple(_split(value)))
+    if base == "_lastUpdated":
+        return UpdatedIs(tuple(_date(v) for v in _split(value)))
+    parameter = definitions.parameters.get(type_, {}).get(base)
+    if parameter is None:
+        return None
+    if modifier == "missing":
+        return Missing(base, "token" if parameter.type == "uri" else parameter.type, _boolean(value))
+    if modifier and modifier not in _MODIFIERS[parameter.type] and not (parameter.type == "reference" and modifier in definitions.types):
+        raise Refused(Problem.BAD_SEARCH, f"{_shown(base)} has no modifier {_shown(modifier)}")
+    return _by_type(type_, parameter, modifier, value, definitions, hash_id)
+
+
+def _by_type(
+    type_: str, parameter: Parameter, modifier: str, value: str, definitions: Definitions, hash_id: Callable[[str, str], str],
+) -> Condition:
+    name, parts = parameter.name, _split(value)
+    match parameter.type:
+        case "token":
+            return TokenIs(name, tuple(_token(v, hash_id) for v in parts), negated=modifier == "not")
+        case "uri":
+            return TokenIs(name, tuple((None, _plain(v)) for v in parts))
+        case "date":
+            return DateIs(name, tuple(_date(v) for v in parts), main=definitions.served[type_].main == name)
+        case "string":
+            return StringIs(name, tuple((modifier, _plain(v)) for v in parts))
+    if modifier == "identifier" or all("|" in v for v in parts):  # VKP writes patient=system|number (facts/fhir.md 2.4)
+        return TokenIs(f"{name}:identifier", tuple(_token(v, hash_id) for v in parts))
+    target = modifier if modifier in definitions.types else None
+    return ReferenceIs(name, tuple(_reference(v, target) for v in parts))
+
+
+def national(pairs: Iterable[tuple[str, str]]) -> bool:
+    """Some value names a national id: such a search must come by POST, so that no log has it."""
+    return any(any(system in value for system in NATIONAL_IDS) for _, value in pairs)
+
+
+def _split(value: str) -> list[str]:
+    """Alternatives at commas that no backslash stands before."""
+    return [part for part in re.split(r"(?<!\\),", value) if part]
+
+
+def _plain(value: str) -> str:
+    return re.sub(r"\\([\\,$|])", r"\1", value)
+
+
+def _token(value: str, hash_id: Callable[[str, str], str]) -> tuple[str | None, str | None]:
+    """`code`, `system|code`, `|code` (no system), `system|`."""
+    parts = re.split(r"(?<!\\)\|", value, maxsplit=1)
+    if len(parts) == 1:
+        return None, _plain(parts[0])
+    system, code = _plain(parts[0]), _plain(parts[1])
+    if not code:
+        return system, None
+    return system, hash_id(system, code) if system in NATIONAL_IDS else code
+
+
+def _reference(value: str, target: str | None) -> tuple[str | None, str]:
+    """`id`, `Type/id` or an absolute URL."""
+    text = _plain(value).partition("/_history/")[0]
+    kind, _, id_ = text.rpartition("/")
+    return target or kind.rpartition("/")[2] or None, id_
+
+
+def _date(value: str) -> tuple[str, int, int]:
+    match = _PREFIX.match(value)
+    prefix = match[1] if match else "eq"
+    try:
+        low, high = times.span(value[len(match[0]) if match else 0:].replace(" ", "+"))
+    except (ValueError, OverflowError) as wrong:
+        raise Refused(Problem.BAD_SEARCH, "a date such as 2026-12-01 or 2026-12-01T09:00:00+01:00, with a prefix or none") from wrong
+    return prefix, low, high
+
+
+def _boolean(value: str) -> bool:
+    if value not in ("true", "false"):
+        raise Refused(Problem.BAD_SEARCH, ":missing is true or false")
+    return value == "true"
+
+
+def token(cursor_: tuple[int, int]) -> str:
+    """A page link's cursor: opaque, holds no value of the search."""
+    return base64.urlsafe_b64encode(struct.pack(">qq", *cursor_)).decode().rstrip("=")
+
+
+def cursor(text: str) -> tuple[int, int]:
+    """Raises Refused BAD_SEARCH."""
+    try:
+        sort, key = struct.unpack(">qq", base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    except (binascii.Error, struct.error, ValueError) as wrong:
+        raise Refused(Problem.BAD_SEARCH, "_cursor is not one of ours") from wrong
+    return sort, key
