@@ -124,7 +124,8 @@ def adapter_check(home: Home, as_json: Json = False) -> None:
 def main() -> None:
     """Runs the command; what the operator must change is one line, not a traceback."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for talkative in ("httpx", "alembic"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)
     try:
         main_command()
     except (Misconfigured, Refused, Unavailable) as wrong:

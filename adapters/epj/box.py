@@ -28,6 +28,8 @@ AGAIN = 0.5
 """Seconds until a letter that did not arrive is sent again; doubles up to MOST."""
 MOST = 10.0
 IDLE = 0.02
+DONE = {"fulfilled": script.COMPLETE, "noshow": script.MISS}
+"""What has happened is not undone by a letter that crossed it: it is said again."""
 
 
 class NoAnswer(Exception):
@@ -101,16 +103,18 @@ class Box:
         uid, sequence = stated["id"], extension(stated, "sequence")
         known = self.records.visit(uid)
         seen = known.seen + 1 if known else 1
-        happened = {status: step for step, status in script.HAPPENED.items()}
-        if known is not None and known.status in happened:
-            self.records.keep_visit(Visit(uid, known.status, known.start, known.finish, sequence, [happened[known.status], *known.steps], 0, seen))
+        start, end = stated.get("start", ""), stated.get("end", "")
+        if known is not None and known.status in DONE:
+            if stated["status"] == "proposed":
+                known.start, known.finish = start, end
+            steps = [DONE[known.status], *known.steps]
+            self.records.keep_visit(Visit(uid, known.status, known.start, known.finish, sequence, steps, 0, seen))
         elif stated["status"] == "cancelled":
-            base = known or Visit(uid, "", stated.get("start", ""), stated.get("end", ""), sequence, [])
+            base = known or Visit(uid, "", start, end, sequence, [])
             self.records.keep_visit(Visit(uid, "cancelled", base.start, base.finish, sequence, [], 0, seen))
         else:
             due = time.time() + self.settings.pace
-            steps = script.plan(self.settings.seed, uid)
-            self.records.keep_visit(Visit(uid, "pending", stated["start"], stated["end"], sequence, steps, due, seen))
+            self.records.keep_visit(Visit(uid, "pending", start, end, sequence, script.plan(self.settings.seed, uid), due, seen))
 
     def _owe_receipt(self, envelope: Envelope, verdict: Verdict, now: datetime) -> None:
         letter = Letter(str(uuid.uuid4()), envelope.conversation, "receipt", now, now + LIVES, envelope.id)
