@@ -70,7 +70,8 @@ class Flow:
         def work(tx: Transaction) -> Answer:
             earlier = tx.earlier(envelope)
             if earlier is not None:
-                tx.note(envelope.conversation, "duplicate", f"same message again from {adapter.name}", origin=adapter.name)
+                for about in earlier.verdict.about:
+                    tx.note(about, "duplicate", "the same message again: the stored answer", origin=adapter.name)
                 return Answer(earlier.verdict, earlier.reply, duplicate=True)
             verdict = self._verdict(tx, adapter, message, refused)
             reply = self._answered(tx, adapter, envelope, verdict, receipt, letter_id)

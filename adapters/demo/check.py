@@ -69,7 +69,7 @@ def check(bookings: int = 300, database: str | None = None, faults: bool = False
     try:
         with Processes(home) as processes:
             processes.start_all()
-            _play(home, processes, planner(seed, now), bookings, faults, report)
+            _play(home, processes, planner(home.municipality, str(seed), now), bookings, faults, report)
     except TookTooLong as late:
         report.wrong.append(str(late))
     report.seconds["all"] = time.monotonic() - began

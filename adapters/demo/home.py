@@ -8,7 +8,7 @@ import secrets
 import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 from adapters.demo.municipality import Municipality, owners, resources
@@ -40,6 +40,12 @@ class DemoHome:
     epj_ports: dict[str, int]
     shop_token: str
     vendor_token: str
+    made: str
+    """The Norwegian day it was made: with the seed it decides who lives there."""
+
+    @property
+    def municipality(self) -> Municipality:
+        return resources(self.seed, date.fromisoformat(self.made))
 
     @property
     def hub(self) -> Path:
@@ -68,13 +74,13 @@ def make_home(
 ) -> DemoHome:
     """Makes it all. `quick`: partners' letters are tried again after tenths of seconds instead of minutes."""
     folder.mkdir(parents=True, exist_ok=True)
-    home = DemoHome(str(folder.resolve()), seed, hub_port, epj_ports, secrets.token_urlsafe(24), secrets.token_urlsafe(24))
+    home = DemoHome(str(folder.resolve()), seed, hub_port, epj_ports, secrets.token_urlsafe(24), secrets.token_urlsafe(24), local(now).date().isoformat())
     pki.make_dev_pki(folder / "pki", {HUB: "Solbakken kommune", **{her: title for her, title, _ in EPJS.values()}}, now)
     pki.lay_out(folder / "pki", home.hub / "certs", HUB, [her for her, _, _ in EPJS.values()])
     _hub_files(home, database, quick)
     for name in EPJS:
         _epj_files(home, name, (faults or {}).get(name, {}), pace)
-    _load(home, resources(seed, local(now).date()))
+    _load(home, home.municipality)
     (folder / "demo.json").write_text(json.dumps(asdict(home)))  # last: only a whole home counts
     return home
 

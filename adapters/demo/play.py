@@ -15,11 +15,9 @@ from rich.panel import Panel
 from rich.table import Table
 
 from adapters.demo.home import EPJS, DemoHome, make_home, open_home
-from adapters.demo.municipality import resources
 from adapters.demo.outside import Outside
 from adapters.demo.processes import Processes, TookTooLong, free_ports
 from adapters.demo.shop import Order, Shop, planner
-from hub.booking.clock import local
 
 EVERY = 2.0
 """Seconds between two bookings."""
@@ -76,7 +74,7 @@ def _welcome(home: DemoHome, seconds: float) -> Panel:
     ):
         table.add_row(f"[bold]{what}[/bold]", where)
     people = Table("Log in as", "who is", title="", box=None)
-    for login in resources(home.seed, local(datetime.now(UTC)).date()).logins:
+    for login in home.municipality.logins:
         people.add_row(login.name, login.role)
     return Panel(Group(table, people), title=f"Solbakken kommune (invented), up in {seconds:.1f} s", subtitle="Ctrl-C stops everything")
 
@@ -84,7 +82,7 @@ def _welcome(home: DemoHome, seconds: float) -> Panel:
 def _run(console: Console, home: DemoHome, processes: Processes) -> None:
     outside, shop = Outside(home), Shop(home.url, home.shop_token)
     now = datetime.now(UTC)
-    orders = planner(home.seed + now.toordinal() * 100_000 + now.hour * 60 + now.minute, now).orders(f"D{now:%m%d%H%M%S}")
+    orders = planner(home.municipality, now.isoformat(), now).orders(f"D{now:%y%m%d%H%M%S}")
     verdicts: Counter[str] = Counter()
     restarts, next_restart = 0, time.monotonic() + RESTART_EVERY
     with Live(console=console, refresh_per_second=2) as live:

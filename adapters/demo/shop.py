@@ -12,9 +12,9 @@ from typing import Any
 
 import httpx
 
-from adapters.demo.municipality import Municipality, resources
+from adapters.demo.municipality import Municipality
 from adapters.demo.persons import Person
-from hub.booking import Decision, Department
+from hub.booking import Decision, Department, slots_of
 from hub.booking.clock import local, read
 from hub.booking.conventions import appointment_id
 from hub.message import Resource
@@ -76,10 +76,10 @@ class Planner:
         for decision in map(Decision.of, by_type["ServiceRequest"]):
             self.decisions[decision.patient].append(decision)
         earliest = self.now + timedelta(hours=3)
-        for slot in by_type["Slot"]:
-            start, end = read(slot["start"], ""), read(slot["end"], "")
-            if start > earliest and start < self.now + timedelta(days=13):
-                self._slots.setdefault(slot["schedule"]["reference"].partition("/")[2], []).append((start, end))
+        for code, department in self.departments.items():
+            slots = slots_of(department, local(self.now).date(), department.horizon_days)
+            times = [(read(slot["start"], ""), read(slot["end"], "")) for slot in slots]
+            self._slots[code] = [(start, end) for start, end in times if start > earliest]
 
     def orders(self, prefix: str) -> Iterator[Order]:
         """Orders until nobody may book more, drawn at random."""
@@ -123,9 +123,9 @@ class Planner:
         return order
 
 
-def planner(seed: int, now: datetime) -> Planner:
-    """For the demo municipality of this seed and day."""
-    return Planner(resources(seed, local(now).date()), Random(seed), now)
+def planner(municipality: Municipality, seed: str, now: datetime) -> Planner:
+    """For a municipality; `seed` decides who books what."""
+    return Planner(municipality, Random(seed), now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,39 @@
+# besøksbro: `make run` shows the main job, `make test` tests everything. Both set up what they need.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/stamp
+
+.PHONY: setup run test check bench docs clean
+
+setup: $(STAMP)
+	@$(BIN)/python tools/fetch.py
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 …")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+run: setup
+	@$(BIN)/besoksbro demo --home .demo
+
+test: setup
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/mypy --strict hub ebxml adapters tools bench
+	$(BIN)/lint-imports
+	$(BIN)/python tools/licences.py
+	$(BIN)/python tools/ceilings.py
+	$(BIN)/python tools/docs.py --check
+
+bench: setup
+	@$(BIN)/python -m bench
+
+docs: setup
+	@$(BIN)/python tools/docs.py
+
+clean:
+	rm -rf .venv .assets .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

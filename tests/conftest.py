@@ -1,0 +1,83 @@
+"""What every room's tests share: the official files beside the repo, real servers, and what is done when one is not there.
+
+BESOKSBRO_REQUIRE names servers that must be there (`postgres,rabbitmq,chromium`): then a missing one fails instead of being skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).parents[1]
+POSTGRES = os.environ.get("BESOKSBRO_POSTGRES", "postgresql://postgres@127.0.0.1:5432")
+REQUIRED = os.environ.get("BESOKSBRO_REQUIRE", "").split(",")
+
+settings.register_profile("besoksbro", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+settings.load_profile("besoksbro")
+
+
+def lacking(what: str, how: str) -> None:
+    """Skips by name with how to get it, or fails where it is required."""
+    if what in REQUIRED:
+        pytest.fail(f"{what} is required here and not found: {how}")
+    pytest.skip(f"{what} not found: {how}")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with the official schemas and samples. They are not ours, so they are not in this repo."""
+    folder = Path(os.environ.get("BESOKSBRO_SHARED", ROOT.parent / "shared"))
+    if not (folder / "standards").is_dir():
+        pytest.skip("the official schemas and samples are not beside this repo (../shared, or BESOKSBRO_SHARED)")
+    return folder
+
+
+@pytest.fixture
+def postgres_url() -> Iterator[str]:
+    """A fresh PostgreSQL database, dropped afterwards."""
+    name = f"besoksbro_{uuid.uuid4().hex}"
+    try:
+        admin = psycopg.connect(f"{POSTGRES}/postgres", autocommit=True, connect_timeout=3)
+    except psycopg.OperationalError:
+        lacking("postgres", "start PostgreSQL, or name it in BESOKSBRO_POSTGRES")
+    with admin:
+        admin.execute(f'create database "{name}"')
+        yield f"{POSTGRES}/{name}"
+        admin.execute(f'drop database "{name}" with (force)')
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The same test on both databases."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'hub.db'}"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_address() -> str:
+    """host:port of a broker with AMQP 1.0."""
+    try:
+        socket.create_connection(("127.0.0.1", 5672), 2).close()
+    except OSError:
+        lacking("rabbitmq", "start RabbitMQ with the plugin rabbitmq_amqp1_0")
+    return "127.0.0.1:5672"
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of a Chromium."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        lacking("chromium", "apt-get install chromium")
+    assert path is not None
+    return path

@@ -1,0 +1,247 @@
+"""The story end to end: real letters, signed and encrypted, between the hub and an EPJ, on both databases."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+from hubs import World
+
+from ebxml import envelope, mime, xml
+from hub.delivery import State
+from hub.message import Parcel
+from hub.problem import Problem, Refused, Unavailable
+
+
+def body(message: dict[str, object]) -> bytes:
+    return json.dumps(message).encode()
+
+
+def booked(world: World) -> tuple[str, dict[str, object]]:
+    order = world.order()
+    message = order.message("OPPRETT")
+    answer = world.shop(body(message), str(message["meldingsId"]))
+    assert answer.verdict.accepted, answer.verdict
+    return order.appointment, message
+
+
+def status(world: World, id_: str) -> str:
+    kept = world.store.get("Appointment", id_)
+    assert kept is not None
+    return str(kept.resource["status"])
+
+
+def test_a_booking_travels_to_the_epj_and_back_to_its_end(world: World) -> None:
+    id_, _ = booked(world)
+    assert status(world, id_) == "pending"
+    (owed,) = world.store.deliveries_about(f"Appointment/{id_}")
+    assert owed.state is State.DUE and owed.adapter == "visma-profil"
+    world.deliver()
+    assert world.store.delivery(owed.id).state is State.SENT  # type: ignore[union-attr]
+    world.to_epj()
+    assert world.store.delivery(owed.id).state is State.ARRIVED  # type: ignore[union-attr]
+    world.until_quiet()
+    assert world.store.delivery(owed.id).state is State.ACCEPTED  # type: ignore[union-attr]
+    assert status(world, id_) in ("fulfilled", "noshow", "cancelled") and status(world, id_) == world.box.records.visit(id_).status  # type: ignore[union-attr]
+    kinds = [entry.kind for entry in world.store.timeline(f"Appointment/{id_}")]
+    assert kinds.index("owed") < kinds.index("sent") < kinds.index("arrived") and {"version", "accepted", "received"} <= set(kinds)
+
+
+def test_the_letter_is_the_same_on_every_try_and_its_receipt_may_come_late(world: World) -> None:
+    booked(world)
+    world.deliver()
+    first = world.carrier.sent.pop()
+    world.clock.now += timedelta(hours=13)  # no Acknowledgment in time
+    world.deliver()
+    again = world.carrier.sent.pop()
+    assert first == again
+    world.carrier.sent += [first, again]
+    world.to_epj()
+    assert world.box.records.report()["duplicates_dropped"] == 1
+
+
+def test_a_repeated_post_gets_the_same_answer_and_books_once(world: World) -> None:
+    id_, message = booked(world)
+    again = world.shop(body(message), str(message["meldingsId"]))
+    assert again.duplicate and again.verdict.about == (f"Appointment/{id_}",)
+    assert len(world.store.history("Appointment", id_)) == 1
+    assert len(world.store.deliveries_about(f"Appointment/{id_}")) == 1
+
+
+def test_another_message_under_a_used_id_is_refused_and_shown(world: World) -> None:
+    _, message = booked(world)
+    altered = world.shop(body({**message, "fra": "2026-12-02T10:00:00+01:00"}), str(message["meldingsId"]))
+    assert altered.verdict.problem is Problem.ALTERED_DUPLICATE
+    assert world.store.envelopes("tjenesteshop", Problem.ALTERED_DUPLICATE, None, None, 5)
+
+
+def test_an_epjs_letter_twice_is_one_statement_and_one_answer(world: World) -> None:
+    id_, _ = booked(world)
+    world.deliver()
+    world.to_epj()
+    world.epj_says(twice=True)
+    versions = len(world.store.history("Appointment", id_))
+    assert versions == 2 and any(e.kind == "duplicate" for e in world.store.timeline(f"Appointment/{id_}"))
+
+
+def test_a_move_before_sending_is_one_letter_with_the_newest_state(world: World) -> None:
+    order = world.plan.changes(world.order(), 1.0, 0.0)
+    assert order.then == "FLYTT" and order.moved_to is not None
+    for action in ("OPPRETT", "FLYTT"):
+        assert world.shop(body(order.message(action))).verdict.accepted
+    world.deliver()
+    assert len(world.carrier.sent) == 1
+    world.to_epj()
+    visit = world.box.records.visit(order.appointment)
+    assert visit is not None and visit.start == order.moved_to[0].astimezone().astimezone(tz=world.clock.now.tzinfo).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def test_a_cancelled_booking_gives_back_its_place(world: World) -> None:
+    order = world.order()
+    world.shop(body(order.message("OPPRETT")))
+    slot = world.store.get("Appointment", order.appointment).resource["slot"][0]["reference"].partition("/")[2]  # type: ignore[union-attr]
+    assert world.store.write(lambda tx: tx.seats_taken(slot)) == 1
+    assert world.shop(body(order.message("AVBESTILL"))).verdict.accepted
+    assert world.store.write(lambda tx: tx.seats_taken(slot)) == 0 and status(world, order.appointment) == "cancelled"
+
+
+def test_a_partner_that_is_down_keeps_its_letter(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    id_, _ = booked(world)
+
+    def down(parcel: Parcel) -> None:
+        raise Unavailable("ConnectError from the partner's address")
+
+    monkeypatch.setattr(world.carrier, "send", down)
+    world.deliver()
+    (owed,) = world.store.deliveries_about(f"Appointment/{id_}")
+    assert owed.state is State.DUE and owed.tries == 1 and owed.due_at > world.clock.now and owed.note.startswith("BB-901")
+    monkeypatch.undo()
+    world.clock.now += timedelta(minutes=2)
+    world.until_quiet()
+    assert world.store.delivery(owed.id).state is State.ACCEPTED  # type: ignore[union-attr]
+
+
+def test_a_letter_nobody_takes_expires_and_can_be_sent_again_by_hand(world: World) -> None:
+    id_, _ = booked(world)
+    world.clock.now += timedelta(hours=73)
+    world.deliver()
+    (owed,) = world.store.deliveries_about(f"Appointment/{id_}")
+    assert owed.state is State.EXPIRED and not world.carrier.sent
+    world.flow.resend(owed.id, "operator:test", "partner was down")
+    world.deliver()
+    assert world.carrier.sent
+    with pytest.raises(Refused):
+        world.flow.resend("unknown", "operator:test", "x")
+
+
+def test_a_rejected_booking_is_shown_with_the_epjs_code(world: World) -> None:
+    id_, _ = booked(world)
+    world.box.settings = type(world.box.settings)(**{
+        **{f: getattr(world.box.settings, f) for f in world.box.settings.__slots__},
+        "faults": type(world.box.settings.faults)(rejected=1.0),
+    })
+    world.until_quiet()
+    (owed,) = world.store.deliveries_about(f"Appointment/{id_}")
+    assert owed.state is State.REJECTED and "E35" in owed.note
+
+
+def statement(world: World) -> Parcel:
+    """A letter of the EPJ's that is ready to be sent."""
+    booked(world)
+    world.deliver()
+    world.to_epj()
+    world.box._tell()
+    letter = next(o for o in world.box.records.due(10**12) if o.kind == "visit")
+    return Parcel(letter.headers, letter.parcel)
+
+
+def told(parcel: Parcel | None) -> envelope.Header:
+    assert parcel is not None
+    return envelope.read(xml.parse(mime.read(parcel.headers, parcel.body).root.body))
+
+
+def wrong_value(body: bytes) -> bytes:
+    at = body.index(b"<ds:SignatureValue>") + 30
+    return body[:at] + (b"A" if body[at:at + 1] != b"A" else b"B") + body[at + 1:]
+
+
+BROKEN = {
+    "another signature value": (wrong_value, Problem.BAD_SIGNATURE),
+    "another header": (lambda b: b.replace(b"<eb:Action>Besok", b"<eb:Action>Besok2"), Problem.BAD_SIGNATURE),
+    "another payload": (lambda b: b.replace(b"\r\n\r\nMII", b"\r\n\r\nMIJ"), Problem.BAD_SIGNATURE),
+    "the payload gone": (lambda b: b[:b.rindex(b"\r\n--=_", 0, b.rindex(b"\r\n--=_"))] + b[b.rindex(b"\r\n--=_"):], Problem.MISSING_PART),
+    "another sender": (lambda b: b.replace(b'eb:type="HER">8100101', b'eb:type="HER">8100201'), Problem.WRONG_PARTY),
+    "no XML": (lambda b: b.replace(b"<SOAP:Envelope", b"<SOAP:Envelop", 1), Problem.UNREADABLE),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_letter_is_answered_in_its_own_protocol_and_harms_nothing(world: World, name: str) -> None:
+    good = statement(world)
+    breaking, problem = BROKEN[name]
+    answer = world.flow.receive(world.adapters["visma-profil"], Parcel(good.headers, breaking(good.body)))
+    assert answer.verdict.problem is problem
+    assert answer.parcel is not None
+    if problem is Problem.UNREADABLE:
+        assert answer.parcel.status == 500 and b"Fault" in answer.parcel.body and problem.value.encode() in answer.parcel.body
+    else:
+        header = told(answer.parcel)
+        assert header.action == "MessageError" and header.signed and problem.value in header.errors[0].description
+    assert world.store.envelopes("visma-profil", problem, True, None, 5)
+    assert world.flow.receive(world.adapters["visma-profil"], good).verdict.accepted  # the next letter is untouched
+
+
+def test_errors_never_answer_errors(world: World) -> None:
+    good = statement(world)
+    error = world.flow.receive(world.adapters["visma-profil"], Parcel(good.headers, wrong_value(good.body))).parcel
+    assert error is not None
+    assert world.box.receive(error) is None
+    assert world.box.receive(Parcel(error.headers, wrong_value(error.body))) is None
+
+
+def test_an_expired_certificate_is_refused_and_the_partner_told(world: World) -> None:
+    good = statement(world)
+    world.clock.now += timedelta(days=4 * 365)
+    answer = world.flow.receive(world.adapters["visma-profil"], good)
+    assert answer.verdict.problem is Problem.CERTIFICATE_EXPIRED and told(answer.parcel).errors[0].code == "SecurityFailure"
+
+
+def test_a_statement_the_rules_refuse_gets_a_receipt_and_a_negative_apprec(world: World) -> None:
+    """Arrived is not accepted: the Acknowledgment is positive, the AppRec is not."""
+    good = statement(world)
+    id_ = next(iter(world.box.records.report()["visits"]))
+    world.store.write(lambda tx: tx.keep({**tx.get("Appointment", id_).resource, "status": "fulfilled"}, origin="x"))  # type: ignore[union-attr]
+    late = world.flow.receive(world.adapters["visma-profil"], good)
+    assert told(late.parcel).action == "Acknowledgment"
+    world.deliver()
+    world.to_epj()
+    answers = [o["answer"] for o in world.box.records.report()["outbox"] if o["kind"] == "visit"]
+    assert answers and answers[0].startswith(("accepted", "rejected"))
+
+
+def test_a_receipt_for_a_letter_never_sent_changes_nothing_and_is_kept(world: World) -> None:
+    good = statement(world)
+    answer = world.flow.receive(world.adapters["visma-profil"], good)
+    foreign = world.box.receive(answer.parcel)  # type: ignore[arg-type]
+    assert foreign is None
+    before = world.store.standing()
+    world.flow.store.write(lambda tx: None)
+    assert world.store.standing() == before
+    with pytest.raises(Refused):
+        world.store.write(lambda tx: world.flow.settle(tx, world.adapters["visma-profil"], _unknown()))
+
+
+def _unknown() -> object:
+    from hub.message import Receipt, ReceiptKind
+
+    return Receipt(ReceiptKind.ACCEPTED, "00000000-0000-0000-0000-000000000000")
+
+
+def test_every_write_has_its_line_in_the_access_log(world: World) -> None:
+    id_, _ = booked(world)
+    person = next(p["actor"]["reference"] for p in world.store.get("Appointment", id_).resource["participant"]  # type: ignore[union-attr]
+                  if p["actor"]["type"] == "Patient")
+    lines = world.store.audit_of(person, 10)
+    assert [(line.reader, line.kind) for line in lines] == [("adapter:tjenesteshop", "book")]
+    assert lines[0].channel == "inbox"

@@ -1,0 +1,60 @@
+"""kill -9 at each fail point, then a new process: nothing lost, nothing out of order, duplicates exactly as many as kills after the sending."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from made import owed
+from store_clock import Clock, opened
+
+from hub.store import Store
+
+LETTERS, KEYS = 8, 3
+AT = {"inside-transaction": 4, "before-commit": 4}
+"""Which visit to the point is the last: a claim and a settling are two commits, and each life must get one letter done."""
+
+
+def works_until_done(url: str, home: Path, sent: Path, point: str) -> int:
+    """Starts workers, each told to die at the point, until one finishes; how many died."""
+    kills = 0
+    while kills < 200:
+        code = subprocess.run(
+            [sys.executable, str(Path(__file__).with_name("crashing.py")), url, str(home), str(sent)],
+            env={**os.environ, "BESOKSBRO_FAILPOINT": f"{point}:{AT.get(point, 2)}"}, check=False,
+        ).returncode
+        if code == 0:
+            return kills
+        assert code == -signal.SIGKILL
+        kills += 1
+    raise AssertionError("the workers never finish")
+
+
+@pytest.mark.spec("facts/reliability", "3.4")
+@pytest.mark.parametrize("point", ["after-claim", "inside-transaction", "before-commit", "after-remote-send", "after-commit"])
+def test_a_killed_worker_loses_nothing_and_repeats_only_what_it_had_just_sent(store_url: str, tmp_path: Path, point: str) -> None:
+    clock = Clock()
+    clock.now = datetime.now(UTC)
+    store: Store = opened(store_url, tmp_path, clock)
+    store.migrate()
+    letters = [replace(owed(f"d{n:02d}", clock.now, adapter="epj", key=f"k{n % KEYS}"), function=f"f{n}") for n in range(LETTERS)]
+    store.write(lambda tx: [tx.owe(letter) for letter in letters])
+    store.close()
+    sent = tmp_path / "sent"
+    kills = works_until_done(store_url, tmp_path, sent, point)
+    assert kills > 0
+    lines = [line.split() for line in sent.read_text().splitlines()]
+    ids = [id_ for _, id_ in lines]
+    assert set(ids) == {letter.id for letter in letters}
+    twice = len(ids) - len(set(ids))
+    killed_after_sending = point in ("after-remote-send", "inside-transaction", "before-commit")
+    assert twice == (kills if killed_after_sending else 0)
+    for key in {key for key, _ in lines}:
+        order = list(dict.fromkeys(id_ for k, id_ in lines if k == key))
+        assert order == sorted(order)
