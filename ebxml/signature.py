@@ -8,7 +8,6 @@ does it the long way, agree on every sample.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import re
@@ -16,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
@@ -38,7 +37,7 @@ DIGESTS = {SHA256: "sha256", "http://www.w3.org/2001/04/xmldsig-more#sha384": "s
            f"{DS}sha1": "sha1"}
 METHODS: dict[str, tuple[str, hashes.HashAlgorithm]] = {
     RSA_SHA256: ("sha256", hashes.SHA256()), "http://www.w3.org/2001/04/xmldsig-more#rsa-sha384": ("sha384", hashes.SHA384()),
-    "http://www.w3.org/2001/04/xmldsig-more#rsa-sha512": ("sha512", hashes.SHA512()), f"{DS}rsa-sha1": ("sha1", hashes.SHA1()),  # noqa: S303
+    "http://www.w3.org/2001/04/xmldsig-more#rsa-sha512": ("sha512", hashes.SHA512()), f"{DS}rsa-sha1": ("sha1", hashes.SHA1()),
 }
 LEGACY = {f"{DS}rsa-sha1", f"{DS}sha1"}
 _FILTER = re.compile(
@@ -127,13 +126,16 @@ def examine(root: etree._Element, fetch: Fetch, trusted: Iterable[x509.Certifica
         raise _fail("no SignedInfo")
     remarks: list[str] = []
     shown = _certificates(signature)
-    value_holds = _value_holds(signature, info, [*shown, *trusted] if not shown else shown, remarks)
-    references = info.findall(f"{{{DS}}}Reference")
-    uris = [r.get("URI") for r in references]
-    if len(set(uris)) != len(uris):
-        raise _fail("a part is referred to twice")
-    kept = tuple((r.get("URI", ""), etree.tostring(r, with_tail=False)) for r in references)
-    digests = tuple((str(r.get("URI")), _digest_holds(root, signature, r, fetch, remarks)) for r in sorted(references, key=_envelope_last))
+    try:
+        value_holds = _value_holds(signature, info, shown or list(trusted), remarks)
+        references = info.findall(f"{{{DS}}}Reference")
+        uris = [r.get("URI") for r in references]
+        if len(set(uris)) != len(uris):
+            raise _fail("a part is referred to twice")
+        kept = tuple((r.get("URI", ""), etree.tostring(r, with_tail=False)) for r in references)
+        digests = tuple((str(r.get("URI")), _digest_holds(root, signature, r, fetch, remarks)) for r in sorted(references, key=_envelope_last))
+    except etree.C14NError as wrong:
+        raise _fail("XML that has no canonical form, such as a relative namespace") from wrong
     return Examined(digests, value_holds, tuple(shown), kept, tuple(remarks))
 
 
@@ -167,17 +169,16 @@ def _value_holds(signature: etree._Element, info: etree._Element, keys: Iterable
     value = signature.findtext(f"{{{DS}}}SignatureValue") or ""
     try:
         packed = base64.b64decode("".join(value.split()), validate=True)
-    except binascii.Error:
+    except ValueError:
         return False
     for certificate in keys:
-        key = certificate.public_key()
-        if not isinstance(key, rsa.RSAPublicKey):
-            continue
         try:
-            key.verify(packed, digest, _PKCS1, Prehashed(algorithm))
-        except InvalidSignature:
+            key = certificate.public_key()
+            if isinstance(key, rsa.RSAPublicKey):
+                key.verify(packed, digest, _PKCS1, Prehashed(algorithm))
+                return True
+        except (InvalidSignature, UnsupportedAlgorithm, ValueError):
             continue
-        return True
     return False
 
 
