@@ -10,9 +10,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from lxml import etree
 
 from ebxml import certificate as certificates
+from ebxml import hop
 from ebxml.envelope import DS, EB, NEXT, NEXT_MSH, SOAP, XLINK
 from ebxml.errors import ErrorCode, Fault, Violation
 
@@ -40,9 +41,6 @@ METHODS: dict[str, tuple[str, hashes.HashAlgorithm]] = {
     "http://www.w3.org/2001/04/xmldsig-more#rsa-sha512": ("sha512", hashes.SHA512()), f"{DS}rsa-sha1": ("sha1", hashes.SHA1()),
 }
 LEGACY = {f"{DS}rsa-sha1", f"{DS}sha1"}
-_FILTER = re.compile(
-    r"""not\(ancestor-or-self::node\(\)\[@([\w.-]+):actor=["'](.+?)["']\]\|ancestor-or-self::node\(\)\[@\1:actor=["'](.+?)["']\]\)""",
-)
 _PKCS1 = padding.PKCS1v15()
 _PREHASHED = Prehashed(hashes.SHA256())
 Fetch = Callable[[str], "bytes | None"]
@@ -50,16 +48,21 @@ Fetch = Callable[[str], "bytes | None"]
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What one signature says and whether it is true. Trust is the caller's: `certificate` is what KeyInfo shows, no more."""
+    """What one signature says and whether it is true. Trust is the caller's: `signer` may be anybody."""
 
     digests: tuple[tuple[str, bool], ...]
     """(URI, whether the digest is right) of each reference."""
-    value_holds: bool
-    """SignatureValue is right for the certificate it was tried with."""
+    signer: x509.Certificate | None
+    """The certificate whose key made SignatureValue; None: it is wrong."""
     certificates: tuple[x509.Certificate, ...]
+    """Everything KeyInfo shows. Anybody can show anything: only `signer` has proved something."""
     references: tuple[tuple[str, bytes], ...]
     """(URI, the ds:Reference element), for a receipt to repeat."""
     remarks: tuple[str, ...]
+
+    @property
+    def value_holds(self) -> bool:
+        return self.signer is not None
 
     @property
     def holds(self) -> bool:
@@ -90,15 +93,14 @@ def verify(
     """
     trusted = list(pinned)
     examined = examine(root, fetch, trusted)
-    shown = {certificates.fingerprint(c) for c in examined.certificates}
-    if shown and not shown & {certificates.fingerprint(c) for c in trusted}:
+    if examined.signer not in trusted and (examined.signer or (examined.certificates and not set(examined.certificates) & set(trusted))):
         raise _fail("signed with another certificate than the partner's", Fault.WRONG_SIGNER)
-    if not examined.value_holds:
+    if examined.signer is None:
         raise _fail("SignatureValue does not hold")
     for uri, right in examined.digests:
         if not right:
             raise _fail(f"the digest of {uri or 'the envelope'} does not hold")
-    missing = {"", *manifest} - set(examined.covers)
+    missing = {"", *map(unquote, manifest)} - {unquote(uri) for uri in examined.covers}
     if missing:
         raise _fail("the signature does not cover " + ("the envelope" if "" in missing else "every part"), Fault.NOT_COVERED)
     if any("SHA-1" in remark for remark in examined.remarks) and not legacy:
@@ -127,7 +129,7 @@ def examine(root: etree._Element, fetch: Fetch, trusted: Iterable[x509.Certifica
     remarks: list[str] = []
     shown = _certificates(signature)
     try:
-        value_holds = _value_holds(signature, info, shown or list(trusted), remarks)
+        signer = _signer(signature, info, shown or trusted, remarks)
         references = info.findall(f"{{{DS}}}Reference")
         uris = [r.get("URI") for r in references]
         if len(set(uris)) != len(uris):
@@ -136,7 +138,7 @@ def examine(root: etree._Element, fetch: Fetch, trusted: Iterable[x509.Certifica
         digests = tuple((str(r.get("URI")), _digest_holds(root, signature, r, fetch, remarks)) for r in sorted(references, key=_envelope_last))
     except etree.C14NError as wrong:
         raise _fail("XML that has no canonical form, such as a relative namespace") from wrong
-    return Examined(digests, value_holds, tuple(shown), kept, tuple(remarks))
+    return Examined(digests, signer, tuple(shown), kept, tuple(remarks))
 
 
 def _envelope_last(reference: etree._Element) -> bool:
@@ -146,16 +148,19 @@ def _envelope_last(reference: etree._Element) -> bool:
 
 def _certificates(signature: etree._Element) -> list[x509.Certificate]:
     """X509Certificate elements. KeyValue and names are no source of trust and are not looked at."""
-    found = []
-    for element in signature.iterfind(f"{{{DS}}}KeyInfo/{{{DS}}}X509Data/{{{DS}}}X509Certificate"):
-        try:
-            found.append(certificates.load(base64.b64decode("".join((element.text or "").split()))))
-        except ValueError as wrong:
-            raise _fail("a certificate that cannot be read") from wrong
-    return found
+    texts = ["".join((e.text or "").split()) for e in signature.iterfind(f"{{{DS}}}KeyInfo/{{{DS}}}X509Data/{{{DS}}}X509Certificate")]
+    if len(texts) > 10 or any(len(text) > 20_000 for text in texts):
+        raise _fail("more certificates, or larger ones, than a chain has")
+    try:
+        return [certificates.load(base64.b64decode(text)) for text in texts]
+    except ValueError as wrong:
+        raise _fail("a certificate that cannot be read") from wrong
 
 
-def _value_holds(signature: etree._Element, info: etree._Element, keys: Iterable[x509.Certificate], remarks: list[str]) -> bool:
+def _signer(
+    signature: etree._Element, info: etree._Element, candidates: Iterable[x509.Certificate], remarks: list[str],
+) -> x509.Certificate | None:
+    """The candidate whose key made SignatureValue."""
     canonical, method = (_algorithm(info.find(f"{{{DS}}}{name}")) for name in ("CanonicalizationMethod", "SignatureMethod"))
     if canonical not in CANONICAL or method not in METHODS:
         raise _fail("an algorithm that is not accepted")
@@ -170,16 +175,16 @@ def _value_holds(signature: etree._Element, info: etree._Element, keys: Iterable
     try:
         packed = base64.b64decode("".join(value.split()), validate=True)
     except ValueError:
-        return False
-    for certificate in keys:
+        return None
+    for certificate in candidates:
         try:
             key = certificate.public_key()
             if isinstance(key, rsa.RSAPublicKey):
                 key.verify(packed, digest, _PKCS1, Prehashed(algorithm))
-                return True
+                return certificate
         except (InvalidSignature, UnsupportedAlgorithm, ValueError):
             continue
-    return False
+    return None
 
 
 def _algorithm(element: etree._Element | None) -> str:
@@ -215,44 +220,21 @@ def _octets(root: etree._Element, signature: etree._Element, transforms: list[et
     rest = transforms[1:]
     filtered = bool(rest) and _algorithm(rest[0]) == XPATH
     if filtered:
-        _only_the_filter(rest[0])
+        hop.only_the_filter(rest[0])
         rest = rest[1:]
-    else:
+    elif root.tag == f"{{{SOAP}}}Envelope":
         remarks.append("signed without the XPath transform")
     if len(rest) > 1 or (rest and _algorithm(rest[0]) not in CANONICAL):
         raise _fail("a transform that is not accepted")
     exclusive, _ = CANONICAL[_algorithm(rest[0])] if rest else (False, False)
     prefixes = rest[0].find(f"{{{EXCLUSIVE}}}InclusiveNamespaces") if rest else None
-    _take_out(signature)
+    hop.take_out(signature)
     if filtered:
-        for element in [e for e in root.iter(etree.Element) if e.get(f"{{{SOAP}}}actor") in (NEXT_MSH, NEXT)]:
-            _take_out(element)
+        hop.strip(root)
     return etree.tostring(  # a same-document URI never includes comments
         root.getroottree(), method="c14n", exclusive=exclusive, with_comments=False,
         inclusive_ns_prefixes=prefixes.get("PrefixList", "").split() if prefixes is not None else None,
     )
-
-
-def _only_the_filter(transform: etree._Element) -> None:
-    xpath = transform.find(f"{{{DS}}}XPath")
-    text = "".join((xpath.text or "").split()) if xpath is not None else ""
-    match = _FILTER.fullmatch(text)
-    if xpath is None or match is None or xpath.nsmap.get(match[1]) != SOAP or {match[2], match[3]} != {NEXT_MSH, NEXT}:
-        raise _fail("an XPath transform that is not the one of ebMS 2.0")
-
-
-def _take_out(element: etree._Element) -> None:
-    """Removes an element; the text behind it stays, as it does for a node set."""
-    parent = element.getparent()
-    if parent is None:
-        return
-    if element.tail:
-        before = element.getprevious()
-        if before is not None:
-            before.tail = (before.tail or "") + element.tail
-        else:
-            parent.text = (parent.text or "") + element.tail
-    parent.remove(element)
 
 
 _FILTER_TEXT = (
@@ -278,8 +260,7 @@ def sign(soap: bytes, parts: Iterable[tuple[str, bytes]], key: rsa.RSAPrivateKey
         certificate: the signer's, base64 of DER.
     """
     root = etree.fromstring(soap)
-    for element in [e for e in root[0] if e.get(f"{{{SOAP}}}actor") in (NEXT_MSH, NEXT)]:
-        _take_out(element)
+    hop.strip(root)
     envelope = etree.tostring(root, method="c14n", with_comments=False)
     info = _BEFORE + base64.b64encode(hashlib.sha256(envelope).digest()) + _AFTER
     for uri, body in parts:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from lxml import etree
 
 from ebxml.errors import ErrorCode, Fault, Violation
@@ -10,7 +12,10 @@ LARGEST = 64 * 1024 * 1024
 """Bytes: more than the 51 200 000 that NHN lets through, so that a large attachment can be read."""
 DEEPEST = 200
 HUGE = 9_000_000
-"""Bytes: above this libxml2's own limits (text of 10 MB, 256 levels) must be lifted, and the depth is counted here."""
+"""Bytes: above this libxml2's own limits (text of 10 MB, 256 levels, growth by entities) must be lifted: depth and encoding are looked at here."""
+_EIGHT_BITS = re.compile(
+    rb"""(?:\xef\xbb\xbf)?\s*<(?:[^?]|\?xml\s(?![^>]{0,100}encoding)|\?xml[^>]{0,100}encoding=["'](?i:utf-8|iso-8859-1|us-ascii|windows-1252)["'])""",
+)
 
 
 def parse(data: bytes, largest: int = LARGEST) -> etree._Element:
@@ -25,7 +30,10 @@ def parse(data: bytes, largest: int = LARGEST) -> etree._Element:
         raise Violation(ErrorCode.OTHER_XML, "a document type declaration is not allowed")
     parser = etree.XMLParser(
         resolve_entities=False, no_network=True, load_dtd=False, huge_tree=len(data) > HUGE, remove_blank_text=False,
+        remove_comments=True,  # no signature covers them, so no value may hold any
     )
+    if len(data) > HUGE and not _EIGHT_BITS.match(data):
+        raise Violation(ErrorCode.OTHER_XML, "a large document in an encoding that could hide a document type declaration")
     try:
         root = etree.fromstring(data.strip(), parser)
     except (etree.XMLSyntaxError, ValueError) as wrong:

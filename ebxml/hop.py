@@ -1,0 +1,58 @@
+"""What ebMS 2.0 leaves unsigned: elements addressed to the next hop (facts/ebxml.md 4.2). They are taken out before anything is digested.
+
+Whoever carries a message may put such elements in without breaking its signature, so nothing that a receiver reads may stand in one.
+"""
+
+from __future__ import annotations
+
+import re
+
+from lxml import etree
+
+from ebxml.envelope import DS, EB, NEXT, NEXT_MSH, SOAP
+from ebxml.errors import ErrorCode, Fault, Violation
+
+_FILTER = re.compile(
+    r"""not\(ancestor-or-self::node\(\)\[@([\w.-]+):actor=["'](.+?)["']\]\|ancestor-or-self::node\(\)\[@\1:actor=["'](.+?)["']\]\)""",
+)
+
+
+def _fail(text: str, fault: Fault = Fault.BAD_SIGNATURE) -> Violation:
+    return Violation(ErrorCode.SECURITY_FAILURE, text, "//Header/Signature", fault)
+
+
+def strip(root: etree._Element) -> None:
+    """Takes them out of an envelope. Raises Violation (NOT_COVERED) when one is something else than SyncReply or a stranger's header."""
+    for element in [e for e in root.iter(etree.Element) if e.get(f"{{{SOAP}}}actor") in (NEXT_MSH, NEXT)]:
+        _nobody_reads(element)
+        take_out(element)
+
+
+def _nobody_reads(element: etree._Element) -> None:
+    """What the filter leaves unsigned may be put in by anybody underway: nothing that a receiver reads may stand there."""
+    parent = element.getparent()
+    ours = element.tag.startswith((f"{{{EB}}}", f"{{{DS}}}", f"{{{SOAP}}}"))
+    if parent is None or parent.tag != f"{{{SOAP}}}Header" or (ours and (element.tag != f"{{{EB}}}SyncReply" or len(element))):
+        raise _fail("something other than SyncReply is addressed to the next hop, so that it is unsigned", Fault.NOT_COVERED)
+
+
+def only_the_filter(transform: etree._Element) -> None:
+    xpath = transform.find(f"{{{DS}}}XPath")
+    text = "".join((xpath.text or "").split()) if xpath is not None else ""
+    match = _FILTER.fullmatch(text)
+    if xpath is None or match is None or xpath.nsmap.get(match[1]) != SOAP or {match[2], match[3]} != {NEXT_MSH, NEXT}:
+        raise _fail("an XPath transform that is not the one of ebMS 2.0")
+
+
+def take_out(element: etree._Element) -> None:
+    """Removes an element; the text behind it stays, as it does for a node set."""
+    parent = element.getparent()
+    if parent is None:
+        return
+    if element.tail:
+        before = element.getprevious()
+        if before is not None:
+            before.tail = (before.tail or "") + element.tail
+        else:
+            parent.text = (parent.text or "") + element.tail
+    parent.remove(element)
