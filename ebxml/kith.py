@@ -110,7 +110,11 @@ def moment(value: str, remarks: list[str], what: str) -> datetime | None:
     if read.tzinfo is None:
         remarks.append(f"{what} has no time zone: read as Norwegian time")
         read = read.replace(tzinfo=OSLO, fold=0)
-    return read.astimezone(UTC)
+    try:
+        return read.astimezone(UTC)
+    except OverflowError:
+        remarks.append(f"{what} is outside the years 1 to 9999")
+        return None
 
 
 def local(element: etree._Element) -> str:

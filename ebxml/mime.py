@@ -18,8 +18,8 @@ from ebxml.errors import ErrorCode, Fault, Violation
 
 _PARAMETER = re.compile(r';\s*([\w.-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;\s]*))', re.ASCII)
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
-_BLANKS = bytes.maketrans(b"", b"")
 _MAX_PARTS = 100
+_MAX_HEADERS = 64_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,8 @@ def read(headers: Mapping[str, str], body: bytes) -> Package:
 
 
 def content_type(value: str) -> tuple[str, dict[str, str]]:
-    """Media type in lower case and its parameters by lower-case name."""
+    """Media type in lower case and its parameters by lower-case name. Of a value longer than 2000 characters the rest is not looked at."""
+    value = value[:2000]
     found = {m[1].lower(): re.sub(r"\\(.)", r"\1", m[2]) if m[2] is not None else m[3] for m in _PARAMETER.finditer(value)}
     return value.partition(";")[0].strip().lower(), found
 
@@ -102,13 +103,15 @@ def _split(part: bytes) -> tuple[dict[str, str], bytes]:
     if crlf < 0 and lf < 0:
         return {}, part
     at, width = (crlf, 4) if crlf >= 0 and (lf < 0 or crlf < lf) else (lf, 2)
+    if at > _MAX_HEADERS:
+        raise Violation(ErrorCode.MIME_PROBLEM, f"headers of more than {_MAX_HEADERS} bytes")
     lines = re.sub(r"\r?\n[ \t]+", " ", part[:at].decode("latin-1")).splitlines()
     pairs = (line.partition(":") for line in lines if ":" in line)
     return {name.strip().lower(): value.strip() for name, _, value in pairs}, part[at + width:]
 
 
 def _multipart(parameters: dict[str, str], body: bytes, remarks: list[str]) -> Package:
-    boundary = parameters.get("boundary", "").encode("latin-1")
+    boundary = parameters.get("boundary", "").encode("latin-1", "backslashreplace")
     if not boundary or len(boundary) > 200:
         raise Violation(ErrorCode.MIME_PROBLEM, "multipart without a boundary", "Content-Type")
     parts = [_decoded(headers, content, remarks) for headers, content in map(_split, _pieces(body, boundary))]
@@ -168,7 +171,7 @@ def decode(encoding: str, body: bytes) -> bytes:
     """
     match encoding.strip().lower():
         case "base64":
-            packed = body.translate(_BLANKS, b" \t\r\n")
+            packed = body.translate(None, b" \t\r\n")
             if not _BASE64.fullmatch(packed):
                 raise Violation(ErrorCode.MIME_PROBLEM, "characters that are not base64", "Content-Transfer-Encoding")
             try:
