@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass, field
 
+from cryptography import x509
 from lxml import etree
 
 from ebxml import certificate
@@ -53,6 +54,10 @@ class Party:
     channels: tuple[Channel, ...]
     certificates: tuple[tuple[str, str], ...]
     """(certId, whose: holder and organisation number)."""
+    signing: tuple[x509.Certificate, ...] = ()
+    """What its messages are signed with: SenderNonRepudiation of any of its DocExchanges."""
+    encryption: tuple[x509.Certificate, ...] = ()
+    """What is encrypted to it: ApplicationCertificateRef, as in Norway, else ReceiverDigitalEnvelope."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,8 @@ def read(data: bytes) -> Agreement:
     if kind is None or etree.QName(root).namespace != NAMESPACE:
         raise Violation(ErrorCode.OTHER_XML, "neither a CPA nor a CPP 2.0", "/", Fault.UNKNOWN_AGREEMENT)
     remarks = ["a UTF-8 byte order mark"] if data.startswith(b"\xef\xbb\xbf") else []
-    ids = [_attribute(e, "certId") for e in root.iter(_name("Certificate"))] + [_attribute(e, "channelId") for e in root.iter(_name("DeliveryChannel"))]
+    ids = [_attribute(e, "certId") for e in root.iter(_name("Certificate"))]
+    ids += [_attribute(e, "channelId") for e in root.iter(_name("DeliveryChannel"))]
     if len(set(ids)) != len(ids):
         remarks.append("ids that stand twice: resolved inside their own PartyInfo")
     mime_types = {str(value) for e in root.iter(_name("Encapsulation")) for value in e.attrib.values()}
@@ -113,6 +119,8 @@ def _party(element: etree._Element) -> Party:
         bindings=tuple(b for role in element.findall(_name("CollaborationRole")) for b in _bindings(role)),
         channels=tuple(_channel(element, c) for c in element.findall(_name("DeliveryChannel"))),
         certificates=tuple((_attribute(c, "certId"), _whose(c)) for c in element.findall(_name("Certificate"))),
+        signing=_referred(element, "SigningCertificateRef"),
+        encryption=_referred(element, "ApplicationCertificateRef") or _referred(element, "EncryptionCertificateRef"),
     )
 
 
@@ -148,10 +156,23 @@ def _by_id(party: etree._Element, tag: str, attribute: str, value: str) -> etree
     return next((e for e in party.findall(_name(tag)) if _attribute(e, attribute) == value), None)
 
 
-def _whose(element: etree._Element) -> str:
+def _referred(party: etree._Element, tag: str) -> tuple[x509.Certificate, ...]:
+    """The certificates that elements of this name refer to, each once, in document order."""
+    wanted = dict.fromkeys(_attribute(e, "certId") for e in party.iter(_name(tag)))
+    found = (_certificate(e) for id_ in wanted for e in party.findall(_name("Certificate")) if _attribute(e, "certId") == id_)
+    return tuple(c for c in found if c is not None)
+
+
+def _certificate(element: etree._Element) -> x509.Certificate | None:
     text = next((e.text for e in element.iter(f"{{{DS}}}X509Certificate") if e.text), "")
     try:
-        found = certificate.load(base64.b64decode("".join(text.split())))
+        return certificate.load(base64.b64decode("".join(text.split())))
     except ValueError:
+        return None
+
+
+def _whose(element: etree._Element) -> str:
+    found = _certificate(element)
+    if found is None:
         return "no certificate that can be read"
     return f"{certificate.holder(found)} {certificate.organisation(found)} until {found.not_valid_after_utc:%Y-%m-%d}".strip()

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from lxml import etree
 
-from ebxml.errors import ErrorCode, Violation
+from ebxml.errors import ErrorCode, Fault, Violation
 from ebxml.kith import attribute, children, content, instant, moment, text
 
 SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
@@ -90,8 +90,9 @@ class Header:
 
     @property
     def signal(self) -> bool:
-        """An Acknowledgment or an error: what is never answered with an error."""
-        return bool(self.acknowledges or self.errors or (self.service == SIGNAL_SERVICE and self.action in (ACKNOWLEDGMENT, MESSAGE_ERROR)))
+        """An Acknowledgment or an error: what is never answered with an error. A letter that one came along with is still a letter."""
+        named = self.service == SIGNAL_SERVICE and self.action in (ACKNOWLEDGMENT, MESSAGE_ERROR)
+        return named or (not self.manifest and bool(self.acknowledges or self.errors))
 
 
 def write(header: Header) -> bytes:
@@ -213,8 +214,12 @@ def _time_to_live(data: etree._Element | None, remarks: list[str]) -> datetime |
 
 
 def _look_at(head: etree._Element, main: etree._Element, service: etree._Element | None, remarks: list[str]) -> None:
-    """Deviations that are seen and harmless."""
+    """Deviations that are seen and harmless. What must be understood and is not stops the reading (SOAP 1.1, 4.2.3)."""
     for element in head:
+        if isinstance(element.tag, str) and etree.QName(element).namespace not in (EB, DS, SOAP):
+            if element.get(f"{{{SOAP}}}mustUnderstand") in ("1", "true"):
+                raise Violation(ErrorCode.NOT_SUPPORTED, "a header that must be understood and is not", "//Header", Fault.NOT_SUPPORTED)
+            remarks.append("a header that is not ebMS 2.0's")
         if isinstance(element.tag, str) and element.get(f"{{{SOAP}}}mustUnderstand") not in (None, "0", "1"):
             remarks.append(f"mustUnderstand of {etree.QName(element).localname} is neither 0 nor 1")
     if main.get(f"{{{EB}}}version") != "2.0":

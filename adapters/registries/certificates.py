@@ -9,6 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from adapters.registries.agreements import Agreement
 from ebxml.cms import Own
 
 
@@ -40,9 +41,11 @@ def own_keys(folder: Path) -> OwnKeys:
     return OwnKeys(_pair(folder, "own-sign"), tuple(decrypt))
 
 
-def partner(folder: Path, party: str) -> Partner:
-    """`partners/<party>/sign*.pem` and `enc.pem`. Raises MissingCertificate."""
+def partner(folder: Path, party: str, agreed: Agreement) -> Partner:
+    """`partners/<party>/sign*.pem` and `enc.pem`; where there are none, the CPA's. Raises MissingCertificate."""
     own = folder / "partners" / party
+    if not own.exists() and agreed.signing and agreed.encryption:
+        return Partner(agreed.signing, agreed.encryption[0])
     signing = tuple(_certificate(path) for path in sorted(own.glob("sign*.pem")))
     if not signing:
         raise MissingCertificate(f"{own}/sign.pem is missing")

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import hmac
 import json
 import uuid
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
+from xml.sax.saxutils import escape
 
 import orjson
 from lxml import etree
 
+from adapters.registries import agreements
 from adapters.registries import certificates as registry
 from ebxml import certificate as certs
-from ebxml import cms, envelope, mime, signature, xml
+from ebxml import cms, envelope, gzip, mime, signature, xml
 from ebxml.envelope import EbError, EbParty, Header, PartyId
 from ebxml.errors import ErrorCode, Fault, Violation
 from hub.adapter import Surroundings, Unopened
@@ -33,7 +34,7 @@ _SECURITY = {
     Problem.BAD_SIGNATURE, Problem.NOT_COVERED, Problem.UNSIGNED, Problem.WRONG_SIGNER, Problem.CERTIFICATE_EXPIRED, Problem.NOT_DECRYPTABLE,
     Problem.NOT_AUTHENTICATED, Problem.NOT_ALLOWED,
 }
-EBMS: dict[Problem, ErrorCode] = {problem: ErrorCode.UNKNOWN for problem in Problem} | {p: ErrorCode.SECURITY_FAILURE for p in _SECURITY} | {
+EBMS: dict[Problem, ErrorCode] = dict.fromkeys(Problem, ErrorCode.UNKNOWN) | dict.fromkeys(_SECURITY, ErrorCode.SECURITY_FAILURE) | {
     Problem.UNREADABLE: ErrorCode.OTHER_XML, Problem.INVALID: ErrorCode.OTHER_XML, Problem.TOO_LARGE: ErrorCode.MIME_PROBLEM,
     Problem.MISSING_PART: ErrorCode.MIME_PROBLEM, Problem.UNKNOWN_PARTNER: ErrorCode.VALUE_NOT_RECOGNIZED,
     Problem.WRONG_PARTY: ErrorCode.INCONSISTENT, Problem.ALTERED_DUPLICATE: ErrorCode.INCONSISTENT,
@@ -45,25 +46,26 @@ EBMS: dict[Problem, ErrorCode] = {problem: ErrorCode.UNKNOWN for problem in Prob
 """Our problems as `eb:errorCode` (facts/ebxml.md 6)."""
 PAYLOAD = "application/pkcs7-mime; smime-type=enveloped-data; name=smime.p7m"
 SOAP_FAULT = (
-    '<SOAP:Envelope xmlns:SOAP="http://schemas.xmlsoap.org/soap/envelope/"><SOAP:Body><SOAP:Fault><faultcode>SOAP:Client</faultcode>'
+    '<SOAP:Envelope xmlns:SOAP="http://schemas.xmlsoap.org/soap/envelope/"><SOAP:Body><SOAP:Fault><faultcode>SOAP:{}</faultcode>'
     "<faultstring>{}</faultstring></SOAP:Fault></SOAP:Body></SOAP:Envelope>"
 )
 
 
 class EbmsSeal:
-    """hub.adapter.Seal. Settings: `domain` (right side of our message ids), `cpa_id`, `sync` (ask for the receipt on the same connection),
-    `legacy` (SHA-1 and 3DES are accepted from this partner), `plain` (unencrypted payloads are accepted; test traffic only)."""
+    """hub.adapter.Seal. Settings: `domain` (right side of our message ids), `agreement` (a CPA's file name) or `cpa_id`, `agreement_status`,
+    `sync` (ask for the receipt on the same connection), `legacy` (SHA-1 and 3DES are accepted from this partner), `plain` (unencrypted
+    payloads are accepted; test traffic only)."""
 
     def __init__(self, surroundings: Surroundings) -> None:
         settings = surroundings.settings
         self._own, self._partner = surroundings.own_party, surroundings.party
         self._functions: dict[str, dict[str, Any]] = dict(settings["functions"])
         self._domain = str(settings.get("domain", "besoksbro.example"))
-        self._cpa = str(settings.get("cpa_id", f"{self._own}:{self._partner}"))
-        self._sync = bool(settings.get("sync", True))
+        home = surroundings.home / "certs"
+        self.agreement = agreements.agreement(home / "agreements", self._own, self._partner, settings)
         self._legacy, self._plain = bool(settings.get("legacy", False)), bool(settings.get("plain", False))
-        self._keys = registry.own_keys(surroundings.home / "certs")
-        self._certificates = registry.partner(surroundings.home / "certs", surroundings.party)
+        self._keys = registry.own_keys(home)
+        self._certificates = registry.partner(home, surroundings.party, self.agreement)
         self._b64 = certs.b64(self._keys.sign.certificate)
         self._software = json.dumps({"MSH-system": "Besoksbro", "MSH-versjon": "0.1", "fagsystem": "Besoksbro", "fagsystem-versjon": "0.1"})
 
@@ -76,13 +78,14 @@ class EbmsSeal:
             _not_a_fault(root)
             header = envelope.read(root)
             self._parties(header)
+            self._agreed(header, at)
             examined = self._signature(root, package, header, at)
             self._alive(header, at)
-            content = self._content(package, header)
+            content, told = self._content(package, header)
         except Violation as wrong:
             known = self._envelope(header, Content(b"", ""), ()) if header else None
             raise Unopened(Refused(FAULTS[wrong.fault], wrong.description, wrong.location), known) from wrong
-        return self._envelope(header, content, (*package.remarks, *examined.remarks), examined)
+        return self._envelope(header, content, (*package.remarks, *examined.remarks, *told), examined)
 
     def _parties(self, header: Header) -> None:
         if header.sender.her != self._partner or header.receiver.her != self._own:
@@ -90,21 +93,36 @@ class EbmsSeal:
         if header.message_order:
             raise Violation(ErrorCode.NOT_SUPPORTED, "MessageOrder is not used in Norway", "//Header/MessageOrder", Fault.NOT_SUPPORTED)
 
+    def _agreed(self, header: Header, at: datetime) -> None:
+        """Service, action, role and direction by the CPA, where there is one; signals that nobody asked for."""
+        action = "//Header/MessageHeader/Action"
+        if header.signal and not header.acknowledges and not header.errors:
+            raise Violation(ErrorCode.OTHER_XML, "a signal that says nothing", "//Header")
+        if header.service == envelope.SIGNAL_SERVICE and not header.signal:
+            raise Violation(ErrorCode.NOT_SUPPORTED, "Ping and StatusRequest are not answered here", action, Fault.NOT_SUPPORTED)
+        if not self.agreement.formal:
+            return
+        if header.cpa_id != self.agreement.id or not self.agreement.in_force(at):
+            raise Violation(
+                ErrorCode.VALUE_NOT_RECOGNIZED, "no agreement in force has this id", "//Header/MessageHeader/CPAId", Fault.UNKNOWN_AGREEMENT,
+            )
+        if not header.signal and not self.agreement.allows((header.sender.role, header.service, header.action), ours=False):
+            raise Violation(ErrorCode.VALUE_NOT_RECOGNIZED, "not agreed: role, service, action", action, Fault.UNKNOWN_AGREEMENT)
+
     def _signature(self, root: etree._Element, package: mime.Package, header: Header, at: datetime) -> signature.Examined:
-        for href in header.manifest:
-            if package.part(href) is None:
-                raise Violation(ErrorCode.MIME_PROBLEM, "a part of the Manifest is missing", href[:200], Fault.MISSING_PART)
+        listed = [package.part(href) for href in header.manifest]
+        if None in listed:
+            lacking = header.manifest[listed.index(None)][:200]
+            raise Violation(ErrorCode.MIME_PROBLEM, "a part of the Manifest is missing", lacking, Fault.MISSING_PART)
+        if {id(p) for p in listed} != {id(p) for p in package.parts}:
+            raise Violation(ErrorCode.SECURITY_FAILURE, "a part that is not in the Manifest", "//Body/Manifest", Fault.NOT_COVERED)
 
         def fetch(uri: str) -> bytes | None:
             part = package.part(uri)
             return part.body if part else None
 
-        if len(package.parts) != len(header.manifest):
-            raise Violation(ErrorCode.SECURITY_FAILURE, "a part that is not in the Manifest", "//Body/Manifest", Fault.NOT_COVERED)
         examined = signature.verify(root, fetch, header.manifest, self._certificates.sign, legacy=self._legacy)
-        shown = {certs.fingerprint(c) for c in examined.certificates}
-        signer = next((c for c in self._certificates.sign if not shown or certs.fingerprint(c) in shown), self._certificates.sign[0])
-        if not certs.valid_at(signer, at):
+        if examined.signer is None or not certs.valid_at(examined.signer, at):
             raise Violation(
                 ErrorCode.SECURITY_FAILURE, "the partner's certificate is not valid at this time", "//Header/Signature",
                 Fault.CERTIFICATE_EXPIRED,
@@ -117,15 +135,25 @@ class EbmsSeal:
                 ErrorCode.TIME_TO_LIVE_EXPIRED, "it came after TimeToLive", "//Header/MessageHeader/MessageData/TimeToLive", Fault.EXPIRED,
             )
 
-    def _content(self, package: mime.Package, header: Header) -> Content:
-        if header.signal or not package.parts:
-            return Content(b"", "")
-        part = package.parts[0]
+    def _content(self, package: mime.Package, header: Header) -> tuple[Content, list[str]]:
+        """The Manifest's first part, decrypted and unpacked, and what was tolerated."""
+        if header.signal:
+            return Content(b"", ""), []
+        part = package.part(header.manifest[0]) if header.manifest else None
+        if part is None:
+            raise Violation(ErrorCode.MIME_PROBLEM, "a letter without a payload", "//Body/Manifest", Fault.MISSING_PART)
+        remarks = ["more than one payload: the first one is read"] if len(header.manifest) > 1 else []
+        if header.acknowledges or header.errors:
+            remarks.append("a signal came along with a letter: the letter alone counts")
         if part.media_type == "application/pkcs7-mime" and not (self._plain and part.body.lstrip()[:1] == b"<"):
-            return Content(cms.open_(part.body, self._keys.decrypt, triple_des=self._legacy), "application/xml")
-        if self._plain and part.media_type in ("application/xml", "text/xml", "application/pkcs7-mime"):
-            return Content(part.body, "application/xml")
-        raise Violation(ErrorCode.SECURITY_FAILURE, "the payload is not encrypted", f"cid:{part.content_id}", Fault.NOT_DECRYPTABLE)
+            body = cms.open_(part.body, self._keys.decrypt, triple_des=self._legacy)
+        elif self._plain and part.media_type in ("application/xml", "text/xml", "application/pkcs7-mime"):
+            body = part.body
+        else:
+            raise Violation(ErrorCode.SECURITY_FAILURE, "the payload is not encrypted", f"cid:{part.content_id}"[:200], Fault.NOT_DECRYPTABLE)
+        if body.startswith(gzip.MAGIC):
+            body = gzip.unpack(body, xml.LARGEST)
+        return Content(body, "application/xml"), remarks
 
     def _envelope(
         self, header: Header, content: Content, remarks: tuple[str, ...], examined: signature.Examined | None = None,
@@ -144,15 +172,17 @@ class EbmsSeal:
 
     def close(self, content: Content, letter: Letter, at: datetime) -> Parcel:
         """One letter, sealed. Its MessageId is the letter's id at our domain, the same at every sealing."""
-        row = self._functions[letter.function]
+        row = self._functions.get(letter.function)
+        if row is None or not self.agreement.allows((row["from_role"], row["service"], row["action"]), ours=True):
+            raise Refused(Problem.UNKNOWN_AGREEMENT, f"{letter.function} is not agreed with this partner")
         part_id = f"{letter.id}.payload@{self._domain}"
         sealed = cms.envelop(content.body, self._certificates.encrypt)
         header = Header(
             sender=EbParty((PartyId(self._own),), row["from_role"]), receiver=EbParty((PartyId(self._partner),), row["to_role"]),
-            cpa_id=self._cpa, conversation_id=letter.conversation or letter.id, service=row["service"], service_type="string",
+            cpa_id=self.agreement.id, conversation_id=letter.conversation or letter.id, service=row["service"], service_type="string",
             action=row["action"], message_id=f"{letter.id}@{self._domain}", timestamp=at, ref_to_message_id=letter.refers_to or "",
-            time_to_live=letter.expires, duplicate_elimination=True, description=self._software, ack_requested="signed",
-            sync_reply=self._sync, manifest=(f"cid:{part_id}",),
+            time_to_live=letter.expires, duplicate_elimination=self.agreement.duplicate_elimination, description=self._software,
+            ack_requested=self.agreement.ack, sync_reply=self.agreement.sync, manifest=(f"cid:{part_id}",),
         )
         return self._sealed(header, [(part_id, PAYLOAD, sealed)])
 
@@ -181,7 +211,7 @@ class EbmsSeal:
         """A signal back: parties and roles swapped, the same agreement and conversation."""
         return Header(
             sender=EbParty((PartyId(self._own),), to.transport.get("role_to", "")),
-            receiver=EbParty((PartyId(self._partner),), to.transport.get("role_from", "")), cpa_id=to.transport.get("cpa") or self._cpa,
+            receiver=EbParty((PartyId(self._partner),), to.transport.get("role_from", "")), cpa_id=to.transport.get("cpa") or self.agreement.id,
             conversation_id=to.conversation or to.id, service=envelope.SIGNAL_SERVICE, action=action,
             message_id=f"{uuid.uuid4()}@{self._domain}", timestamp=at, ref_to_message_id=to.id,
         )
@@ -195,8 +225,9 @@ class EbmsSeal:
     def refusal(self, unopened: Unopened, at: datetime) -> Parcel | None:
         """A MessageError where there is somebody to tell; a SOAP Fault where nothing could be read; nothing to a broken signal."""
         if unopened.header is None:
-            text = f"{unopened.problem.value} {unopened.detail}"
-            return Parcel({"content-type": "text/xml; charset=UTF-8"}, SOAP_FAULT.format(text).encode(), 500)
+            code = "MustUnderstand" if unopened.problem is Problem.NOT_SUPPORTED else "Client"
+            fault = SOAP_FAULT.format(code, escape(f"{unopened.problem.value} {unopened.detail}"))
+            return Parcel({"content-type": "text/xml; charset=UTF-8"}, fault.encode(), 500)
         return self.receipt(unopened.header, unopened, at)
 
 
@@ -207,6 +238,8 @@ def _not_a_fault(root: etree._Element) -> None:
 
 def _receipt(header: Header) -> Receipt | None:
     """What a signal says. Our ids are `<letter id>@<domain>`; the partner repeats them whole."""
+    if not header.signal:
+        return None
     if header.acknowledges:
         return Receipt(ReceiptKind.ARRIVED, _bare(header.acknowledges))
     if header.errors:
@@ -218,16 +251,6 @@ def _receipt(header: Header) -> Receipt | None:
 
 def _bare(message_id: str) -> str:
     return message_id.partition("@")[0].strip("<> ")
-
-
-def repeats(sent: tuple[tuple[str, bytes], ...], receipt: tuple[tuple[str, bytes], ...]) -> bool:
-    """The digests a signed receipt repeats are those that were sent: proof of what was received (facts/ebxml.md 5)."""
-    ours = dict(sent)
-    return all(uri in ours and hmac.compare_digest(_digest(ours[uri]), _digest(element)) for uri, element in receipt)
-
-
-def _digest(element: bytes) -> bytes:
-    return (etree.fromstring(element).findtext(f"{{{envelope.DS}}}DigestValue") or "").strip().encode()
 
 
 def ebms(surroundings: Surroundings) -> EbmsSeal:

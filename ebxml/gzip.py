@@ -1,0 +1,27 @@
+"""Payloads that were packed before they were encrypted (facts/ebxml.md 4.1, 4.4): the CPA's packaging says so, the first two bytes prove it."""
+
+from __future__ import annotations
+
+import zlib
+
+from ebxml.errors import ErrorCode, Fault, Violation
+
+MAGIC = b"\x1f\x8b"
+
+
+def unpack(data: bytes, largest: int) -> bytes:
+    """What was packed.
+
+    Raises:
+        Violation: broken, or it grows to more than `largest` bytes.
+    """
+    unpacker = zlib.decompressobj(31)
+    try:
+        plain = unpacker.decompress(data, largest)
+    except zlib.error as wrong:
+        raise Violation(ErrorCode.MIME_PROBLEM, "the packed content is broken") from wrong
+    if unpacker.unconsumed_tail:
+        raise Violation(ErrorCode.MIME_PROBLEM, f"the packed content is larger than {largest} bytes", fault=Fault.TOO_LARGE)
+    if not unpacker.eof or unpacker.unused_data:
+        raise Violation(ErrorCode.MIME_PROBLEM, "the packed content is cut short, or something follows it")
+    return plain
