@@ -7,7 +7,6 @@ import uuid
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
-from xml.sax.saxutils import escape
 
 import orjson
 from lxml import etree
@@ -15,7 +14,7 @@ from lxml import etree
 from adapters.registries import agreements
 from adapters.registries import certificates as registry
 from ebxml import certificate as certs
-from ebxml import cms, envelope, gzip, mime, signature, xml
+from ebxml import cms, envelope, gzip, kith, mime, signature, xml
 from ebxml.envelope import EbError, EbParty, Header, PartyId
 from ebxml.errors import ErrorCode, Fault, Violation
 from hub.adapter import Surroundings, Unopened
@@ -45,6 +44,7 @@ EBMS: dict[Problem, ErrorCode] = dict.fromkeys(Problem, ErrorCode.UNKNOWN) | dic
 }
 """Our problems as `eb:errorCode` (facts/ebxml.md 6)."""
 PAYLOAD = "application/pkcs7-mime; smime-type=enveloped-data; name=smime.p7m"
+FAULT_AT = "//Body/Fault"
 SOAP_FAULT = (
     '<SOAP:Envelope xmlns:SOAP="http://schemas.xmlsoap.org/soap/envelope/"><SOAP:Body><SOAP:Fault><faultcode>SOAP:{}</faultcode>'
     "<faultstring>{}</faultstring></SOAP:Fault></SOAP:Body></SOAP:Envelope>"
@@ -223,17 +223,19 @@ class EbmsSeal:
         )
 
     def refusal(self, unopened: Unopened, at: datetime) -> Parcel | None:
-        """A MessageError where there is somebody to tell; a SOAP Fault where nothing could be read; nothing to a broken signal."""
+        """A MessageError where there is somebody to tell; a SOAP Fault where nothing could be read; nothing to a broken signal or a Fault."""
+        if unopened.where == FAULT_AT:
+            return None
         if unopened.header is None:
             code = "MustUnderstand" if unopened.problem is Problem.NOT_SUPPORTED else "Client"
-            fault = SOAP_FAULT.format(code, escape(f"{unopened.problem.value} {unopened.detail}"))
+            fault = SOAP_FAULT.format(code, kith.text(f"{unopened.problem.value} {unopened.detail}"))
             return Parcel({"content-type": "text/xml; charset=UTF-8"}, fault.encode(), 500)
         return self.receipt(unopened.header, unopened, at)
 
 
 def _not_a_fault(root: etree._Element) -> None:
     if root.tag == f"{{{envelope.SOAP}}}Envelope" and root.find(f"{{{envelope.SOAP}}}Body/{{{envelope.SOAP}}}Fault") is not None:
-        raise Violation(ErrorCode.DELIVERY_FAILURE, "a SOAP Fault: the partner could not read what we sent", "//Body/Fault")
+        raise Violation(ErrorCode.DELIVERY_FAILURE, "a SOAP Fault: the partner could not read what we sent", FAULT_AT)
 
 
 def _receipt(header: Header) -> Receipt | None:
