@@ -6,6 +6,7 @@ Norwegian wall time (facts: seen in MsgHead GenDate and ebMS Timestamp).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from xml.sax.saxutils import quoteattr
@@ -15,6 +16,7 @@ from lxml import etree
 
 OSLO = ZoneInfo("Europe/Oslo")
 HER, ENH, FNR, DNR = "HER", "ENH", "FNR", "DNR"
+_UNSPEAKABLE = re.compile(r"[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 VOLVEN = "2.16.578.1.12.4.1.1."
 ORGANISATION_IDS, PERSON_IDS = VOLVEN + "9051", VOLVEN + "8116"
 ID_NAMES = {HER: "HER-id", ENH: "Organisasjonsnummeret i Enhetsregisteret", FNR: "Fødselsnummer", DNR: "D-nummer", "HPR": "HPR-nummer"}
@@ -66,13 +68,13 @@ class Person:
 
 
 def text(value: str) -> str:
-    """Element content, escaped; control characters that XML 1.0 cannot hold are left out."""
-    return "".join(c for c in value if c >= " " or c in "\t\n").replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    """Element content, escaped; characters that XML 1.0 cannot hold are left out."""
+    return _UNSPEAKABLE.sub("", value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def attribute(value: str) -> str:
     """A quoted and escaped attribute value."""
-    return quoteattr("".join(c for c in value if c >= " " or c in "\t\n"))
+    return quoteattr(_UNSPEAKABLE.sub("", value))
 
 
 def coded(tag: str, code: Coded) -> str:
