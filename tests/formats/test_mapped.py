@@ -1,0 +1,178 @@
+"""A partner's own JSON by a mapping: each sample gives what its file says, and what is wrong is named with its field."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.formats import strict_json
+from adapters.formats.mapped import LONGEST_TEXT, MappedFormat, Mapping_, UnusableMapping, mapped_format
+from hub.adapter import Surroundings
+from hub.message import Content, Envelope, Letter, Question, Resources, Verdict
+from hub.problem import Problem, Refused
+
+ROOT = Path(__file__).parents[2]
+SAMPLES = sorted(p for p in (ROOT / "mappings" / "samples").glob("*.json") if not p.name.endswith(".gives.json"))
+OPPRETT: dict[str, Any] = json.loads((ROOT / "mappings" / "samples" / "tjenesteshop-opprett.json").read_text(encoding="utf-8"))
+LETTER = Letter("letter-1", "c", "booking", datetime(2026, 12, 1, tzinfo=UTC))
+
+
+def shop() -> MappedFormat:
+    return mapped_format(Surroundings(ROOT / "nowhere", "tjenesteshop", "tjenesteshop", "8100000", "Solbakken", {"mapping": "tjenesteshop.toml"}))
+
+
+def envelope(body: bytes) -> Envelope:
+    return Envelope("id-1", "tjenesteshop", "8100000", "c", Content(body, "application/json"))
+
+
+def stated(body: bytes) -> dict[str, Any]:
+    message = shop().read(envelope(body))
+    assert isinstance(message, Resources)
+    (one,) = message.items
+    return one
+
+
+def changed(**fields: Any) -> bytes:
+    """OPPRETT with fields changed; None takes one out."""
+    return json.dumps({key: value for key, value in {**OPPRETT, **fields}.items() if value is not None}).encode()
+
+
+def refused(body: bytes, problem: Problem, where: str | None = None) -> Refused:
+    with pytest.raises(Refused) as wrong:
+        shop().read(envelope(body))
+    assert wrong.value.problem == problem
+    assert where is None or wrong.value.where == where
+    return wrong.value
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda p: p.stem)
+def test_each_sample_gives_what_its_file_says(sample: Path) -> None:
+    wanted = sample.with_name(f"{sample.stem}.gives.json")
+    assert stated(sample.read_bytes()) == json.loads(wanted.read_text(encoding="utf-8"))
+
+
+def test_there_is_a_sample_for_every_action() -> None:
+    seen = {json.loads(path.read_text(encoding="utf-8"))["handling"] for path in SAMPLES}
+    assert seen == set(Mapping_.load(ROOT, "tjenesteshop.toml").actions)
+
+
+@pytest.mark.parametrize("field", ["handling", "bestillingsId", "fra", "avdeling", "person"])
+@pytest.mark.parametrize("empty", [None, "", {}])
+def test_a_required_field_that_is_missing_is_named(field: str, empty: Any) -> None:
+    body = changed(**{field: empty}) if empty != {} else json.dumps({**OPPRETT, field: None}).encode()
+    refused(body, Problem.INVALID, "/person/id" if field == "person" else f"/{field}")
+
+
+@pytest.mark.parametrize(
+    ("fields", "where"), [({"handling": "DANS"}, "/handling"), ({"handling": 7}, "/handling"), ({"handling": ["OPPRETT"]}, "/handling"),
+                          ({"person": {"id": "1", "idType": "PASS"}}, "/person/idType"), ({"person": {"id": "1", "idType": 7}}, "/person/idType")],
+)
+def test_an_unknown_code_is_refused_and_the_known_ones_are_told(fields: dict[str, Any], where: str) -> None:
+    assert "must be one of" in refused(changed(**fields), Problem.UNKNOWN_CODE, where).detail
+
+
+@pytest.mark.parametrize(
+    ("fields", "where"),
+    [
+        ({"fra": "i morgen"}, "/fra"), ({"fra": "2026-12-01"}, "/fra"), ({"fra": 7}, "/fra"), ({"fra": {}}, "/fra"), ({"til": "25:00"}, "/til"),
+        ({"fra": "2026-02-30T09:00:00"}, "/fra"), ({"bestillingsId": 7}, "/bestillingsId"), ({"kommentar": ["x"]}, "/kommentar"),
+        ({"kommentar": "x" * (LONGEST_TEXT + 1)}, "/kommentar"), ({"person": {"id": "01815512345x"}}, "/person/id"),
+        ({"person": {"id": True}}, "/person/id"), ({"person": {"id": "٠١٢"}}, "/person/id"), ({"person": {"id": "1" * 31}}, "/person/id"),
+        ({"person": ["01815512345"]}, "/person/id"), ({"varighetMinutter": "30"}, "/varighetMinutter"),
+        ({"varighetMinutter": True}, "/varighetMinutter"), ({"varighetMinutter": 0}, "/varighetMinutter"),
+        ({"varighetMinutter": 30.5}, "/varighetMinutter"), ({"varighetMinutter": 10**30}, "/varighetMinutter"),
+    ],
+)
+def test_a_malformed_field_is_invalid_and_named_but_never_repeated(fields: dict[str, Any], where: str) -> None:
+    wrong = refused(changed(**fields), Problem.INVALID, where)
+    assert "i morgen" not in wrong.detail
+    assert "01815512345" not in wrong.detail
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"[]", b"7", b"null", b"{", b"{} {}", b"\xff", b'{"a": NaN}', b'{"a": Infinity}', b'{"a": -Infinity}', b'{"a": 1, "a": 2}',
+        b'{"a": {"b": 1, "b": 1}}', b"{'a': 1}", b'{"a": 1,}', b'{"a":' * 65 + b"1" + b"}" * 65, b"[" * 1_000_000, b'{"a": "\n"}',
+        b"[" * 100 + b"]" * 100, b'{"a": ' + b"9" * 10_000 + b"}",
+    ],
+)
+def test_what_is_no_strict_json_object_is_unreadable(body: bytes) -> None:
+    refused(body, Problem.UNREADABLE)
+
+
+def test_depth_is_counted_outside_texts_only() -> None:
+    assert strict_json.load(b'{"a": "' + b"[" * 200 + b'\\"{"}') == {"a": "[" * 200 + '"{'}
+    assert strict_json.load(b'{"a":' * 64 + b"1" + b"}" * 64)
+    assert strict_json.load("\ufeff{}".encode()) == {}
+
+
+def test_an_unknown_field_is_left_alone() -> None:
+    assert stated(changed(nytt={"a": [1]})) == stated(changed())
+
+
+@given(st.binary(max_size=100) | st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(list(OPPRETT)), inner, max_size=4), max_leaves=8,
+).map(lambda value: json.dumps(value).encode()))
+def test_any_bytes_and_any_json_are_read_or_refused(body: bytes) -> None:
+    with pytest.raises(Refused):
+        shop().read(envelope(body))
+
+
+@given(st.sampled_from([*OPPRETT, "varighetMinutter", "avbestiltAv"]), st.sampled_from(["OPPRETT", "FLYTT", "AVBESTILL"]), st.one_of(
+    st.none(), st.booleans(), st.integers(), st.text(max_size=30), st.lists(st.integers(), max_size=2),
+    st.dictionaries(st.sampled_from(["id", "idType"]), st.integers() | st.text(max_size=5)),
+    st.sampled_from(["0001-01-01T00:00:00", "2026-12-01T09:00:00+24:00", "9999-12-31T23:59:59", "2026-W01-1T10"]),
+))
+def test_any_value_in_any_field_is_read_or_refused(field: str, action: str, value: Any) -> None:
+    try:
+        stated(changed(**{"handling": action, field: value}))
+    except Refused as wrong:
+        assert wrong.problem in (Problem.INVALID, Problem.UNKNOWN_CODE)
+        assert wrong.where
+
+
+@pytest.mark.parametrize("problem", [None, *Problem])
+def test_every_verdict_is_told_with_number_text_and_field(problem: Problem | None) -> None:
+    answer = shop().answer(envelope(b"{}"), Verdict(problem, "detail", "/fra", ("Appointment/1",)), LETTER)
+    assert answer is not None
+    told = json.loads(answer.body)
+    assert (told["meldingsId"], told["status"]) == ("id-1", "AVVIST" if problem else "GODTATT")
+    if problem:
+        assert told["problem"] == {"nummer": problem.value, "navn": problem.name, "tekst": problem.text, "detalj": "detail", "felt": "/fra"}
+
+
+def test_only_appointments_are_written() -> None:
+    content = shop().write(Resources(({"resourceType": "Appointment", "id": "b-1", "status": "booked"},)), LETTER)
+    assert json.loads(content.body)["bestilling"] == {"id": "b-1", "status": "booked", "start": None, "end": None}
+    with pytest.raises(Refused):
+        shop().write(Question("planned", {}), LETTER)
+
+
+GOOD: dict[str, Any] = {"media_type": "application/json", "action": "a", "actions": {"X": "proposed"}, "rules": []}
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {}, {**GOOD, "rules": [{"path": "a"}]}, {**GOOD, "rules": [{"to": "a"}]}, {**GOOD, "rules": [{"to": "a", "path": "b", "value": 1}]},
+        {**GOOD, "rules": [{"to": "a", "path": "b", "codes": "c"}]}, {**GOOD, "rules": [{"to": "a", "path": "b", "form": "c"}]},
+    ],
+)
+def test_a_mapping_that_cannot_work_is_refused_when_it_is_loaded(table: dict[str, Any]) -> None:
+    with pytest.raises(UnusableMapping):
+        Mapping_(table)
+
+
+def test_every_rule_that_gave_something_is_explained() -> None:
+    explained = {row.to: row for row in Mapping_.load(ROOT, "tjenesteshop.toml").explain(OPPRETT)}
+    assert explained["status"].value == "proposed"
+    assert (explained["start"].source, explained["start"].rule) == ("fra", "form")
+    assert explained["participant.0.actor.identifier.system"].rule == "codes"
