@@ -1,0 +1,218 @@
+"""What a CPA lays down is what the seal does; without one the national defaults hold. The public CPAs are read as they are."""
+
+from __future__ import annotations
+
+import shutil
+import tomllib
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from adapters.registries import pki
+from adapters.registries.agreements import BadAgreement, agreement, of_cpa
+from adapters.registries.certificates import MissingCertificate
+from adapters.seals.ebms import EbmsSeal, ebms
+from ebxml import certificate, cpa, envelope, mime, xml
+from hub.adapter import Surroundings, Unopened
+from hub.message import Content, Letter, Parcel
+from hub.problem import Problem, Refused
+
+HUB, EPJ = "8100000", "8100101"
+AT = datetime(2026, 12, 1, 8, 0, tzinfo=UTC)
+FUNCTIONS = tomllib.loads((Path(__file__).parents[2] / "mappings" / "functions.toml").read_text(encoding="utf-8"))
+CONTENT = Content(b"<MsgHead/>", "application/xml")
+LETTER = Letter("11111111-2222-4333-8444-555555555555", "conversation-1", "booking", AT, AT + timedelta(days=2))
+SENDS, TAKES = ("CanSend", "CanReceive"), ("CanReceive", "CanSend")
+
+
+def role(name: str, action: str, way: str, channel: str) -> str:
+    return (
+        f'<CollaborationRole><Role a:name="{name}"/><ApplicationCertificateRef a:certId="enc"/><ServiceBinding><Service a:type="string">HelsefagligDialog'
+        f'</Service><{way}><ThisPartyActionBinding a:action="{action}"><ChannelId>{channel}</ChannelId></ThisPartyActionBinding></{way}></ServiceBinding></CollaborationRole>'
+    )
+
+
+def party(pki_: Path, id_: str, roles: str, channel: str) -> str:
+    """A PartyInfo; the ids `sign`, `enc`, `c`, `t`, `d` are the same in both, as Helsenorge's CPAs have it."""
+    certificates = "".join(
+        f'<Certificate a:certId="{use}"><KeyInfo xmlns="{cpa.DS}"><X509Data><X509Certificate>'
+        f"{certificate.b64(x509.load_pem_x509_certificate((pki_ / id_ / f'{use}.pem').read_bytes()))}</X509Certificate></X509Data></KeyInfo></Certificate>"
+        for use in ("sign", "enc")
+    )
+    return (
+        f'<PartyInfo a:partyName="{id_}"><PartyId a:type="ENH">999990000</PartyId><PartyId a:type="HER">{id_}</PartyId>{roles}{certificates}'
+        f'<DeliveryChannel a:channelId="c" a:transportId="t" a:docExchangeId="d"><MessagingCharacteristics {channel}/></DeliveryChannel>'
+        f'<Transport a:transportId="t"><TransportReceiver><TransportProtocol>HTTP</TransportProtocol><Endpoint a:uri="https://{id_}.example/inn"/>'
+        '</TransportReceiver></Transport><DocExchange a:docExchangeId="d"><ebXMLSenderBinding><SenderNonRepudiation><SigningCertificateRef a:certId="sign"/>'
+        "</SenderNonRepudiation></ebXMLSenderBinding></DocExchange></PartyInfo>"
+    )
+
+
+def cpa_text(
+    pki_: Path, *, status: str = "agreed", end: str = "2027-01-01T00:00:00Z", action: str = "Bestilling",
+    channel: str = 'a:syncReplyMode="mshSignalsOnly" a:ackRequested="always" a:ackSignatureRequested="always" a:duplicateElimination="always"',
+) -> bytes:
+    ours = role("Bestiller", action, "CanSend", "c") + role("Bestiller", "Besok", "CanReceive", "c")
+    theirs = role("Tjenesteyter", "Bestilling", "CanReceive", "c") + role("Tjenesteyter", "Besok", "CanSend", "c")
+    return (
+        f'\ufeff<CollaborationProtocolAgreement xmlns="{cpa.NAMESPACE}" xmlns:a="{cpa.NAMESPACE}" a:cpaid="cpa:77"><Status a:value="{status}"/>'
+        f"<Start>2026-01-01T00:00:00Z</Start><End>{end}</End>{party(pki_, HUB, ours, channel)}{party(pki_, EPJ, theirs, channel)}</CollaborationProtocolAgreement>"
+    ).encode()
+
+
+class Both:
+    def __init__(self, home: Path) -> None:
+        self.home, self.pki = home, home / "pki"
+        pki.make_dev_pki(self.pki, {HUB: "Solbakken kommune", EPJ: "Visma Profil"}, AT)
+        pki.lay_out(self.pki, home / "hub" / "certs", HUB, [])  # the partner's certificates are in the CPA
+        pki.lay_out(self.pki, home / "epj" / "certs", EPJ, [HUB])
+        self.epj = self.seal("epj", EPJ, HUB, cpa_id="cpa:77")
+
+    def seal(self, folder: str, own: str, partner: str, **more: object) -> EbmsSeal:
+        return ebms(Surroundings(self.home / folder, folder, partner, own, folder, {"functions": FUNCTIONS, **more}))
+
+    def hub(self, text: bytes, **more: object) -> EbmsSeal:
+        folder = self.home / "hub" / "certs" / "agreements"
+        folder.mkdir(exist_ok=True)
+        (folder / "epj.xml").write_bytes(text)
+        return self.seal("hub", HUB, EPJ, agreement="epj.xml", **more)
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Both:
+    return Both(tmp_path_factory.mktemp("agreement"))
+
+
+def header(parcel: Parcel | None) -> envelope.Header:
+    assert parcel is not None
+    return envelope.read(xml.parse(mime.read(parcel.headers, parcel.body).root.body))
+
+
+def visit(both: Both, **changes: str) -> Parcel:
+    """The EPJ's statement under the agreement."""
+    functions = {**FUNCTIONS, "visit": {**FUNCTIONS["visit"], **changes}}
+    epj = ebms(Surroundings(both.home / "epj", "epj", HUB, EPJ, "epj", {"functions": functions, "cpa_id": "cpa:77"}))
+    return epj.close(CONTENT, replace(LETTER, function="visit"), AT)
+
+
+@pytest.mark.spec("facts/ebxml", "8")
+def test_a_letter_under_a_cpa_says_what_the_cpa_says_and_is_encrypted_to_the_certificate_in_it(both: Both) -> None:
+    hub = both.hub(cpa_text(both.pki))
+    sent = hub.close(CONTENT, LETTER, AT)
+    h = header(sent)
+    assert (h.cpa_id, h.ack_requested, h.sync_reply, h.duplicate_elimination) == ("cpa:77", "signed", True, True)
+    assert both.epj.open(sent, AT).content == CONTENT
+    assert hub.open(visit(both), AT).content == CONTENT
+    assert hub.agreement.endpoint == f"https://{EPJ}.example/inn"
+
+
+@pytest.mark.spec("facts/ebxml", "8")
+def test_what_the_cpa_never_asks_for_is_not_asked_for(both: Both) -> None:
+    never = 'a:syncReplyMode="none" a:ackRequested="never" a:ackSignatureRequested="never" a:duplicateElimination="never"'
+    h = header(both.hub(cpa_text(both.pki, channel=never)).close(CONTENT, LETTER, AT))
+    assert (h.ack_requested, h.sync_reply, h.duplicate_elimination) == ("", False, False)
+    plain = 'a:syncReplyMode="none" a:ackRequested="perMessage" a:ackSignatureRequested="never"'
+    assert header(both.hub(cpa_text(both.pki, channel=plain)).close(CONTENT, LETTER, AT)).ack_requested == "unsigned"
+
+
+@pytest.mark.spec("facts/ebxml", "8")
+@pytest.mark.parametrize("changes", [{"action": "Kvittering"}, {"service": "Legemelding"}, {"from_role": "Bestiller"}])
+def test_role_service_and_action_must_all_be_agreed(both: Both, changes: dict[str, str]) -> None:
+    hub = both.hub(cpa_text(both.pki))
+    with pytest.raises(Unopened) as wrong:
+        hub.open(visit(both, **changes), AT)
+    assert (wrong.value.problem, wrong.value.where) == (Problem.UNKNOWN_AGREEMENT, "//Header/MessageHeader/Action")
+    assert header(hub.refusal(wrong.value, AT)).errors[0].code == "ValueNotRecognized"
+
+
+@pytest.mark.spec("facts/ebxml", "8")
+def test_a_direction_that_only_one_side_has_is_not_agreed(both: Both) -> None:
+    with pytest.raises(Refused) as wrong:
+        both.hub(cpa_text(both.pki, action="Timebestilling")).close(CONTENT, LETTER, AT)
+    assert wrong.value.problem is Problem.UNKNOWN_AGREEMENT
+
+
+@pytest.mark.spec("facts/ebxml", "8")
+def test_another_cpa_id_and_an_agreement_out_of_force_are_refused(both: Both) -> None:
+    other = both.hub(cpa_text(both.pki).replace(b"cpa:77", b"cpa:78"))
+    ended = both.hub(cpa_text(both.pki, end="2026-11-30T00:00:00Z"))
+    for hub in (other, ended):
+        with pytest.raises(Unopened) as wrong:
+            hub.open(visit(both), AT)
+        assert (wrong.value.problem, wrong.value.where) == (Problem.UNKNOWN_AGREEMENT, "//Header/MessageHeader/CPAId")
+
+
+@pytest.mark.spec("facts/ebxml", "5")
+def test_a_receipt_needs_no_row_in_the_cpa(both: Both) -> None:
+    hub = both.hub(cpa_text(both.pki))
+    receipt = both.epj.receipt(both.epj.open(hub.close(CONTENT, LETTER, AT), AT), None, AT)
+    assert receipt is not None
+    opened = hub.open(receipt, AT).receipt
+    assert opened is not None
+    assert opened.refers_to == LETTER.id
+
+
+@pytest.mark.spec("facts/ebxml", "8")
+def test_a_proposed_cpa_is_used_only_where_it_is_allowed(both: Both) -> None:
+    with pytest.raises(BadAgreement, match="proposed"):
+        both.hub(cpa_text(both.pki, status="proposed"))
+    assert both.hub(cpa_text(both.pki, status="proposed"), agreement_status=["proposed"]).agreement.id == "cpa:77"
+
+
+@pytest.mark.parametrize("text", [b"", b"<a/>", b"<!DOCTYPE a><a/>"])
+def test_a_cpa_that_cannot_be_read_stops_the_start(both: Both, text: bytes) -> None:
+    with pytest.raises(BadAgreement):
+        both.hub(text)
+
+
+def test_a_cpa_between_others_and_one_that_is_not_there_stop_the_start(both: Both) -> None:
+    with pytest.raises(BadAgreement, match="8100999"):
+        of_cpa(cpa.read(cpa_text(both.pki)), HUB, "8100999")
+    with pytest.raises(BadAgreement, match=r"nowhere\.xml"):
+        agreement(both.home, HUB, EPJ, {"agreement": "nowhere.xml"})
+
+
+def test_the_operators_own_files_come_before_the_certificates_in_the_cpa(both: Both) -> None:
+    theirs = both.home / "hub" / "certs" / "partners" / EPJ
+    theirs.mkdir(parents=True)
+    try:
+        with pytest.raises(MissingCertificate, match=r"sign\.pem is missing"):
+            both.hub(cpa_text(both.pki))
+        for use in ("sign", "enc"):
+            shutil.copy(both.pki / HUB / f"{use}.pem", theirs / f"{use}.pem")  # somebody else's: the partner is not believed any more
+        with pytest.raises(Unopened) as wrong:
+            both.hub(cpa_text(both.pki)).open(visit(both), AT)
+        assert wrong.value.problem is Problem.WRONG_SIGNER
+    finally:
+        shutil.rmtree(theirs)
+
+
+def test_without_a_cpa_the_national_defaults_hold(both: Both) -> None:
+    found = agreement(both.home, HUB, EPJ, {})
+    assert (found.id, found.formal, found.ack, found.sync, found.duplicate_elimination) == (f"{HUB}:{EPJ}", False, "signed", True, True)
+    assert found.in_force(AT)
+    assert found.allows(("any", "thing", "at all"), ours=False)
+    assert agreement(both.home, HUB, EPJ, {"cpa_id": "x", "sync": False}) == replace(found, id="x", sync=False)
+
+
+@pytest.mark.spec("facts/ebxml", "8")
+@pytest.mark.parametrize(
+    ("name", "own", "partner", "ack", "sync", "actions"),
+    [
+        ("nav-qass-35065.xml", "8141253", "79768", "signed", False, {("Lege", "Legemelding", "Legeerklaring")}),
+        ("helsenorge-CPA_v2.xml", "8093238", "8093240", "", False, set()),
+        ("ebf.rm.https.signed-sha256.xml", "0" * 19 + "1", "0" * 20, "unsigned", False, {("OVERHEID", "osb:aanleveren:1.1$1.0", "aanleveren")}),
+    ],
+)
+def test_public_cpas_are_read_from_both_sides(
+    shared: Path, name: str, own: str, partner: str, ack: str, sync: bool, actions: set[tuple[str, str, str]],
+) -> None:
+    read = cpa.read((shared / "standards" / "samples" / "cpa" / name).read_bytes())
+    ours, theirs = (of_cpa(read, a, b, ("agreed", "proposed")) for a, b in ((own, partner), (partner, own)))
+    assert (ours.we_send, ours.they_send) == (theirs.they_send, theirs.we_send)
+    assert actions <= ours.we_send
+    assert (ours.ack, ours.sync) == (ack, sync)
+    assert ours.endpoint

@@ -1,0 +1,201 @@
+"""Letters that are rightly signed and still odd: each is read as what it is, or refused as what it is."""
+
+from __future__ import annotations
+
+import gzip
+import tomllib
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from adapters.registries import pki
+from adapters.seals.ebms import EbmsSeal, ebms
+from ebxml import certificate, cms, envelope, mime, signature, xml
+from ebxml.envelope import ACKNOWLEDGMENT, MESSAGE_ERROR, PING, SIGNAL_SERVICE, EbError, EbParty, Header, PartyId
+from hub.adapter import Surroundings, Unopened
+from hub.message import Parcel
+from hub.problem import Problem
+
+HUB, EPJ = "8100000", "8100101"
+AT = datetime(2026, 12, 1, 8, 0, tzinfo=UTC)
+FUNCTIONS = tomllib.loads((Path(__file__).parents[2] / "mappings" / "functions.toml").read_text(encoding="utf-8"))
+FIRST, SECOND = b"<First/>", b"<Second/>"
+
+
+class Wire:
+    """The EPJ's pen: it writes what no seal of ours would, and signs it rightly."""
+
+    def __init__(self, home: Path) -> None:
+        pki.make_dev_pki(home / "pki", {HUB: "Solbakken kommune", EPJ: "Visma Profil"}, AT)
+        pki.lay_out(home / "pki", home / "hub" / "certs", HUB, [EPJ])
+        pki.lay_out(home / "pki", home / "epj" / "certs", EPJ, [HUB])
+        self.home = home
+        self.hub = self._seal("hub", HUB, EPJ)
+        self.plain = self._seal("hub", HUB, EPJ, plain=True)
+        self.epj = self._seal("epj", EPJ, HUB)
+
+    def _seal(self, folder: str, own: str, partner: str, **more: object) -> EbmsSeal:
+        return ebms(Surroundings(self.home / folder, folder, partner, own, folder, {"functions": FUNCTIONS, **more}))
+
+    def encrypted(self, body: bytes) -> bytes:
+        return cms.envelop(body, self.hub._keys.decrypt[0].certificate)
+
+    def written(
+        self, parts: list[tuple[str, str, bytes]], manifest: tuple[str, ...] | None = None, change: Callable[[bytes], bytes] = bytes, **more: object,
+    ) -> Parcel:
+        """Parts are (content id, media type, bytes). `change` is done to the SOAP part before it is signed."""
+        listed = tuple(f"cid:{cid}" for cid, _, _ in parts) if manifest is None else manifest
+        values: dict[str, object] = {
+            "sender": EbParty((PartyId(EPJ),), "Tjenesteyter"), "receiver": EbParty((PartyId(HUB),), "Bestiller"), "cpa_id": "c",
+            "conversation_id": "c", "service": "HelsefagligDialog", "service_type": "string", "action": "Besok", "message_id": "m@epj", "timestamp": AT,
+            "ack_requested": "signed", "manifest": listed, **more,
+        }
+        soap = change(envelope.write(Header(**values)))  # type: ignore[arg-type]
+        keys = self.epj._keys.sign
+        signed = signature.sign(soap, [(f"cid:{cid}", body) for cid, _, body in parts], keys.key, certificate.b64(keys.certificate))
+        return Parcel(*mime.write(signed, parts, "b", "root@epj"))
+
+
+@pytest.fixture(scope="module")
+def wire(tmp_path_factory: pytest.TempPathFactory) -> Wire:
+    return Wire(tmp_path_factory.mktemp("wire"))
+
+
+def refused(wire: Wire, parcel: Parcel) -> Unopened:
+    with pytest.raises(Unopened) as wrong:
+        wire.hub.open(parcel, AT)
+    return wrong.value
+
+
+def code(wire: Wire, unopened: Unopened) -> str:
+    answer = wire.hub.refusal(unopened, AT)
+    assert answer is not None
+    return envelope.read(xml.parse(answer.body)).errors[0].code
+
+
+P7M = "application/pkcs7-mime; smime-type=enveloped-data"
+
+
+@pytest.mark.spec("facts/ebxml", "5")
+def test_a_letter_that_an_acknowledgment_rides_on_is_read_as_the_letter_and_gets_its_own_receipt(wire: Wire) -> None:
+    parcel = wire.written([("a", P7M, wire.encrypted(FIRST))], acknowledges="ours@besoksbro.example", ref_to_message_id="ours@besoksbro.example")
+    opened = wire.hub.open(parcel, AT)
+    assert (opened.content.body, opened.receipt, opened.wants_receipt) == (FIRST, None, True)
+    assert opened.remarks == ("a signal came along with a letter: the letter alone counts",)
+    assert wire.hub.receipt(opened, None, AT) is not None
+
+
+@pytest.mark.spec("facts/ebxml", "6")
+def test_a_warning_says_that_the_letter_was_processed(wire: Wire) -> None:
+    warning = (EbError("DeliveryFailure", "Warning", "slow"),)
+    signal = {"service": SIGNAL_SERVICE, "service_type": "", "action": MESSAGE_ERROR, "ack_requested": "", "ref_to_message_id": "x@besoksbro.example"}
+    opened = wire.hub.open(wire.written([], errors=warning, highest_severity="Warning", **signal), AT)
+    assert opened.receipt is not None
+    assert (opened.receipt.kind, opened.receipt.refers_to, opened.receipt.codes) == ("arrived", "x", ("DeliveryFailure",))
+
+
+@pytest.mark.spec("facts/ebxml", "5")
+@pytest.mark.parametrize("action", [ACKNOWLEDGMENT, MESSAGE_ERROR])
+def test_a_signal_that_says_nothing_is_refused_and_not_answered(wire: Wire, action: str) -> None:
+    unopened = refused(wire, wire.written([], service=SIGNAL_SERVICE, service_type="", action=action, ack_requested=""))
+    assert unopened.problem is Problem.UNREADABLE
+    assert wire.hub.refusal(unopened, AT) is None
+
+
+@pytest.mark.spec("facts/ebxml", "7.1")
+@pytest.mark.parametrize("action", [PING, "StatusRequest"])
+def test_ping_and_status_are_declined_with_not_supported(wire: Wire, action: str) -> None:
+    unopened = refused(wire, wire.written([], service=SIGNAL_SERVICE, service_type="", action=action, ack_requested=""))
+    assert (unopened.problem, code(wire, unopened)) == (Problem.NOT_SUPPORTED, "NotSupported")
+
+
+def test_a_letter_without_a_payload_is_refused(wire: Wire) -> None:
+    assert code(wire, refused(wire, wire.written([]))) == "MimeProblem"
+
+
+@pytest.mark.spec("facts/ebxml", "4.2")
+def test_the_payload_is_the_manifests_first_part_in_whatever_order_the_parts_travel(wire: Wire) -> None:
+    parts = [("a", P7M, wire.encrypted(FIRST)), ("b", P7M, wire.encrypted(SECOND))]
+    sent = wire.written(parts)
+    package = mime.read(sent.headers, sent.body)
+    turned = Parcel(*mime.write(package.root.body, [parts[1], parts[0]], "b", "root@epj"))
+    for parcel in (sent, turned):
+        opened = wire.hub.open(parcel, AT)
+        assert opened.content.body == FIRST
+        assert opened.remarks == ("more than one payload: the first one is read",)
+
+
+@pytest.mark.spec("facts/ebxml", "4.2")
+def test_a_part_that_is_signed_but_not_listed_is_refused_even_when_another_is_listed_twice(wire: Wire) -> None:
+    parts = [("a", P7M, wire.encrypted(FIRST)), ("b", P7M, wire.encrypted(SECOND))]
+    for manifest in (("cid:a",), ("cid:a", "cid:a"), ("cid:a", "cid:%61")):
+        assert refused(wire, wire.written(parts, manifest)).problem is Problem.NOT_COVERED
+
+
+@pytest.mark.spec("facts/ebxml", "12")
+def test_a_manifest_may_write_a_content_id_percent_encoded(wire: Wire) -> None:
+    assert wire.hub.open(wire.written([("a+b@epj", P7M, wire.encrypted(FIRST))], ("cid:a%2Bb%40epj",)), AT).content.body == FIRST
+
+
+@pytest.mark.spec("facts/ebxml", "4.4")
+def test_a_packed_payload_is_unpacked_and_a_broken_one_refused(wire: Wire) -> None:
+    packed = gzip.compress(FIRST)
+    assert wire.hub.open(wire.written([("a", P7M, wire.encrypted(packed))]), AT).content.body == FIRST
+    for broken in (packed[:-4], packed[:4] + b"x" * 20, packed + b"more"):
+        assert refused(wire, wire.written([("a", P7M, wire.encrypted(broken))])).problem is Problem.UNREADABLE
+
+
+@pytest.mark.spec("facts/ebxml", "12")
+def test_a_packed_payload_that_grows_beyond_all_measure_is_refused(wire: Wire) -> None:
+    bomb = gzip.compress(b" " * (xml.LARGEST + 1))
+    assert refused(wire, wire.written([("a", P7M, wire.encrypted(bomb))])).problem is Problem.TOO_LARGE
+
+
+@pytest.mark.spec("facts/ebxml", "12")
+@pytest.mark.parametrize("media_type", ["application/xml", P7M])
+def test_a_payload_in_the_clear_is_read_only_from_a_partner_named_for_it(wire: Wire, media_type: str) -> None:
+    parcel = wire.written([("a", media_type, FIRST)])
+    assert refused(wire, parcel).problem is Problem.NOT_DECRYPTABLE
+    assert wire.plain.open(parcel, AT).content.body == FIRST
+
+
+@pytest.mark.spec("facts/ebxml", "2.2")
+def test_message_order_is_declined(wire: Wire) -> None:
+    order = b'<eb:MessageOrder eb:version="2.0" SOAP:mustUnderstand="1"><eb:SequenceNumber>1</eb:SequenceNumber></eb:MessageOrder></SOAP:Header>'
+    parcel = wire.written([("a", P7M, wire.encrypted(FIRST))], change=lambda soap: soap.replace(b"</SOAP:Header>", order))
+    assert code(wire, refused(wire, parcel)) == "NotSupported"
+
+
+def test_a_header_that_must_be_understood_and_is_not_gets_the_soap_fault_for_it(wire: Wire) -> None:
+    other = b'<t:Other xmlns:t="urn:t" SOAP:mustUnderstand="%d"/></SOAP:Header>'
+    parts = [("a", P7M, wire.encrypted(FIRST))]
+    unopened = refused(wire, wire.written(parts, change=lambda soap: soap.replace(b"</SOAP:Header>", other % 1)))
+    answer = wire.hub.refusal(unopened, AT)
+    assert answer is not None
+    assert b"<faultcode>SOAP:MustUnderstand</faultcode>" in answer.body
+    opened = wire.hub.open(wire.written(parts, change=lambda soap: soap.replace(b"</SOAP:Header>", other % 0)), AT)
+    assert opened.remarks == ("a header that is not ebMS 2.0's",)
+
+
+@pytest.mark.spec("facts/ebxml", "5")
+def test_an_unsigned_receipt_is_given_without_references_and_still_signed(wire: Wire) -> None:
+    opened = wire.hub.open(wire.written([("a", P7M, wire.encrypted(FIRST))], ack_requested="unsigned"), AT)
+    receipt = wire.hub.receipt(opened, None, AT)
+    assert receipt is not None
+    header = envelope.read(xml.parse(receipt.body))
+    assert (header.signed, header.references, header.acknowledges) == (True, (), "m@epj")
+
+
+def test_the_certificate_that_counts_is_the_one_that_signed(wire: Wire) -> None:
+    """A valid second certificate beside an expired one does not lend it its validity."""
+    seal = wire._seal("hub", HUB, EPJ)
+    valid = wire.hub._keys.sign.certificate
+    seal._certificates = replace(seal._certificates, sign=(valid, *seal._certificates.sign))
+    assert seal.open(wire.written([("a", P7M, wire.encrypted(FIRST))]), AT).content.body == FIRST
+    late = AT + timedelta(days=4 * 365)
+    with pytest.raises(Unopened) as wrong:
+        seal.open(wire.written([("a", P7M, wire.encrypted(FIRST))]), late)
+    assert wrong.value.problem is Problem.CERTIFICATE_EXPIRED
