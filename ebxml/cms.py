@@ -62,8 +62,8 @@ def open_(blob: bytes, own: Iterable[Own], *, triple_des: bool = False) -> bytes
     pairs = list(own)
     try:
         if pairs:
-            return pkcs7.pkcs7_decrypt_der(blob, pairs[0].certificate, pairs[0].key, _BINARY)
-    except Exception:  # noqa: S110  # it knows AES-CBC to the present key in DER, and is ten times quicker at it; the rest is read below
+            return pkcs7.pkcs7_decrypt_der(blob, pairs[0].certificate, pairs[0].key, [])
+    except Exception:  # it knows AES-CBC to the present key in DER, and is ten times quicker at it; the rest is read below
         pass
     try:
         return _open(blob, pairs, triple_des)
