@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.serialization import pkcs7
 
 from ebxml.errors import ErrorCode, Fault, Violation
 
+FAILED = "the content could not be decrypted with our key"
+"""The one text of every failure."""
 _BINARY = [pkcs7.PKCS7Options.Binary]
 _AES = {"aes128_cbc": 16, "aes192_cbc": 24, "aes256_cbc": 32}
 _HASHES: dict[str, type[hashes.HashAlgorithm]] = {"sha1": hashes.SHA1, "sha256": hashes.SHA256, "sha384": hashes.SHA384, "sha512": hashes.SHA512}
@@ -40,7 +42,7 @@ class Described:
 
 
 def _fail() -> Violation:
-    return Violation(ErrorCode.SECURITY_FAILURE, "the content could not be decrypted with our key", "", Fault.NOT_DECRYPTABLE)
+    return Violation(ErrorCode.SECURITY_FAILURE, FAILED, "", Fault.NOT_DECRYPTABLE)
 
 
 def envelop(data: bytes, recipient: x509.Certificate) -> bytes:

@@ -8,7 +8,7 @@ from datetime import datetime
 from lxml import etree
 
 from ebxml.errors import ErrorCode, Fault, Violation
-from ebxml.kith import attribute, children, content, instant, moment, text
+from ebxml.kith import attribute, instant, moment, text
 
 SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
 EB = "http://www.oasis-open.org/committees/ebxml-msg/schema/msg-header-2_0.xsd"
@@ -186,7 +186,7 @@ def read(root: etree._Element) -> Header:
     main, remarks = heads[0], list[str]()
     sender, receiver = _read_party(main.find(f"{{{EB}}}From")), _read_party(main.find(f"{{{EB}}}To"))
     data = main.find(f"{{{EB}}}MessageData")
-    message_id = content(data, "MessageId")
+    message_id = _text(data, "MessageId")
     if not sender.ids or not receiver.ids or not message_id:
         raise Violation(ErrorCode.OTHER_XML, "MessageHeader lacks From, To or MessageId", "//Header/MessageHeader")
     service = main.find(f"{{{EB}}}Service")
@@ -194,22 +194,32 @@ def read(root: etree._Element) -> Header:
     _look_at(head, main, service, remarks)
     manifest = body.find(f"{{{EB}}}Manifest") if body is not None else None
     return Header(
-        sender=sender, receiver=receiver, cpa_id=content(main, "CPAId"), conversation_id=content(main, "ConversationId"),
-        service=content(main, "Service"), service_type=service.get(f"{{{EB}}}type", "") if service is not None else "",
-        action=content(main, "Action"), message_id=message_id, timestamp=moment(content(data, "Timestamp"), remarks, "Timestamp"),
-        ref_to_message_id=content(data, "RefToMessageId"), time_to_live=_time_to_live(data, remarks),
-        duplicate_elimination=main.find(f"{{{EB}}}DuplicateElimination") is not None, description=content(main, "Description"),
+        sender=sender, receiver=receiver, cpa_id=_text(main, "CPAId"), conversation_id=_text(main, "ConversationId"),
+        service=_text(main, "Service"), service_type=service.get(f"{{{EB}}}type", "") if service is not None else "",
+        action=_text(main, "Action"), message_id=message_id, timestamp=moment(_text(data, "Timestamp"), remarks, "Timestamp"),
+        ref_to_message_id=_text(data, "RefToMessageId"), time_to_live=_time_to_live(data, remarks),
+        duplicate_elimination=main.find(f"{{{EB}}}DuplicateElimination") is not None, description=_text(main, "Description"),
         ack_requested=_asked(ack), sync_reply=head.find(f"{{{EB}}}SyncReply") is not None,
-        message_order=head.find(f"{{{EB}}}MessageOrder") is not None, acknowledges=content(acknowledgment, "RefToMessageId"),
+        message_order=head.find(f"{{{EB}}}MessageOrder") is not None, acknowledges=_text(acknowledgment, "RefToMessageId"),
         references=_references(acknowledgment), errors=_read_errors(errors),
         highest_severity=errors.get(f"{{{EB}}}highestSeverity", "") if errors is not None else "",
-        manifest=tuple(r.get(f"{{{XLINK}}}href", "") for r in children(manifest, "Reference")),
+        manifest=tuple(r.get(f"{{{XLINK}}}href", "") for r in _all(manifest, "Reference")),
         signed=head.find(f"{{{DS}}}Signature") is not None, remarks=tuple(remarks),
     )
 
 
+def _text(element: etree._Element | None, name: str) -> str:
+    """All the text of a child, stripped; empty when it is missing."""
+    found = element.find(f"{{{EB}}}{name}") if element is not None else None
+    return "".join(map(str, found.itertext())).strip() if found is not None else ""
+
+
+def _all(element: etree._Element | None, name: str) -> list[etree._Element]:
+    return element.findall(f"{{{EB}}}{name}") if element is not None else []
+
+
 def _time_to_live(data: etree._Element | None, remarks: list[str]) -> datetime | None:
-    value = content(data, "TimeToLive")
+    value = _text(data, "TimeToLive")
     return moment(value, remarks, "TimeToLive") if value else None
 
 
@@ -235,8 +245,8 @@ def _asked(ack: etree._Element | None) -> str:
 
 
 def _read_party(element: etree._Element | None) -> EbParty:
-    ids = tuple(PartyId((p.text or "").strip(), p.get(f"{{{EB}}}type", "")) for p in children(element, "PartyId"))
-    return EbParty(tuple(p for p in ids if p.id), content(element, "Role"))
+    ids = tuple(PartyId((p.text or "").strip(), p.get(f"{{{EB}}}type", "")) for p in _all(element, "PartyId"))
+    return EbParty(tuple(p for p in ids if p.id), _text(element, "Role"))
 
 
 def _references(acknowledgment: etree._Element | None) -> tuple[tuple[str, bytes], ...]:
@@ -248,6 +258,6 @@ def _references(acknowledgment: etree._Element | None) -> tuple[tuple[str, bytes
 
 def _read_errors(errors: etree._Element | None) -> tuple[EbError, ...]:
     return tuple(
-        EbError(e.get(f"{{{EB}}}errorCode", ""), e.get(f"{{{EB}}}severity", ""), content(e, "Description"), e.get(f"{{{EB}}}location", ""))
-        for e in children(errors, "Error")
+        EbError(e.get(f"{{{EB}}}errorCode", ""), e.get(f"{{{EB}}}severity", ""), _text(e, "Description"), e.get(f"{{{EB}}}location", ""))
+        for e in _all(errors, "Error")
     )

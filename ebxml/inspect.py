@@ -139,7 +139,8 @@ def _envelope(data: bytes, root: etree._Element, package: mime.Package, at: date
     h = envelope.read(root)
     report.kind = f"ebMS 2.0 {h.action}" if h.signal or h.service == envelope.SIGNAL_SERVICE else "ebMS 2.0 user message"
     report.about |= {
-        "from": [f"{p.type} {p.id}" for p in h.sender.ids], "to": [f"{p.type} {p.id}" for p in h.receiver.ids], "roles": [h.sender.role, h.receiver.role],
+        "from": [f"{p.type} {p.id}" for p in h.sender.ids], "to": [f"{p.type} {p.id}" for p in h.receiver.ids], 
+        "roles": [h.sender.role, h.receiver.role],
         "service": h.service, "action": h.action, "cpa": h.cpa_id, "conversation": h.conversation_id, "message": h.message_id,
         "refers to": h.ref_to_message_id or h.acknowledges, "time": h.timestamp.isoformat() if h.timestamp else "",
         "time to live": h.time_to_live.isoformat() if h.time_to_live else "", "receipt asked for": h.ack_requested,

@@ -9,8 +9,24 @@ from lxml import etree
 
 from ebxml.errors import ErrorCode, Violation
 from ebxml.kith import (
-    ORGANISATION_IDS, PERSON_IDS, Coded, Ident, Party, Person, attribute, child, children, coded, content, ident, idents, instant, local,
-    moment, read_coded, text,
+    ORGANISATION_IDS,
+    PERSON_IDS,
+    Coded,
+    Ident,
+    Party,
+    Person,
+    attribute,
+    child,
+    children,
+    coded,
+    content,
+    ident,
+    idents,
+    instant,
+    local,
+    moment,
+    read_coded,
+    text,
 )
 from ebxml.xml import parse
 

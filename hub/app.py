@@ -31,6 +31,7 @@ from hub.faces.rest import Rest
 from hub.fhir import definitions, index, validate
 from hub.flow import Flow
 from hub.keeping import Keeping
+from hub.settling import Settling
 from hub.store import Secrets, Store, Transaction
 from hub.worker import Worker
 
@@ -75,7 +76,8 @@ def put_together(home: Path, clock: Callable[[], datetime] = utc_now) -> Parts:
     texts = {text.name: text for text in read_adapters(home)}
     adapters = {name: make_adapter(hub, text) for name, text in texts.items()}
     store = open_store(hub, clock)
-    flow = Flow(store, adapters, Keeping(adapters, partial(validate.require, definitions=definitions.load())), clock)
+    keeping = Keeping(adapters, partial(validate.require, definitions=definitions.load()))
+    flow = Flow(store, adapters, keeping, Settling(store, adapters), clock)
     return Parts(hub, store, flow, adapters, texts, clock)
 
 
@@ -121,7 +123,7 @@ def faces(parts: Parts) -> Starlette:
         municipality=Municipality(hub.municipality, hub.phone, hub.opening_hours),
         assets=assets_in(ROOT / ".assets" / "web"),
         operators=tuple(Operator(o.name, o.token_digest) for o in hub.operators),
-        adapters=partial(_cards, parts), resend=parts.flow.resend,
+        adapters=partial(_cards, parts), resend=parts.flow.settling.resend,
     )
     rest = Rest(
         parts.store, definitions.load(), partial(vendor, hub.vendors), f"{hub.base_url}/fhir", parts.clock, Secrets.open(hub.home).hash_id,

@@ -112,7 +112,7 @@ def message_resend(home: Path, id_: str, by: str, reason: str) -> Result:
     """One letter once more."""
     parts = app.put_together(home)
     try:
-        parts.flow.resend(id_, f"operator:{by}", reason)
+        parts.flow.settling.resend(id_, f"operator:{by}", reason)
     finally:
         parts.close()
     return Result(True, {"id": id_}, f"{id_} will be sent again.")

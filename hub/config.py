@@ -21,6 +21,8 @@ class Misconfigured(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Operator:
+    """Who may log in to the console, by the SHA-256 (hex) of a token."""
+
     name: str
     token_digest: str
 

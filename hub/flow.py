@@ -12,29 +12,13 @@ from datetime import datetime
 from typing import Any
 
 from hub.adapter import Adapter, Unopened
-from hub.access import AuditLine
-from hub.delivery import Delivery, Impossible, State, Step
+from hub.delivery import Delivery, State, Step
 from hub.keeping import Keeping
-from hub.message import Content, Envelope, Letter, Parcel, Receipt, ReceiptKind, Resources, Verdict
+from hub.message import Answer, Content, Envelope, Letter, Parcel, Receipt, Resources, Verdict, answer_parcel
 from hub.problem import Problem, Refused, Unavailable
+from hub.settling import Settling
 from hub.store import Store, Transaction
 from hub.store.failpoint import reach
-
-STEPS = {
-    ReceiptKind.ARRIVED: Step.ARRIVED,
-    ReceiptKind.ACCEPTED: Step.ACCEPTED,
-    ReceiptKind.REJECTED: Step.REJECTED,
-    ReceiptKind.FAILED: Step.REFUSED,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What goes straight back, and what we thought."""
-
-    verdict: Verdict
-    parcel: Parcel | None
-    duplicate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +28,7 @@ class Flow:
     store: Store
     adapters: Mapping[str, Adapter]
     keeping: Keeping
+    settling: Settling
     clock: Callable[[], datetime]
 
     def receive(self, adapter: Adapter, parcel: Parcel) -> Answer:
@@ -91,7 +76,7 @@ class Flow:
                 case Resources():
                     return Verdict(about=tx.attempt(lambda: self.keeping.keep(tx, adapter, message)))
                 case Receipt():
-                    return Verdict(about=self.settle(tx, adapter, message))
+                    return Verdict(about=self.settling.receipt(tx, adapter, message))
                 case _:
                     raise Refused(Problem.UNKNOWN_FUNCTION, "no answer to questions is set up for this partner")
         except Refused as why:
@@ -106,7 +91,7 @@ class Flow:
         letter = Letter(letter_id, envelope.conversation, "receipt", tx.now, refers_to=envelope.id)
         content = adapter.format.answer(envelope, verdict, letter)
         if adapter.answers == "reply":
-            return _parcel(content, verdict)
+            return answer_parcel(content, verdict)
         if content is not None:
             subject = verdict.about[0] if verdict.about else f"Envelope/{envelope.id}"
             tx.owe(
@@ -119,48 +104,34 @@ class Flow:
             )
         return receipt
 
-    def settle(self, tx: Transaction, adapter: Adapter, receipt: Receipt) -> tuple[str, ...]:
-        """Moves the delivery a receipt speaks of; an unknown or contradicting one is kept and shown, and changes nothing."""
-        before = tx.delivery(receipt.refers_to)
-        if before is None or before.adapter != adapter.name:
-            raise Refused(Problem.UNKNOWN_REFERENCE, "no letter of ours to this partner has that id")
-        note = " ".join(receipt.codes)  # the partner's own text could name a person: it stays in the stored letter
-        try:
-            after = before.after(STEPS[receipt.kind], tx.now, adapter.patience, note)
-        except Impossible as odd:
-            tx.note(before.subject, "odd-receipt", f"{receipt.kind}: {odd}", delivery=before.id, origin=adapter.name)
-            return (before.subject,)
-        tx.settle(after, before, STEPS[receipt.kind], note)
-        return (before.subject,)
-
     def _unopened(self, adapter: Adapter, parcel: Parcel, unopened: Unopened, now: datetime) -> Answer:
         """Nothing inside was believed. What could be read of the header is filed, so that an operator sees it; the sender is told."""
         reply = adapter.seal.refusal(unopened, now)
         verdict = Verdict(unopened.problem, unopened.detail, unopened.where)
         self.store.write(lambda tx: tx.file_refused(unopened.header, adapter.name, adapter.party, verdict, reply, parcel))
         if reply is None and adapter.answers == "reply":
-            header = unopened.header or _nobody(adapter)
-            reply = _parcel(adapter.format.answer(header, verdict, Letter("", "", "receipt", now)), verdict)
+            header = unopened.header or Envelope("", adapter.party, "", "", Content(b"", ""))
+            reply = answer_parcel(adapter.format.answer(header, verdict, Letter("", "", "receipt", now)), verdict)
         return Answer(verdict, reply)
 
     def deliver(self, delivery: Delivery) -> Delivery:
         """One try: the letter is written and sealed once, sent, and its fate kept. Returns the delivery as it then stands."""
         adapter, now = self.adapters[delivery.adapter], self.clock()
         if now >= delivery.expires:
-            return self._step(adapter, delivery, Step.EXPIRED, Problem.NOT_DELIVERED.value)
+            return self.settling.step(adapter, delivery, Step.EXPIRED, Problem.NOT_DELIVERED.value)
         if delivery.state is not State.DUE:  # its receipt is overdue: the same letter again
-            delivery = self._step(adapter, delivery, Step.OVERDUE if delivery.state is State.SENT else Step.EXPIRED)
+            delivery = self.settling.step(adapter, delivery, Step.OVERDUE if delivery.state is State.SENT else Step.EXPIRED)
             if delivery.state is not State.DUE:
                 return delivery
         try:
             delivery, parcel = self._sealed(adapter, delivery, now)
             reply = adapter.carrier.send(parcel)
         except Unavailable as later:
-            return self._step(adapter, delivery, Step.UNAVAILABLE, f"{Problem.UNAVAILABLE.value} {later.detail}")
+            return self.settling.step(adapter, delivery, Step.UNAVAILABLE, f"{Problem.UNAVAILABLE.value} {later.detail}")
         except Refused as why:
-            return self._step(adapter, delivery, Step.REFUSED, f"{why.problem.value} {why.detail}")
+            return self.settling.step(adapter, delivery, Step.REFUSED, f"{why.problem.value} {why.detail}")
         reach("after-remote-send")
-        delivery = self._step(adapter, delivery, Step.SENT)
+        delivery = self.settling.step(adapter, delivery, Step.SENT)
         if reply is not None:
             self.receive(adapter, reply)
         return delivery
@@ -172,44 +143,6 @@ class Flow:
         letter = Letter(delivery.id, delivery.conversation, delivery.function, now, delivery.expires, delivery.refers_to)
         content = self.store.content(delivery.content) if delivery.content else None
         if content is None:
-            content = adapter.format.write(self.keeping.stated(self.store, delivery.subject), letter)
+            content = adapter.format.write(self.keeping.stated(self.store, delivery.subject, delivery.version), letter)
         parcel = adapter.seal.close(content, letter, now)
         return self.store.write(lambda tx: tx.keep_parcel(delivery, parcel)), parcel
-
-    def _step(self, adapter: Adapter, before: Delivery, step: Step, note: str = "") -> Delivery:
-        def work(tx: Transaction) -> Delivery:
-            current = tx.delivery(before.id) or before
-            if current.state is not before.state:  # a receipt was quicker than this try
-                return current
-            after = current.after(step, tx.now, adapter.patience, note)
-            tx.settle(after, current, step, note)
-            return after
-
-        return self.store.write(work)
-
-    def resend(self, delivery_id: str, by: str, reason: str) -> None:
-        """An operator's word: the same letter once more. Raises Refused when it is unknown or already where it should be."""
-
-        def work(tx: Transaction) -> None:
-            before = tx.delivery(delivery_id)
-            if before is None:
-                raise Refused(Problem.UNKNOWN_REFERENCE, "no such delivery")
-            try:
-                after = before.after(Step.RESEND, tx.now, self.adapters[before.adapter].patience)
-            except Impossible as odd:
-                raise Refused(Problem.IMPOSSIBLE_CHANGE, str(odd)) from odd
-            tx.settle(after, before, Step.RESEND, reason)
-            tx.audit(AuditLine(tx.now, before.subject, by, "operator", "resend", "", "console"))
-
-        self.store.write(work)
-
-
-def _parcel(content: Content | None, verdict: Verdict) -> Parcel | None:
-    if content is None:
-        return None
-    status = 200 if verdict.accepted else 422
-    return Parcel({"content-type": content.media_type}, content.body, status)
-
-
-def _nobody(adapter: Adapter) -> Envelope:
-    return Envelope("", adapter.party, "", "", Content(b"", ""))

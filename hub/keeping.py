@@ -91,9 +91,17 @@ class Keeping:
                 ),
             )
 
-    def stated(self, store: Store, reference: str) -> Resources:
-        """What a letter about `reference` says now: the appointment, then whom and what it is for."""
-        appointment = self._read(store, reference)
+    def stated(self, store: Store, reference: str, version: int) -> Resources:
+        """What a letter about one version of an appointment says: that version, then whom and what it is for.
+
+        Not the current one: that may be the partner's own word, come while the letter waited. A newer state of ours has a letter of its
+        own, and supersedes this one while nobody has tried to send it.
+        """
+        type_, _, id_ = reference.partition("/")
+        kept = store.version(type_, id_, version)
+        if kept is None:
+            raise Refused(Problem.UNKNOWN_RESOURCE, "the version that the letter is about is not kept")
+        appointment = kept.resource
         booking = Booking.of(appointment)
         return Resources((appointment, self._read(store, booking.patient), self._read(store, f"HealthcareService/{booking.department}")))
 

@@ -136,3 +136,18 @@ class Verdict:
     @property
     def accepted(self) -> bool:
         return self.problem is None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes straight back for one parcel, and what we thought of it."""
+
+    verdict: Verdict
+    parcel: Parcel | None
+    duplicate: bool = False
+    """It came before: this is the stored answer."""
+
+
+def answer_parcel(content: Content | None, verdict: Verdict) -> Parcel | None:
+    """An application receipt that goes straight back over HTTP: 200, or 422 when something must be changed."""
+    return None if content is None else Parcel({"content-type": content.media_type}, content.body, 200 if verdict.accepted else 422)

@@ -74,7 +74,8 @@ def make_home(
 ) -> DemoHome:
     """Makes it all. `quick`: partners' letters are tried again after tenths of seconds instead of minutes."""
     folder.mkdir(parents=True, exist_ok=True)
-    home = DemoHome(str(folder.resolve()), seed, hub_port, epj_ports, secrets.token_urlsafe(24), secrets.token_urlsafe(24), local(now).date().isoformat())
+    tokens = (secrets.token_urlsafe(24), secrets.token_urlsafe(24))
+    home = DemoHome(str(folder.resolve()), seed, hub_port, epj_ports, *tokens, local(now).date().isoformat())
     pki.make_dev_pki(folder / "pki", {HUB: "Solbakken kommune", **{her: title for her, title, _ in EPJS.values()}}, now)
     pki.lay_out(folder / "pki", home.hub / "certs", HUB, [her for her, _, _ in EPJS.values()])
     _hub_files(home, database, quick)
@@ -115,6 +116,10 @@ answers = "reply"
 answer_due = false
 token_digest = "{_digest(home.shop_token)}"
 ''', encoding="utf-8")
+    _partner_files(home, quick)
+
+
+def _partner_files(home: DemoHome, quick: bool) -> None:
     patience = '{ pauses = ["300ms", "1s", "2s"], receipt_within = "5s", answer_within = "5m", give_up_after = "1h" }'
     departments = owners()
     for name, (her, title, dialog) in EPJS.items():

@@ -42,7 +42,8 @@ class Order:
 
     def message(self, action: str) -> dict[str, Any]:
         """The shop's JSON, under a message id that says which message it is."""
-        made: dict[str, Any] = {"meldingsId": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.id}|{action}")), "handling": action, "bestillingsId": self.id}
+        message_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.id}|{action}"))
+        made: dict[str, Any] = {"meldingsId": message_id, "handling": action, "bestillingsId": self.id}
         if action == "OPPRETT":
             made |= {"person": {"id": self.person.national_id, "idType": "FNR"}, "avdeling": self.department}
             made |= {"fra": self.start.isoformat(), "til": self.end.isoformat()}

@@ -25,6 +25,8 @@ class Faults:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
+    """`epj.toml`, read."""
+
     home: Path
     name: str
     title: str

@@ -12,7 +12,15 @@ from typing import Any
 from ebxml.kith import OSLO
 from ebxml.xcal import Event
 from hub.booking.conventions import (
-    BY_CITIZEN, BY_SERVICE, DEPARTMENT, FNR, HOME_HEALTH, SERVICE_TYPE, codes, extension, with_extension,
+    BY_CITIZEN,
+    BY_SERVICE,
+    DEPARTMENT,
+    FNR,
+    HOME_HEALTH,
+    SERVICE_TYPE,
+    codes,
+    extension,
+    with_extension,
 )
 from hub.booking.views import performer
 from hub.message import Resource
@@ -53,7 +61,10 @@ class Statuses:
 def event(
     appointment: Resource, encounter: Resource | None, word: str, row: Mapping[str, str], contact: str, summary: str, department: str,
 ) -> Event:
-    """The calendar event that states it; `categories` names the department. SEQUENCE is our extension `sequence`: what an answer must bear to be about this state."""
+    """The calendar event that states it; `categories` names the department.
+
+    SEQUENCE is our extension `sequence`: what an answer must bear to be about this state.
+    """
     period = (encounter or {}).get("period") or {}
     sequence = extension(appointment, "sequence")
     service = next(iter(sorted(codes(appointment.get("serviceType"), SERVICE_TYPE))), "")

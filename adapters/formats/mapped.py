@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,7 @@ def pointer(path: str) -> str:
 
 
 def _put(target: Any, keys: list[str], value: Any) -> None:
-    for key, following in zip(keys, keys[1:], strict=False):
+    for key, following in pairwise(keys):
         empty: Any = [] if following.isdigit() else {}
         if isinstance(target, list):
             while len(target) <= int(key):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from adapters.formats import appointments
+from adapters.formats.appointments import Statuses
 from ebxml import apprec, dialog, msghead, xcal
 from ebxml.errors import Violation
 from ebxml.kith import DNR, ENH, FNR, HER, Coded, Ident, Party, Person
-from adapters.formats import appointments
-from adapters.formats.appointments import Statuses
 from hub.adapter import Surroundings
 from hub.booking.conventions import DNR as DNR_SYSTEM
 from hub.booking.conventions import FNR as FNR_SYSTEM

@@ -153,6 +153,8 @@ class EbmsSeal:
             raise Violation(ErrorCode.SECURITY_FAILURE, "the payload is not encrypted", f"cid:{part.content_id}"[:200], Fault.NOT_DECRYPTABLE)
         if body.startswith(gzip.MAGIC):
             body = gzip.unpack(body, xml.LARGEST)
+        if not body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):  # what a wrong session key leaves, once in some hundred times
+            raise Violation(ErrorCode.SECURITY_FAILURE, cms.FAILED, "", Fault.NOT_DECRYPTABLE)
         return Content(body, "application/xml"), remarks
 
     def _envelope(

@@ -16,8 +16,8 @@ from typing import Any
 import orjson
 
 from hub.adapter import Adapter
-from hub.flow import Answer, Flow
-from hub.message import Parcel
+from hub.flow import Flow
+from hub.message import Answer, Parcel
 from hub.problem import Problem, Unavailable
 
 log = logging.getLogger(__name__)

@@ -49,6 +49,8 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
+    """What goes back, and whose data it holds."""
+
     status: int
     body: bytes
     headers: tuple[Header, ...] = ()

@@ -126,7 +126,7 @@ class Face:
             return self._respond(self._ask(handler, request, body, open))
         except Unavailable:
             return self._respond(self.error(503))
-        except Exception as trouble:  # noqa: BLE001  (the last line before the reader: never a stack trace, never a dead end)
+        except Exception as trouble:
             number = self.context.token(6)
             where = "".join(traceback.format_tb(trouble.__traceback__))  # where and what kind, never the text: a database repeats values in it
             log.error("page failed: %s %s, reference %s\n%s", request.method, type(trouble).__name__, number, where)

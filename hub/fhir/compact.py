@@ -62,7 +62,7 @@ def _elements(structure: Json, types: Json) -> None:
             continue
         parent, _, key = path.rpartition(".")
         kinds = [t["code"] for t in element.get("type", ())]
-        common: Json = {"min": element["min"], "many": element["max"] == "*" or element["max"].isdigit() and int(element["max"]) > 1}
+        common: Json = {"min": element["min"], "many": element["max"] == "*" or (element["max"].isdigit() and int(element["max"]) > 1)}
         if element["max"] == "0":
             continue
         if "contentReference" in element:
@@ -81,6 +81,8 @@ def _elements(structure: Json, types: Json) -> None:
         if "type" not in common:
             kind = "string" if kinds and kinds[0].startswith(_FHIRPATH_STRING) else kinds[0] if kinds else "Element"
             common["type"] = path if kind in ("BackboneElement", "Element") else kind
+            if key == "id" and structure["kind"] == "resource" and path.count(".") == 1:
+                common["type"] = "id"  # the definitions say string and mean this
         home[key] = common
 
 

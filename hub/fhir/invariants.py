@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 from lxml import etree
+
+from hub.fhir import times
 
 Node = dict[str, Any]
 Found = Iterator[tuple[str, str]]
@@ -29,8 +30,7 @@ def _appointment(a: Node) -> Iterator[str]:
         yield "app-3: only a proposed, cancelled or waitlisted appointment can be without start and end"
     if "cancelationReason" in a and status not in ("cancelled", "noshow"):
         yield "app-4: a cancelationReason belongs to cancelled or noshow"
-    start, end = _instant(a.get("start")), _instant(a.get("end"))
-    if start and end and end < start:
+    if _backwards(a):
         yield "bb-1: an appointment ends after it starts"
 
 
@@ -45,14 +45,12 @@ def _response(r: Node) -> Iterator[str]:
 
 
 def _period(p: Node) -> Iterator[str]:
-    start, end = _instant(p.get("start")), _instant(p.get("end"))
-    if start and end and end < start:
+    if _backwards(p):
         yield "per-1: a period starts before it ends"
 
 
 def _slot(s: Node) -> Iterator[str]:
-    start, end = _instant(s.get("start")), _instant(s.get("end"))
-    if start and end and end < start:
+    if _backwards(s):
         yield "bb-1: a slot ends after it starts"
 
 
@@ -91,8 +89,7 @@ def _detail(s: Node) -> Iterator[str]:
 
 
 def _task(t: Node) -> Iterator[str]:
-    made, changed = _instant(t.get("authoredOn")), _instant(t.get("lastModified"))
-    if made and changed and changed < made:
+    if _backwards(t, "authoredOn", "lastModified"):
         yield "inv-1: last modified after it was authored"
 
 
@@ -145,14 +142,15 @@ def _local(node: Any) -> Iterator[str]:
             yield from _local(value)
 
 
-def _instant(value: Any) -> datetime | None:
-    if not isinstance(value, str) or "T" not in value:
-        return None
+def _backwards(node: Node, first: str = "start", last: str = "end") -> bool:
+    """The end is wholly before the start; a date is its whole day."""
+    begin, end = node.get(first), node.get(last)
+    if not isinstance(begin, str) or not isinstance(end, str):
+        return False
     try:
-        read = datetime.fromisoformat(value)
+        return times.span(end)[1] <= times.span(begin)[0]
     except ValueError:
-        return None
-    return read if read.tzinfo else read.replace(tzinfo=UTC)
+        return False
 
 
 def narrative(value: Any) -> str:

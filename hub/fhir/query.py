@@ -14,6 +14,8 @@ FOREVER = 2**62
 
 @dataclass(frozen=True, slots=True)
 class TokenEntry:
+    """A code, an identifier or a flag; system "" where there is none."""
+
     param: str
     system: str
     value: str
@@ -21,6 +23,8 @@ class TokenEntry:
 
 @dataclass(frozen=True, slots=True)
 class ReferenceEntry:
+    """A literal reference, taken apart."""
+
     param: str
     type: str
     id: str
@@ -28,6 +32,8 @@ class ReferenceEntry:
 
 @dataclass(frozen=True, slots=True)
 class DateEntry:
+    """A date, instant or period as [low, high)."""
+
     param: str
     low: int
     high: int
@@ -35,6 +41,8 @@ class DateEntry:
 
 @dataclass(frozen=True, slots=True)
 class StringEntry:
+    """A text to search in."""
+
     param: str
     value: str
     """Lower case, without accents, as R4 3.1.1.5.9 compares."""
@@ -91,6 +99,8 @@ class StringIs:
 
 @dataclass(frozen=True, slots=True)
 class IdIs:
+    """`_id`: one of these."""
+
     any_of: tuple[str, ...]
 
 

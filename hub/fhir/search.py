@@ -13,7 +13,16 @@ from hub.fhir import times
 from hub.fhir.definitions import Definitions, Parameter
 from hub.fhir.index import NATIONAL_IDS
 from hub.fhir.query import (
-    Condition, DateIs, IdIs, Include, Missing, Query, ReferenceIs, StringIs, TokenIs, UpdatedIs,
+    Condition,
+    DateIs,
+    IdIs,
+    Include,
+    Missing,
+    Query,
+    ReferenceIs,
+    StringIs,
+    TokenIs,
+    UpdatedIs,
 )
 from hub.problem import Problem, Refused
 

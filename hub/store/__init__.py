@@ -4,7 +4,17 @@ from hub.store.secrets import Secrets
 from hub.store.store import Store
 from hub.store.transaction import Transaction
 from hub.store.values import (
-    AdapterVersion, AuditCheck, Change, Earlier, Filed, Page, Standing, Stored, TimelineEntry, micros, moment,
+    AdapterVersion,
+    AuditCheck,
+    Change,
+    Earlier,
+    Filed,
+    Page,
+    Standing,
+    Stored,
+    TimelineEntry,
+    micros,
+    moment,
 )
 
 __all__ = [

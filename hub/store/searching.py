@@ -8,10 +8,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hub.fhir.query import (
-    Condition, DateIs, IdIs, Include, Missing, Query, ReferenceIs, StringIs, TokenIs, UpdatedIs,
+    Condition,
+    DateIs,
+    IdIs,
+    Include,
+    Missing,
+    Query,
+    ReferenceIs,
+    StringIs,
+    TokenIs,
+    UpdatedIs,
 )
-from hub.store.db import Connection
 from hub.fhir.text import plain
+from hub.store.db import Connection
 from hub.store.resources import COLUMNS, stored
 from hub.store.values import Page, Stored
 

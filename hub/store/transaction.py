@@ -69,7 +69,7 @@ class Transaction:
         Raises:
             Refused: FULL when all `capacity` seats are taken.
         """
-        taken = {number: who for number, who in self.connection.rows("select number, holder from seat where slot = ?", (slot,))}
+        taken = dict(self.connection.rows("select number, holder from seat where slot = ?", (slot,)))
         if holder in taken.values():
             return
         free = next((n for n in range(1, len(taken) + 2) if n not in taken), None)

@@ -196,7 +196,7 @@ def test_nobody_without_ground_sees_anything(reader: Reader, person: Person, sco
         mandate is not None and mandate.active and mandate.person == person.reference and reader.reference in mandate.holders
         and scope in mandate.scopes and (mandate.ends is None or now < mandate.ends) and (mandate.starts is None or mandate.starts <= now)
     )
-    works = reader.ground is Ground.OPERATOR and reader.purpose != "" or reader.ground is Ground.VENDOR and reader.departments != frozenset()
+    works = (reader.ground is Ground.OPERATOR and reader.purpose != "") or (reader.ground is Ground.VENDOR and reader.departments != frozenset())
     assert own or represents or works
 
 

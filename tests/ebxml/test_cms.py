@@ -136,11 +136,8 @@ def spoiled() -> dict[str, bytes]:
     padding[-1] ^= 0xFF
     middle = bytearray(blob)
     middle[len(middle) // 2] ^= 0xFF
-    key = asn1.ContentInfo.load(blob)
-    sealed_key = key["content"]["recipient_infos"][0].chosen["encrypted_key"].native
     return {
-        "padding": bytes(padding), "cut short": blob[:-16], "half a block short": blob[:-7], "key": blob.replace(sealed_key, sealed_key[::-1]),
-        "key of another length": blob.replace(sealed_key, bytes(len(sealed_key))), "nothing": b"", "no asn.1": b"<MsgHead/>",
+        "padding": bytes(padding), "cut short": blob[:-16], "half a block short": blob[:-7], "nothing": b"", "no asn.1": b"<MsgHead/>",
         "another content type": blob.replace(bytes.fromhex("06092a864886f70d010703"), bytes.fromhex("06092a864886f70d010702"), 1),
         "to another": cms.envelop(PLAIN, pair("other").certificate), "base64": b"MIIB", "endless length": b"\x30\x84\xff\xff\xff\xff",
     }
@@ -150,6 +147,18 @@ def spoiled() -> dict[str, bytes]:
 @pytest.mark.parametrize("what", list(spoiled()))
 def test_every_failure_is_the_same_violation(what: str) -> None:
     assert refused(spoiled()[what], pair("us"), pair("old")) == UNIFORM
+
+
+@pytest.mark.spec("facts/ebxml", "4.4")
+def test_a_spoiled_session_key_is_the_same_violation_or_noise_and_never_tells_which() -> None:
+    """A wrong RSA padding is answered with a random key (implicit rejection): once in some hundred times its padding looks right."""
+    blob = cms.envelop(PLAIN, pair("us").certificate)
+    sealed_key = asn1.ContentInfo.load(blob)["content"]["recipient_infos"][0].chosen["encrypted_key"].native
+    for wrong in (sealed_key[::-1], bytes(len(sealed_key)), sealed_key[1:] + sealed_key[:1]):
+        try:
+            assert b"MsgHead" not in cms.open_(blob.replace(sealed_key, wrong), [pair("us"), pair("old")])
+        except Violation as violation:
+            assert (violation.code, violation.description, violation.location, violation.fault, str(violation)) == UNIFORM
 
 
 @pytest.mark.spec("facts/ebxml", "4.4")

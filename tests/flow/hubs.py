@@ -25,6 +25,7 @@ from hub.fhir import definitions, index, validate
 from hub.flow import Flow
 from hub.keeping import Keeping
 from hub.message import Parcel
+from hub.settling import Settling
 from hub.store import Secrets, Store
 
 HUB, EPJ = "8100000", "8100101"
@@ -59,7 +60,7 @@ class World:
         self.store.write(lambda tx: [tx.keep(r, origin="hub") for r in self.town.resources])
         self.adapters = {"tjenesteshop": self._shop(), "visma-profil": self._epj()}
         check = partial(validate.require, definitions=definitions.load())
-        self.flow = Flow(self.store, self.adapters, Keeping(self.adapters, check), self.clock)
+        self.flow = Flow(self.store, self.adapters, Keeping(self.adapters, check), Settling(self.store, self.adapters), self.clock)
         self.box = Box(Settings(home / "epj", "visma-profil", "Visma Profil", EPJ, HUB, "", 0, functions=FUNCTIONS), self.clock)
         self.plan: Planner = planner(self.town, "flow", self.clock.now)
 

@@ -128,11 +128,11 @@ def test_a_letter_nobody_takes_expires_and_can_be_sent_again_by_hand(world: Worl
     world.deliver()
     (owed,) = world.store.deliveries_about(f"Appointment/{id_}")
     assert owed.state is State.EXPIRED and not world.carrier.sent
-    world.flow.resend(owed.id, "operator:test", "partner was down")
+    world.flow.settling.resend(owed.id, "operator:test", "partner was down")
     world.deliver()
     assert world.carrier.sent
     with pytest.raises(Refused):
-        world.flow.resend("unknown", "operator:test", "x")
+        world.flow.settling.resend("unknown", "operator:test", "x")
 
 
 def test_a_rejected_booking_is_shown_with_the_epjs_code(world: World) -> None:
@@ -229,7 +229,7 @@ def test_a_receipt_for_a_letter_never_sent_changes_nothing_and_is_kept(world: Wo
     world.flow.store.write(lambda tx: None)
     assert world.store.standing() == before
     with pytest.raises(Refused):
-        world.store.write(lambda tx: world.flow.settle(tx, world.adapters["visma-profil"], _unknown()))
+        world.store.write(lambda tx: world.flow.settling.receipt(tx, world.adapters["visma-profil"], _unknown()))
 
 
 def _unknown() -> object:

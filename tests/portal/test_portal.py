@@ -197,7 +197,7 @@ def test_phone_and_hours_and_the_statements_are_on_every_page(client: TestClient
     pages += [person("Patient/kari").get(p).text for p in ("/", f"/besok/{uid('next')}", "/besok/0", "/hvem-har-sett", "/velg")]
     for page in pages:
         assert 'href="tel:55000000"' in page and "Hver dag kl. 08:00–20:00" in page
-        assert "/tilgjengelighet" in page and "/personvern" in page and "DEMO" in page or "TESTINNLOGGING" in page
+        assert ("/tilgjengelighet" in page and "/personvern" in page and "DEMO" in page) or "TESTINNLOGGING" in page
 
 
 @pytest.mark.spec("portal.md", "P31")

@@ -148,6 +148,12 @@ def test_a_packed_payload_is_unpacked_and_a_broken_one_refused(wire: Wire) -> No
         assert refused(wire, wire.written([("a", P7M, wire.encrypted(broken))])).problem is Problem.UNREADABLE
 
 
+@pytest.mark.spec("facts/ebxml", "4.4")
+@pytest.mark.parametrize("noise", [b"", b"\x00\x01\x02", b"no XML at all", gzip.compress(b"nor this")])
+def test_noise_where_xml_should_be_is_what_a_wrong_key_gives(wire: Wire, noise: bytes) -> None:
+    assert refused(wire, wire.written([("a", P7M, wire.encrypted(noise))])).problem is Problem.NOT_DECRYPTABLE
+
+
 @pytest.mark.spec("facts/ebxml", "12")
 def test_a_packed_payload_that_grows_beyond_all_measure_is_refused(wire: Wire) -> None:
     bomb = gzip.compress(b" " * (xml.LARGEST + 1))

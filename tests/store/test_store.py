@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from made import appointment, envelope
+from store_clock import Clock, opened
 
 from hub.access import AuditLine
 from hub.message import Content, Parcel, Verdict
 from hub.problem import Problem, Refused
 from hub.store import Secrets, Store, Transaction
-from store_clock import Clock, opened
 
 
 def test_each_change_is_a_version_and_saying_the_same_again_is_none(store: Store) -> None:

@@ -1,0 +1,1 @@
+"""Speed and memory against the limits of the same run: `make bench`."""

@@ -1,0 +1,69 @@
+"""Moves deliveries along the state table: by a partner's receipt, by what became of a try, by an operator's word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hub.access import AuditLine
+from hub.adapter import Adapter
+from hub.delivery import Delivery, Impossible, Step
+from hub.message import Receipt, ReceiptKind
+from hub.problem import Problem, Refused
+from hub.store import Store, Transaction
+
+STEPS = {
+    ReceiptKind.ARRIVED: Step.ARRIVED,
+    ReceiptKind.ACCEPTED: Step.ACCEPTED,
+    ReceiptKind.REJECTED: Step.REJECTED,
+    ReceiptKind.FAILED: Step.REFUSED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Settling:
+    """What happens to a delivery after it was owed."""
+
+    store: Store
+    adapters: Mapping[str, Adapter]
+
+    def receipt(self, tx: Transaction, adapter: Adapter, told: Receipt) -> tuple[str, ...]:
+        """Moves the delivery a receipt speaks of; an unknown or contradicting one is kept and shown, and changes nothing."""
+        before = tx.delivery(told.refers_to)
+        if before is None or before.adapter != adapter.name:
+            raise Refused(Problem.UNKNOWN_REFERENCE, "no letter of ours to this partner has that id")
+        note = " ".join(told.codes)  # the partner's own text could name a person: it stays in the stored letter
+        try:
+            after = before.after(STEPS[told.kind], tx.now, adapter.patience, note)
+        except Impossible as odd:
+            tx.note(before.subject, "odd-receipt", f"{told.kind}: {odd}", delivery=before.id, origin=adapter.name)
+            return (before.subject,)
+        tx.settle(after, before, STEPS[told.kind], note)
+        return (before.subject,)
+
+    def step(self, adapter: Adapter, before: Delivery, step: Step, note: str = "") -> Delivery:
+        def work(tx: Transaction) -> Delivery:
+            current = tx.delivery(before.id) or before
+            if current.state is not before.state:  # a receipt was quicker than this try
+                return current
+            after = current.after(step, tx.now, adapter.patience, note)
+            tx.settle(after, current, step, note)
+            return after
+
+        return self.store.write(work)
+
+    def resend(self, delivery_id: str, by: str, reason: str) -> None:
+        """An operator's word: the same letter once more. Raises Refused when it is unknown or already where it should be."""
+
+        def work(tx: Transaction) -> None:
+            before = tx.delivery(delivery_id)
+            if before is None:
+                raise Refused(Problem.UNKNOWN_REFERENCE, "no such delivery")
+            try:
+                after = before.after(Step.RESEND, tx.now, self.adapters[before.adapter].patience)
+            except Impossible as odd:
+                raise Refused(Problem.IMPOSSIBLE_CHANGE, str(odd)) from odd
+            tx.settle(after, before, Step.RESEND, reason)
+            tx.audit(AuditLine(tx.now, before.subject, by, "operator", "resend", "", "console"))
+
+        self.store.write(work)

@@ -1,0 +1,130 @@
+"""Index entries and searches: what R4's parameters find, on both databases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.demo.municipality import resources
+from hub.fhir import definitions, index, search, times
+from hub.fhir.query import Query
+from hub.problem import Problem, Refused
+from hub.store import Secrets, Store
+
+D = definitions.load()
+TOWN = resources(1, date(2026, 11, 26))
+FNR = "urn:oid:2.16.578.1.12.4.1.4.1"
+
+
+@pytest.fixture
+def town(store_url: str, tmp_path: Path) -> Iterator[tuple[Store, Secrets]]:
+    secrets = Secrets.open(tmp_path)
+    store = Store.open(store_url, secrets, clock=lambda: datetime(2026, 11, 26, 9, tzinfo=UTC), entries=index.indexer(D, secrets.hash_id))
+    store.migrate()
+    store.write(lambda tx: [tx.keep(r, origin="hub") for r in TOWN.resources])
+    yield store, secrets
+    store.close()
+
+
+def find(town: tuple[Store, Secrets], type_: str, text: str) -> list[str]:
+    store, secrets = town
+    pairs = [tuple(part.split("=", 1)) for part in text.split("&") if part]
+    parsed = search.parse(type_, pairs, True, D, secrets.hash_id)  # type: ignore[arg-type]
+    return [e.id for e in store.search(parsed.query).entries]
+
+
+def test_searches_find_what_r4_says(town: tuple[Store, Secrets]) -> None:
+    patient = next(r for r in TOWN.resources if r["resourceType"] == "Patient")
+    family, number = patient["name"][0]["family"], patient["identifier"][0]["value"]
+    assert patient["id"] in find(town, "Patient", f"identifier={FNR}|{number}")
+    assert patient["id"] in find(town, "Patient", f"family={family.lower()[:3]}")
+    assert patient["id"] in find(town, "Patient", f"name:contains={family[1:4].upper()}")
+    assert patient["id"] not in find(town, "Patient", f"gender:not={patient['gender']}&_count=500")
+    decisions = [r["id"] for r in TOWN.resources if r["resourceType"] == "ServiceRequest" and r["subject"]["reference"] == f"Patient/{patient['id']}"]
+    assert sorted(find(town, "ServiceRequest", f"patient={patient['id']}")) == sorted(decisions)
+    assert sorted(find(town, "ServiceRequest", f"patient:Patient={patient['id']}&status=active")) == sorted(decisions)
+    assert find(town, "ServiceRequest", "patient:missing=true") == []
+    assert find(town, "Patient", "_id=unknown") == []
+
+
+def test_a_day_is_norwegian_and_prefixes_hold(town: tuple[Store, Secrets]) -> None:
+    slots = {r["id"]: r["start"] for r in TOWN.resources if r["resourceType"] == "Slot" and r["schedule"]["reference"] == "Schedule/hjemmesykepleie"}
+    low, high = times.span("2026-11-30")
+    day = sorted(id_ for id_, start in slots.items() if low <= times.span(start)[0] < high)
+    assert day and sorted(find(town, "Slot", "schedule=hjemmesykepleie&start=2026-11-30&_count=500")) == day
+    assert sorted(find(town, "Slot", "schedule=Schedule/hjemmesykepleie&start=ge2026-11-30&start=lt2026-12-01&_count=500")) == day
+    after = find(town, "Slot", "schedule=hjemmesykepleie&start=gt2026-11-30&_count=1000")
+    assert not set(after) & set(day) and len(after) + len(find(town, "Slot", "schedule=hjemmesykepleie&start=le2026-11-30&_count=1000")) == len(slots)
+
+
+def test_pages_neither_lose_nor_repeat_while_data_changes(town: tuple[Store, Secrets]) -> None:
+    store, secrets = town
+    parsed = search.parse("Slot", [("schedule", "dagsenter"), ("_count", "7")], True, D, secrets.hash_id)
+    seen, query = list[str](), parsed.query
+    for number in range(100):
+        page = store.search(query)
+        seen += [e.id for e in page.entries]
+        store.write(lambda tx, n=number: tx.keep({**tx.get("Slot", seen[0]).resource, "comment": f"changed {n}"}, origin="x"))  # type: ignore[misc,union-attr]
+        if page.next is None:
+            break
+        query = Query(**{**{f: getattr(parsed.query, f) for f in Query.__slots__}, "cursor": search.cursor(search.token(page.next))})
+    assert sorted(seen) == sorted(r["id"] for r in TOWN.resources if r["resourceType"] == "Slot" and r["schedule"]["reference"] == "Schedule/dagsenter")
+
+
+def test_includes_bring_what_is_referred_to_both_ways(town: tuple[Store, Secrets]) -> None:
+    store, secrets = town
+    query = search.parse("Schedule", [("_include", "Schedule:actor"), ("_revinclude", "Slot:schedule")], True, D, secrets.hash_id).query
+    included = store.search(query).included
+    assert {e.type for e in included} == {"HealthcareService", "Slot"}
+
+
+def test_a_national_id_is_nowhere_in_the_index(town: tuple[Store, Secrets]) -> None:
+    numbers = {i["value"] for r in TOWN.resources for i in r.get("identifier", ()) if i["system"] == FNR}
+    assert len(numbers) > 200
+    entries = index.indexer(D, lambda system, value: "HASH")
+    for resource in TOWN.resources:
+        assert not any(token.value in numbers for token in entries(resource).tokens)
+
+
+BAD = ["_count=-1", "_count=x", "start=tomorrow", "start=2026-13-01", "status:bogus=free", "_sort=status", "_include=Slot", "_total=maybe", "_cursor=x",
+       "bogus=1", "schedule:missing=maybe"]
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_what_cannot_be_understood_is_refused(text: str) -> None:
+    with pytest.raises(Refused) as refused:
+        search.parse("Slot", [tuple(text.split("=", 1))], True, D, lambda s, v: v)  # type: ignore[list-item]
+    assert refused.value.problem is Problem.BAD_SEARCH
+
+
+def test_an_unknown_parameter_is_ignored_and_said_so_when_lenient() -> None:
+    parsed = search.parse("Slot", [("bogus", "1"), ("status", "free")], False, D, lambda s, v: v)
+    assert parsed.ignored == ("bogus",) and parsed.used == (("status", "free"),)
+
+
+@given(st.text(max_size=40), st.text(max_size=60))
+def test_no_search_is_a_bug(name: str, value: str) -> None:
+    try:
+        search.parse("Appointment", [(name, value), ("date", value), ("patient", value), ("identifier", value)], False, D, lambda s, v: "h")
+    except Refused as refused:
+        assert refused.problem is Problem.BAD_SEARCH
+
+
+@given(st.datetimes(datetime(1990, 1, 1), datetime(2060, 1, 1)))
+def test_a_span_holds_its_own_instant(moment: datetime) -> None:
+    utc = moment.replace(tzinfo=UTC, microsecond=0)
+    low, high = times.span(utc.isoformat())
+    assert low <= times.micros(utc) < high
+    year_low, year_high = times.span(f"{utc.year:04d}-07")
+    assert year_low < year_high
+
+
+@pytest.mark.spec("facts/planning", "4.5")
+def test_days_of_the_clock_change_are_23_and_25_hours_long() -> None:
+    hour = 3_600_000_000
+    assert [(lambda s: (s[1] - s[0]) // hour)(times.span(day)) for day in ("2027-03-28", "2026-10-25", "2026-11-26")] == [23, 25, 24]

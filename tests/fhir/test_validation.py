@@ -1,0 +1,107 @@
+"""Validation at the border: what R4 asks of an Appointment and its neighbours, each fault with its code and place."""
+
+from __future__ import annotations
+
+import copy
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.demo.municipality import resources
+from hub.fhir import definitions, validate
+
+D = definitions.load()
+GOOD: dict[str, Any] = {
+    "resourceType": "Appointment", "id": "a1", "status": "booked", "start": "2026-12-01T09:00:00+01:00", "end": "2026-12-01T09:30:00+01:00",
+    "minutesDuration": 30, "participant": [{"actor": {"reference": "Patient/p1"}, "status": "accepted"}],
+}
+
+
+def but(**changes: Any) -> dict[str, Any]:
+    made = {**copy.deepcopy(GOOD), **changes}
+    return {key: value for key, value in made.items() if value is not ...}
+
+
+PARTICIPANT = GOOD["participant"][0]
+BROKEN: dict[str, tuple[dict[str, Any], str, str]] = {
+    "no status": (but(status=...), "required", "Appointment.status"),
+    "an unknown status": (but(status="bogus"), "code-invalid", "Appointment.status"),
+    "status as a list": (but(status=["booked"]), "structure", "Appointment.status"),
+    "no participant": (but(participant=...), "required", "Appointment.participant"),
+    "an empty list": (but(participant=[]), "structure", "Appointment.participant"),
+    "a participant that is no object": (but(participant=["x"]), "structure", "Appointment.participant[0]"),
+    "an empty participant": (but(participant=[{}]), "structure", "Appointment.participant[0]"),
+    "a participant without status": (but(participant=[{"actor": {"reference": "Patient/p1"}}]), "required", "Appointment.participant[0].status"),
+    "a participant without actor and type": (but(participant=[{"status": "accepted"}]), "invariant", "Appointment.participant[0]"),
+    "an actor of the wrong type": (but(participant=[{**PARTICIPANT, "actor": {"reference": "Slot/1"}}]), "structure", "Appointment.participant[0].actor"),
+    "an actor's type that may not act": (but(participant=[{**PARTICIPANT, "actor": {"type": "Slot", "display": "x"}}]), "structure",
+                                         "Appointment.participant[0].actor"),
+    "an unknown participant status": (but(participant=[{**PARTICIPANT, "status": "completed"}]), "code-invalid", "Appointment.participant[0].status"),
+    "a start without a zone": (but(start="2026-12-01T09:00:00"), "value", "Appointment.start"),
+    "a start without seconds": (but(start="2026-12-01T09:00+01:00"), "value", "Appointment.start"),
+    "30 February": (but(start="2026-02-30T09:00:00Z", end="2026-02-30T10:00:00Z"), "value", "Appointment.start"),
+    "a start alone": (but(end=...), "invariant", "Appointment"),
+    "booked without times": (but(start=..., end=...), "invariant", "Appointment"),
+    "an end before the start": (but(end="2026-12-01T08:00:00+01:00"), "invariant", "Appointment"),
+    "a reason to cancel what is booked": (but(cancelationReason={"text": "x"}), "invariant", "Appointment"),
+    "an element R4 does not have": (but(cancellationReason={"text": "x"}), "structure", "Appointment.cancellationReason"),
+    "a duration of 0": (but(minutesDuration=0), "value", "Appointment.minutesDuration"),
+    "a duration as text": (but(minutesDuration="30"), "value", "Appointment.minutesDuration"),
+    "a duration as a boolean": (but(minutesDuration=True), "value", "Appointment.minutesDuration"),
+    "a fraction of a minute": (but(minutesDuration=30.0), "value", "Appointment.minutesDuration"),
+    "a negative priority": (but(priority=-1), "value", "Appointment.priority"),
+    "an empty text": (but(description=" "), "value", "Appointment.description"),
+    "null": (but(description=None), "value", "Appointment.description"),
+    "an id with a space": (but(id="a 1"), "value", "Appointment.id"),
+    "an id of 65 characters": (but(id="a" * 65), "value", "Appointment.id"),
+    "an identifier that is no list": (but(identifier={"value": "1"}), "structure", "Appointment.identifier"),
+    "an unknown identifier use": (but(identifier=[{"use": "mine", "value": "1"}]), "code-invalid", "Appointment.identifier[0].use"),
+    "a period that ends first": (but(requestedPeriod=[{"start": "2026-12-02", "end": "2026-12-01"}]), "invariant", "Appointment.requestedPeriod[0]"),
+    "an extension without a url": (but(extension=[{"valueString": "x"}]), "required", "Appointment.extension[0].url"),
+    "an extension with two values": (but(extension=[{"url": "http://x", "valueString": "x", "valueInteger": 1}]), "structure",
+                                     "Appointment.extension[0].valueInteger"),
+    "an extension with nothing": (but(extension=[{"url": "http://x"}]), "invariant", "Appointment.extension[0]"),
+    "an unknown contained type": (but(contained=[{"resourceType": "Bogus", "id": "x"}]), "structure", "Appointment.contained[0].resourceType"),
+    "contained and referred to by nobody": (but(contained=[{"resourceType": "Patient", "id": "x"}]), "invariant", "Appointment.contained[0]"),
+    "a reference to nothing contained": (but(participant=[{**PARTICIPANT, "actor": {"reference": "#x"}}]), "invariant", "Appointment"),
+    "a script in the narrative": (but(text={"status": "generated", "div": '<div xmlns="http://www.w3.org/1999/xhtml"><script>x</script></div>'}),
+                                  "value", "Appointment.text.div"),
+    "a handler in the narrative": (but(text={"status": "generated", "div": '<div xmlns="http://www.w3.org/1999/xhtml" onclick="x">x</div>'}),
+                                   "value", "Appointment.text.div"),
+    "another resource type": ({"resourceType": "Bogus"}, "structure", "resourceType"),
+}
+
+
+@pytest.mark.spec("facts/fhir", "1.1")
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_resource_is_told_what_and_where(name: str) -> None:
+    resource, code, expression = BROKEN[name]
+    assert (code, expression) in [(issue.code, issue.expression) for issue in validate.check(resource, D)]
+
+
+def test_right_resources_have_no_issue() -> None:
+    assert validate.check(GOOD, D) == []
+    proposed = but(status="proposed", start=..., end=..., requestedPeriod=[{"start": "2026-12-01", "end": "2026-12-02"}])
+    assert validate.check(proposed, D) == []
+    twin = but(_description={"extension": [{"url": "http://x", "valueBoolean": True}]})
+    assert validate.check(twin, D) == []
+
+
+def test_the_demo_municipality_is_valid() -> None:
+    found = {r["id"]: list(validate.issues_text(validate.check(r, D))) for r in resources(3, date(2026, 11, 26)).resources}
+    assert {id_: issues for id_, issues in found.items() if issues} == {}
+
+
+def test_the_norwegian_examples_are_valid(shared: Path) -> None:
+    examples = sorted((shared / "standards/fhir-no/no-basis-2.2.2/examples").glob("*.json"))
+    assert len(examples) > 8
+    for path in examples:
+        found = [issue.expression for issue in validate.check(json.loads(path.read_text()), D)]
+        assert found == KNOWN.get(path.name, []), path.name
+
+
+KNOWN = {"no-basis-HealthcareService-example.json": ["HealthcareService.id"]}
+"""Its id holds a space: a fault of the example, told in the fact sheet."""
