@@ -133,9 +133,7 @@ def spoiled() -> dict[str, bytes]:
     """One envelope, wrong in each way that must look the same."""
     blob = cms.envelop(PLAIN, pair("us").certificate)
     padding = bytearray(blob)
-    padding[-1] ^= 0xFF
-    middle = bytearray(blob)
-    middle[len(middle) // 2] ^= 0xFF
+    padding[-17] ^= 0xFF  # the last byte of the block before: the padding byte itself, so that it is wrong every time
     return {
         "padding": bytes(padding), "cut short": blob[:-16], "half a block short": blob[:-7], "nothing": b"", "no asn.1": b"<MsgHead/>",
         "another content type": blob.replace(bytes.fromhex("06092a864886f70d010703"), bytes.fromhex("06092a864886f70d010702"), 1),
