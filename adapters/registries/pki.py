@@ -19,16 +19,21 @@ LASTS = timedelta(days=3 * 365)
 
 
 def make_dev_pki(folder: Path, parties: Mapping[str, str], now: datetime, bits: int = BITS) -> None:
-    """`ca.pem`, and per party `<party>/{sign,enc}.{pem,key}`. What exists stays.
+    """`ca.pem` and `ca.key`, and per party `<party>/{sign,enc}.{pem,key}`. What exists stays, so that a later party has the same CA.
 
     Args:
         parties: party id → name.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    ca_key = rsa.generate_private_key(public_exponent=65537, key_size=bits)
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Besøksbro DEMO CA, ikke for produksjon")])
-    ca = _builder(ca_name, ca_name, ca_key.public_key(), now).add_extension(x509.BasicConstraints(True, 0), True).sign(ca_key, hashes.SHA256())
-    (folder / "ca.pem").write_bytes(ca.public_bytes(serialization.Encoding.PEM))
+    if (folder / "ca.key").exists():
+        ca_key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
+        assert isinstance(ca_key, rsa.RSAPrivateKey)
+    else:
+        ca_key = rsa.generate_private_key(public_exponent=65537, key_size=bits)
+        ca = _builder(ca_name, ca_name, ca_key.public_key(), now).add_extension(x509.BasicConstraints(True, 0), True).sign(ca_key, hashes.SHA256())
+        (folder / "ca.pem").write_bytes(ca.public_bytes(serialization.Encoding.PEM))
+        _keep(ca_key, folder / "ca.key")
     for number, (party, name) in enumerate(parties.items()):
         own = folder / party
         own.mkdir(exist_ok=True)
@@ -56,8 +61,12 @@ def issue(
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False).sign(ca_key, hashes.SHA256())
     )
     (folder / f"{use}.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    _keep(key, folder / f"{use}.key")
+
+
+def _keep(key: rsa.RSAPrivateKey, path: Path) -> None:
     private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    with os.fdopen(os.open(folder / f"{use}.key", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(private)
 
 

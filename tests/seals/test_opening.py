@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from adapters.registries import pki
 from adapters.seals.ebms import EbmsSeal, ebms
@@ -205,3 +207,19 @@ def test_the_certificate_that_counts_is_the_one_that_signed(wire: Wire) -> None:
     with pytest.raises(Unopened) as wrong:
         seal.open(wire.written([("a", P7M, wire.encrypted(FIRST))]), late)
     assert wrong.value.problem is Problem.CERTIFICATE_EXPIRED
+
+
+@given(st.integers(0, 20_000), st.binary(min_size=1, max_size=12), st.booleans())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=400)
+def test_whatever_is_changed_underway_is_refused_or_changes_nothing(wire: Wire, at: int, put_in: bytes, instead: bool) -> None:
+    """Only Unopened escapes, and what is opened all the same says what the sender said."""
+    sent = wire.written([("a", P7M, wire.encrypted(FIRST))])
+    place = at % len(sent.body)
+    body = sent.body[:place] + put_in + sent.body[place + (len(put_in) if instead else 0):]
+    try:
+        opened = wire.hub.open(Parcel(sent.headers, body), AT)
+    except Unopened as unopened:
+        wire.hub.refusal(unopened, AT)
+        return
+    whole = wire.hub.open(sent, AT)
+    assert replace(opened, remarks=(), transport={}) == replace(whole, remarks=(), transport={})
