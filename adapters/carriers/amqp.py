@@ -87,7 +87,7 @@ class AmqpCarrier:
         if connection is not None:
             try:
                 connection.close()
-            except Exception:  # noqa: S110  # it is broken already
+            except Exception:  # it is broken already
                 pass
 
     def close(self) -> None:

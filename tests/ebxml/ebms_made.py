@@ -27,14 +27,15 @@ _SERVED: dict[str, bytes] = {}
 
 
 @lru_cache
-def pair(name: str) -> Own:
-    """A key and its self-signed certificate; the same one for the same name."""
+def pair(name: str, key_id: bytes = b"") -> Own:
+    """A key and its self-signed certificate; the same one for the same name. `key_id` stands in it instead of the key's digest."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
     builder = builder.serial_number(x509.random_serial_number()).not_valid_before(AT - timedelta(days=1))
     builder = builder.not_valid_after(AT + timedelta(days=365))
-    return Own(builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False).sign(key, hashes.SHA256()), key)
+    identifier = x509.SubjectKeyIdentifier(key_id) if key_id else x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    return Own(builder.add_extension(identifier, False).sign(key, hashes.SHA256()), key)
 
 
 def header(**changes: object) -> Header:
@@ -56,8 +57,8 @@ def signed(parts: Mapping[str, bytes] | None = None, signer: str = "partner", **
     return signature.sign(write(header(**changes)), have.items(), own.key, certs.b64(own.certificate))
 
 
-def xmlsec_agrees(data: bytes, parts: Mapping[str, bytes]) -> bool:
-    """What xmlsec says of the one signature: with the key its KeyInfo shows, and no URI but `cid:` served."""
+def serve(parts: Mapping[str, bytes]) -> None:
+    """xmlsec finds these parts by their `cid:` URI, and opens nothing else: no file, no network."""
     xmlsec.cleanup_callbacks()
     _SERVED.clear()
     _SERVED.update(parts)
@@ -65,6 +66,11 @@ def xmlsec_agrees(data: bytes, parts: Mapping[str, bytes]) -> bool:
         lambda name: name.decode() in _SERVED, lambda name: BytesIO(_SERVED[name.decode()]), lambda file, buffer: file.readinto(buffer),
         lambda file: file.close(),
     )
+
+
+def xmlsec_agrees(data: bytes, parts: Mapping[str, bytes]) -> bool:
+    """What xmlsec says of the one signature: with the key its KeyInfo shows, and no URI but `cid:` served."""
+    serve(parts)
     root = etree.fromstring(data.strip())
     node = next(root.iter(f"{{{DS}}}Signature"))
     shown = "".join((node.findtext(f".//{{{DS}}}X509Certificate") or "").split())

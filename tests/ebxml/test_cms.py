@@ -25,8 +25,8 @@ class OpenSsl:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         (folder / "plain").write_bytes(PLAIN)
-        for name in ("us", "old", "other"):
-            own = pair(name)
+        pairs = {name: pair(name) for name in ("us", "old", "other")} | {"odd": pair("odd", b"an id of its own")}
+        for name, own in pairs.items():
             (folder / f"{name}.pem").write_bytes(own.certificate.public_bytes(serialization.Encoding.PEM))
             private = own.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
             (folder / f"{name}.key").write_bytes(private)
@@ -99,6 +99,13 @@ def test_we_are_found_by_key_identifier(openssl: OpenSsl) -> None:
     blob = openssl.encrypted("-aes-256-cbc", "-keyid")
     assert cms.describe(blob).recipients[0].startswith("key ")
     assert cms.open_(blob, [pair("other"), pair("us")]) == PLAIN
+
+
+@pytest.mark.spec("facts/ebxml", "4.4")
+def test_we_are_found_by_a_key_identifier_that_only_our_certificate_knows(openssl: OpenSsl) -> None:
+    blob = openssl.encrypted("-aes-256-cbc", "-keyid", to=("odd",))
+    assert cms.describe(blob).recipients == (f"key {b'an id of its own'.hex()}",)
+    assert cms.open_(blob, [pair("us"), pair("odd", b"an id of its own")]) == PLAIN
 
 
 @pytest.mark.spec("facts/ebxml", "4.4")

@@ -1,0 +1,27 @@
+"""`make bench`: JSON lines on standard output, then a table. Numbers of the rows: facts/performance.md, section 6."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console
+from rich.table import Table
+
+from bench import bookings, letters, searches
+from bench.measure import Row
+
+
+def main() -> None:
+    """All rows, or those of the modules named (`letters`, `bookings`, `searches`)."""
+    modules = {"letters": letters.rows, "bookings": bookings.rows, "searches": searches.rows}
+    table = Table("row", "what", "ratio", "against", "must", "goal", "detail")
+    for name in sys.argv[1:] or modules:
+        row: Row
+        for row in modules[name]():
+            print(row.line(), flush=True)
+            table.add_row(row.number, row.what, f"{row.ratio:.2f}", row.against, row.must, row.goal, row.detail)
+    Console(stderr=False, width=190).print(table)
+
+
+if __name__ == "__main__":
+    main()
