@@ -56,22 +56,24 @@ def write(receipt: AppRec) -> bytes:
 
 
 def _party(party: Party) -> str:
-    first = _named(party)
-    inner = ""
-    if party.inner is not None:
-        tag = "HCPerson" if party.inner.person else "Dept"
-        inner = f"<{tag}>{_named(party.inner)}</{tag}>"
-    return f"<HCP><Inst>{first}{inner}</Inst></HCP>"
+    """The schema has a Dept before the AdditionalIds, and an HCPerson after them."""
+    main, more = _named(party)
+    if party.inner is None:
+        return f"<HCP><Inst>{main}{more}</Inst></HCP>"
+    inner = "".join(_named(party.inner))
+    below = f"{more}<HCPerson>{inner}</HCPerson>" if party.inner.person else f"<Dept>{inner}</Dept>{more}"
+    return f"<HCP><Inst>{main}{below}</Inst></HCP>"
 
 
-def _named(party: Party) -> str:
-    """Name, Id and TypeId; the HER-id first, others as AdditionalId."""
+def _named(party: Party) -> tuple[str, str]:
+    """Name, Id and TypeId, the HER-id first; and the others as AdditionalId."""
     ordered = sorted(party.idents, key=lambda i: i.type != HER)
     main = ordered[0] if ordered else Ident("", HER)
     more = "".join(
         f"<AdditionalId><Id>{text(i.id)}</Id>{coded('Type', Coded(i.type, ID_NAMES.get(i.type, i.type)))}</AdditionalId>" for i in ordered[1:]
     )
-    return f"<Name>{text(party.name)}</Name><Id>{text(main.id)}</Id>{coded('TypeId', Coded(main.type, ID_NAMES.get(main.type, main.type)))}{more}"
+    kind = coded("TypeId", Coded(main.type, ID_NAMES.get(main.type, main.type)))
+    return f"<Name>{text(party.name)}</Name><Id>{text(main.id)}</Id>{kind}", more
 
 
 def read(data: bytes) -> AppRec:
