@@ -265,17 +265,6 @@ def test_an_apprec_is_sent_as_the_sender_asked(ack: str, accepted: bool, rejecte
         assert (made().answer(envelope(content), verdict, LETTER) is not None) == due
 
 
-@pytest.mark.spec("facts/ebxml", "9.2")
-@pytest.mark.parametrize("version", ["1.0", "1.1"])
-def test_of_several_identifiers_the_her_id_comes_first_in_an_apprec_and_all_come_back(schema: etree.XMLSchema, version: str) -> None:
-    party = Party("Et sted", (Ident("999999999", "ENH"), Ident("8100101", HER)), Party("En avdeling", (Ident("8141705", HER),)))
-    receipt = apprec.AppRec("a-1", AT, party, party, apprec.OK, Coded("DIALOG_HELSEFAGLIG"), "2026-12-01T08:00:00Z", "m-1", version=version)
-    schema.assertValid(etree.fromstring(apprec.write(receipt)))
-    read = apprec.read(apprec.write(receipt)).sender
-    assert read.idents == (Ident("8100101", HER), Ident("999999999", "ENH"))
-    assert read.inner == party.inner
-
-
 def test_the_status_of_a_calendar_is_read_in_any_case() -> None:
     (read,) = stated_back(made(), event_letter(status="confirmed"))
     assert read["status"] == "booked"
