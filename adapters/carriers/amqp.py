@@ -5,6 +5,7 @@ Properties and their names: facts/helsenorge.md 2 and 3. All application propert
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -79,16 +80,15 @@ class AmqpCarrier:
             except Exception as trouble:
                 self._drop()
                 raise Unavailable(f"{type(trouble).__name__} from the broker") from trouble
-            headers = {"content-type": str(message.content_type or ""), "x-message-id": str(message.id or ""), "x-function": str(message.subject or "")}
+            named = (("content-type", message.content_type), ("x-message-id", message.id), ("x-function", message.subject))
+            headers = {name: str(value or "") for name, value in named}
             yield Parcel(headers, bytes(message.body)), self._receiver.accept
 
     def _drop(self) -> None:
         connection, self._connection, self._sender, self._receiver = self._connection, None, None, None
         if connection is not None:
-            try:
+            with contextlib.suppress(Exception):  # it is broken already
                 connection.close()
-            except Exception:  # it is broken already
-                pass
 
     def close(self) -> None:
         self._drop()
