@@ -25,6 +25,7 @@ from ebxml import certificate as certificates
 from ebxml import hop
 from ebxml.envelope import DS, EB, NEXT, NEXT_MSH, SOAP, XLINK
 from ebxml.errors import ErrorCode, Fault, Violation
+from ebxml.xml import parse
 
 C14N = "http://www.w3.org/TR/2001/REC-xml-c14n-20010315"
 EXCLUSIVE = "http://www.w3.org/2001/10/xml-exc-c14n#"
@@ -167,7 +168,7 @@ def _signer(
     if method in LEGACY:
         remarks.append("signed with SHA-1")
     exclusive, comments = CANONICAL[canonical]
-    alone = etree.fromstring(etree.tostring(info, with_tail=False))  # serialised first: lxml canonicalises a part of a tree wrongly
+    alone = parse(etree.tostring(info, with_tail=False))  # serialised first: lxml canonicalises a part of a tree wrongly
     octets = etree.tostring(alone, method="c14n", exclusive=exclusive, with_comments=comments)
     name, algorithm = METHODS[method]
     digest = hashlib.new(name, octets).digest()

@@ -14,7 +14,7 @@ from typing import Any
 from hub.adapter import Adapter, Unopened
 from hub.delivery import Delivery, State, Step
 from hub.keeping import Keeping
-from hub.message import Answer, Content, Envelope, Letter, Parcel, Receipt, Resources, Verdict, answer_parcel
+from hub.message import Answer, Envelope, Letter, Parcel, Receipt, Resources, Verdict, answer_parcel
 from hub.problem import Problem, Refused, Unavailable
 from hub.settling import Settling
 from hub.store import Store, Transaction
@@ -109,8 +109,8 @@ class Flow:
         reply = adapter.seal.refusal(unopened, now)
         verdict = Verdict(unopened.problem, unopened.detail, unopened.where)
         self.store.write(lambda tx: tx.file_refused(unopened.header, adapter.name, adapter.party, verdict, reply, parcel))
-        if reply is None and adapter.answers == "reply":
-            header = unopened.header or Envelope("", adapter.party, "", "", Content(b"", ""))
+        header = unopened.header
+        if reply is None and header is not None and header.receipt is None and adapter.answers == "reply":
             reply = answer_parcel(adapter.format.answer(header, verdict, Letter("", "", "receipt", now)), verdict)
         return Answer(verdict, reply)
 
