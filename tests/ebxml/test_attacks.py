@@ -7,7 +7,7 @@ from ebms_made import CID, PAYLOAD, pair, signed, xmlsec_agrees
 from lxml import etree
 
 from ebxml import certificate as certs
-from ebxml import envelope, signature, xml
+from ebxml import envelope, mime, signature, xml
 from ebxml.envelope import EB, NEXT, NEXT_MSH, SOAP
 from ebxml.errors import ErrorCode, Fault, Violation
 
@@ -106,3 +106,35 @@ def test_the_soap_header_itself_cannot_be_addressed_away() -> None:
     data = signed().replace(b"<SOAP:Header>", f'<SOAP:Header SOAP:actor="{NEXT}">'.encode())
     assert xml.parse(data).find(f"{{{SOAP}}}Header") is not None
     assert fault_of(data) in (Fault.NOT_COVERED, Fault.BAD_SIGNATURE)
+
+
+@pytest.mark.spec("facts/ebxml", "12")
+def test_a_signed_info_beyond_all_measure_is_refused_and_never_crashes() -> None:
+    padded = f"<ds:SignedInfo><ds:Object>{'x' * 11_000_000}</ds:Object>"
+    assert fault_of(signed().decode().replace("<ds:SignedInfo>", padded).encode()) is Fault.BAD_SIGNATURE
+
+
+@pytest.mark.spec("facts/ebxml", "12")
+@pytest.mark.parametrize("when", ["0001-01-01T00:00:00", "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", "2026-13-01T00:00:00Z", "now"])
+def test_a_time_that_cannot_be_is_no_time(when: str) -> None:
+    data = signed(time_to_live=None).replace(b"</eb:Timestamp>", f"</eb:Timestamp><eb:TimeToLive>{when}</eb:TimeToLive>".encode())
+    header = envelope.read(xml.parse(data))
+    assert header.time_to_live is None
+    assert any(remark.startswith("TimeToLive is") for remark in header.remarks)
+
+
+@pytest.mark.spec("facts/ebxml", "12")
+def test_a_boundary_in_letters_that_no_header_can_hold_is_a_mime_problem() -> None:
+    with pytest.raises(Violation) as wrong:
+        mime.read({"content-type": 'multipart/related; boundary="€ł"'}, b"--x\r\n\r\n")
+    assert wrong.value.code is ErrorCode.MIME_PROBLEM
+
+
+@pytest.mark.spec("facts/ebxml", "12")
+@pytest.mark.parametrize("piece", [';a="\\"', ';a=" ', "; a", ";a=b"])
+def test_a_content_type_without_end_is_read_in_no_time(piece: str) -> None:
+    """Reading is linear in what is looked at: this would take minutes if the rest were looked at as well."""
+    part = f"--b\r\nContent-Type: text/xml{piece * 6000}\r\n\r\n<a/>\r\n".encode()
+    assert len(mime.read({"content-type": "multipart/related; boundary=b"}, part * 90 + b"--b--").parts) == 89
+    with pytest.raises(Violation, match="headers of more than"):
+        mime.read({"content-type": "multipart/related; boundary=b"}, part.replace(b"\r\n\r\n", b"x" * 70_000 + b"\r\n\r\n"))
