@@ -211,7 +211,9 @@ def read(root: etree._Element) -> Header:
 def _text(element: etree._Element | None, name: str) -> str:
     """All the text of a child, stripped; empty when it is missing."""
     found = element.find(f"{{{EB}}}{name}") if element is not None else None
-    return "".join(map(str, found.itertext())).strip() if found is not None else ""
+    if found is None:
+        return ""
+    return ("".join(map(str, found.itertext())) if len(found) else found.text or "").strip()
 
 
 def _all(element: etree._Element | None, name: str) -> list[etree._Element]:
