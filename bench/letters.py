@@ -10,7 +10,7 @@ from pathlib import Path
 from adapters.formats.msghead import msghead_format
 from adapters.registries import pki
 from adapters.seals.ebms import ebms
-from bench.measure import Row, cpu, signature_cost
+from bench.measure import Row, bare_signature, ratios
 from hub.adapter import Surroundings
 from hub.message import Content, Letter, Resources
 
@@ -41,9 +41,9 @@ def _of(bits: int) -> list[Row]:
     letter = Letter("aaaaaaaa-2222-3333-4444-555555555555", APPOINTMENT["id"], "booking", now, now + timedelta(days=3))
     content: Content = writer.write(Resources((APPOINTMENT,)), letter)
     parcel = seal.close(content, letter, now)
-    unit = signature_cost(bits)
-    sealing = cpu(lambda: seal.close(content, letter, now)) / unit
-    opening = cpu(lambda: opener.receipt(opener.open(parcel, now), None, now)) / unit
+    (sealing, opening), unit = ratios(
+        bare_signature(bits), [lambda: seal.close(content, letter, now), lambda: opener.receipt(opener.open(parcel, now), None, now)],
+    )
     against, detail = f"RSA-{bits} signatures of CPU", f"one signature {unit * 1e6:.0f} µs; letter {len(parcel.body)} bytes"
     first = bits == 2048
     return [

@@ -43,10 +43,26 @@ def cpu(work: Callable[[], object], seconds: float = 0.4, rounds: int = 5) -> fl
     return statistics.median(medians)
 
 
-def signature_cost(bits: int = 2048) -> float:
-    """CPU seconds of one bare RSA PKCS#1 signature: the unit."""
+def ratios(unit: Callable[[], object], works: list[Callable[[], object]], rounds: int = 7) -> tuple[list[float], float]:
+    """(CPU of each work in units, CPU seconds of the unit): medians of rounds in which all take turns."""
+    found: list[list[float]] = [[] for _ in works]
+    units = []
+    for _ in range(rounds):
+        units.append(cpu(unit, 0.1, 1))
+        for each, work in zip(found, works, strict=True):
+            each.append(cpu(work, 0.1, 1) / units[-1])
+    return [statistics.median(each) for each in found], statistics.median(units)
+
+
+def bare_signature(bits: int = 2048) -> Callable[[], object]:
+    """One bare RSA PKCS#1 signature: the unit."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=bits)
-    return cpu(lambda: key.sign(b"x" * 32, padding.PKCS1v15(), hashes.SHA256()))
+    return lambda: key.sign(b"x" * 32, padding.PKCS1v15(), hashes.SHA256())
+
+
+def signature_cost(bits: int = 2048) -> float:
+    """CPU seconds of one bare signature, now."""
+    return cpu(bare_signature(bits))
 
 
 def process_cpu(pid: int) -> float:

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from bench.floor import Floor
-from bench.measure import Row, cpu
+from bench.measure import Row, ratios
 from hub.access import ALL_DEPARTMENTS, Ground, Reader
 from hub.faces.rest import Rest
 from hub.fhir import definitions, index
@@ -52,7 +52,7 @@ def rows() -> list[Row]:
         small = _loaded(Path(folder) / "few", FEW)
         floor = _floor(Path(folder) / "floor.db", FEW)
         us, plain = _ask(small[1], fhir_query), _ask(floor, floor_query)
-        ratio = cpu(lambda: us(FEW)) / cpu(lambda: plain(FEW))
+        (ratio,), _ = ratios(lambda: plain(FEW), [lambda: us(FEW)])
         p50_few = _p50(us, FEW)
         found = [Row("7", "FHIR search, one patient's week", ratio, "CPU of the plain ASGI + SQLite floor, HTTP server left out on both sides",
                      "≤ 5", "≤ 3", f"p50 {p50_few * 1e6:.0f} µs against {_p50(plain, FEW) * 1e6:.0f} µs")]

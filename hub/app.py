@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 
 from hub.access import Ground, Reader
 from hub.adapter import Adapter, Surroundings
@@ -114,8 +114,8 @@ def _factory(group: str, kind: str, adapter: str) -> Callable[[Surroundings], An
     return made
 
 
-def faces(parts: Parts) -> Starlette:
-    """Every face on one port: inbox, FHIR, console, portal, health."""
+def faces(parts: Parts) -> Any:
+    """Every face on one port: inbox, FHIR, console, portal, health. The two that machines use go past the pages' router and middleware."""
     hub = parts.hub
     pool = ThreadPoolExecutor(hub.workers * 8, thread_name_prefix="inbox")
     context = Context(
@@ -134,10 +134,8 @@ def faces(parts: Parts) -> Starlette:
         yield
         pool.shutdown(wait=True)
 
-    return Starlette(
+    pages = Starlette(
         routes=[
-            Mount("/inbox", Inbox(parts.flow, parts.adapters, pool)),
-            Mount("/fhir", rest),
             Route("/health", Health(parts.store, parts.clock)),
             *console.routes(context),
             *portal.routes(context),
@@ -145,6 +143,18 @@ def faces(parts: Parts) -> Starlette:
         exception_handlers={404: portal.missing(context)},
         lifespan=lifespan,
     )
+    inbox = Inbox(parts.flow, parts.adapters, pool)
+
+    async def dispatch(scope: Any, receive: Any, send: Any) -> None:
+        path = scope.get("path", "")
+        if path.startswith("/inbox/"):
+            await inbox(scope, receive, send)
+        elif path == "/fhir" or path.startswith("/fhir/"):
+            await rest({**scope, "root_path": "/fhir"}, receive, send)
+        else:
+            await pages(scope, receive, send)
+
+    return dispatch
 
 
 def worker(parts: Parts) -> Worker:

@@ -37,7 +37,7 @@ def run(home: Path, work: bool) -> None:
     try:
         uvicorn.run(
             app.faces(parts), host=parts.hub.host, port=parts.hub.port, log_level="warning", access_log=False, server_header=False,
-            date_header=False,
+            date_header=False, proxy_headers=False,
         )
     finally:
         if worker is not None:

@@ -7,6 +7,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+from adapters.carriers.amqp import CONDITION
 from adapters.formats.msghead import APPREC
 from adapters.seals.ebms import EBMS
 from hub.delivery import FINAL, NEXT
@@ -20,9 +21,9 @@ PRINTED = "<!-- Printed by `make docs`; do not edit. -->"
 def problems() -> str:
     """The problem table, with its translation at every border."""
     rows = [
-        f"| {p.value} | `{p.name}` | {TEXT[p]} | {EBMS[p]} | {APPREC[p]} | {OUTCOME[p][0]} {OUTCOME[p][1]} |" for p in Problem
+        f"| {p.value} | `{p.name}` | {TEXT[p]} | {EBMS[p]} | {APPREC[p]} | {OUTCOME[p][0]} {OUTCOME[p][1]} | {CONDITION[p]} |" for p in Problem
     ]
-    head = "| number | name | text (shown to people) | ebMS errorCode | AppRec (8221) | FHIR |\n|---|---|---|---|---|---|"
+    head = "| number | name | text (shown to people) | ebMS errorCode | AppRec (8221) | FHIR | AMQP 1.0 |\n|---|---|---|---|---|---|---|"
     about = (
         "Numbers never change; texts may. A shop gets the number, the name, the text and the field in its JSON verdict; an EPJ gets the number"
         " in the MessageError's Description or the AppRec's OT; a FHIR client in OperationOutcome.issue.details."
@@ -49,7 +50,10 @@ def conformance() -> str:
                 for document, rule in _marks(node.decorator_list):
                     found[document, rule].append(f"`{path.relative_to(ROOT / 'tests')}::{node.name}`")
     rows = [f"| {document} | {rule} | {'<br>'.join(tests)} |" for (document, rule), tests in sorted(found.items())]
-    return f"# Conformance: rule → test\n\n{PRINTED}\n\n| document | rule | tests |\n|---|---|---|\n" + "\n".join(rows) + "\n"
+    about = (
+        "Numbers are sections of the standard; `facts/…` and `portal.md` are this project's own requirement sheets, by section or number."
+    )
+    return f"# Conformance: rule → test\n\n{PRINTED}\n\n{about}\n\n| document | rule | tests |\n|---|---|---|\n" + "\n".join(rows) + "\n"
 
 
 def _marks(decorators: list[ast.expr]) -> list[tuple[str, str]]:

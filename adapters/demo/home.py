@@ -70,13 +70,13 @@ def open_home(folder: Path) -> DemoHome | None:
 
 def make_home(
     folder: Path, seed: int, database: str | None, hub_port: int, epj_ports: dict[str, int], now: datetime, *, quick: bool,
-    faults: dict[str, dict[str, float]] | None = None, pace: float = 0.0,
+    faults: dict[str, dict[str, float]] | None = None, pace: float = 0.0, bits: int = pki.BITS,
 ) -> DemoHome:
     """Makes it all. `quick`: partners' letters are tried again after tenths of seconds instead of minutes."""
     folder.mkdir(parents=True, exist_ok=True)
     tokens = (secrets.token_urlsafe(24), secrets.token_urlsafe(24))
     home = DemoHome(str(folder.resolve()), seed, hub_port, epj_ports, *tokens, local(now).date().isoformat())
-    pki.make_dev_pki(folder / "pki", {HUB: "Solbakken kommune", **{her: title for her, title, _ in EPJS.values()}}, now)
+    pki.make_dev_pki(folder / "pki", {HUB: "Solbakken kommune", **{her: title for her, title, _ in EPJS.values()}}, now, bits)
     pki.lay_out(folder / "pki", home.hub / "certs", HUB, [her for her, _, _ in EPJS.values()])
     _hub_files(home, database, quick)
     for name in EPJS:

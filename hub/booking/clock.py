@@ -6,6 +6,7 @@ The two traps of the year (facts/planning 4.5): an hour in March does not exist,
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from hub.problem import Problem, Refused
@@ -21,6 +22,7 @@ def local(instant: datetime) -> datetime:
     return instant.astimezone(OSLO)
 
 
+@lru_cache(maxsize=4096)
 def moments(wall: datetime) -> tuple[datetime, ...]:
     """The instants (UTC) at which Norwegian clocks show this naive wall time: none, one or two, in order."""
     found = []
@@ -66,6 +68,7 @@ def write(instant: datetime) -> str:
     return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+@lru_cache(maxsize=4096)  # a department's closed days are read for every booking
 def begin(text: str) -> datetime:
     """The first moment of a FHIR date or dateTime of any precision; a date is a day in Norway."""
     if len(text) > 10:
@@ -74,6 +77,7 @@ def begin(text: str) -> datetime:
     return at(_first_day(text), MIDNIGHT)
 
 
+@lru_cache(maxsize=4096)
 def end(text: str) -> datetime:
     """The first moment after it: as the end of a Period, a date means the whole day (R4 Period.end), a month the whole month."""
     if len(text) > 10:
