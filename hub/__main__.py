@@ -91,6 +91,12 @@ def message_resend(id: str, home: Home, reason: Annotated[str, typer.Option(prom
     show(commands.message_resend(home, id, os.environ.get("USER", "operator"), reason), as_json)
 
 
+@message.command("replay")
+def message_replay(key: int, home: Home, reason: Annotated[str, typer.Option(prompt=True)], as_json: Json = False) -> None:
+    """Receives a message that could not be opened once more, after what was wrong (a certificate, an agreement) is put right."""
+    show(commands.message_replay(home, key, os.environ.get("USER", "operator"), reason), as_json)
+
+
 @database.command("migrate")
 def database_migrate(home: Home) -> None:
     """Brings the database to this version's schema."""

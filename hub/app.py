@@ -31,6 +31,7 @@ from hub.faces.rest import Rest
 from hub.fhir import definitions, index, validate
 from hub.flow import Flow
 from hub.keeping import Keeping
+from hub.replaying import replay
 from hub.settling import Settling
 from hub.store import Secrets, Store, Transaction
 from hub.worker import Worker
@@ -123,7 +124,7 @@ def faces(parts: Parts) -> Any:
         municipality=Municipality(hub.municipality, hub.phone, hub.opening_hours),
         assets=assets_in(ROOT / ".assets" / "web"),
         operators=tuple(Operator(o.name, o.token_digest) for o in hub.operators),
-        adapters=partial(_cards, parts), resend=parts.flow.settling.resend,
+        adapters=partial(_cards, parts), resend=parts.flow.settling.resend, replay=partial(replay, parts.flow),
     )
     rest = Rest(
         parts.store, definitions.load(), partial(vendor, hub.vendors), f"{hub.base_url}/fhir", parts.clock, Secrets.open(hub.home).hash_id,

@@ -16,6 +16,7 @@ from hub import app
 from hub.adapter import Adapter
 from hub.booking.clock import local
 from hub.config import read_hub
+from hub.replaying import replay
 from hub.store import Store
 
 
@@ -116,6 +117,18 @@ def message_resend(home: Path, id_: str, by: str, reason: str) -> Result:
     finally:
         parts.close()
     return Result(True, {"id": id_}, f"{id_} will be sent again.")
+
+
+def message_replay(home: Path, key: int, by: str, reason: str) -> Result:
+    """One parcel that could not be opened, once more."""
+    parts = app.put_together(home)
+    try:
+        verdict = replay(parts.flow, key, f"operator:{by}", reason)
+    finally:
+        parts.close()
+    problem = verdict.problem.value if verdict.problem else None
+    text = f"refused again: {problem} {verdict.detail}" if problem else f"taken in: {', '.join(verdict.about)}"
+    return Result(verdict.accepted, {"key": key, "problem": problem, "detail": verdict.detail, "about": list(verdict.about)}, text)
 
 
 def audit_verify(home: Path) -> Result:

@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hub.faces import words
 from hub.faces.assets import Assets
+from hub.message import Verdict
 from hub.store import Store
 
 DEMO = "demo"
@@ -54,6 +55,10 @@ def _no_resend(delivery: str, by: str, reason: str) -> None:
     raise RuntimeError("resend is not connected")
 
 
+def _no_replay(envelope: int, by: str, reason: str) -> Verdict:
+    raise RuntimeError("replay is not connected")
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """Everything a page needs and may not find for itself."""
@@ -71,6 +76,8 @@ class Context:
     resend: Callable[[str, str, str], None] = _no_resend
     """`resend(delivery_id, by, reason)`: puts a delivery back in the queue and notes who and why on the timeline. Raises Refused when
     it cannot be sent again."""
+    replay: Callable[[int, str, str], Verdict] = _no_replay
+    """`replay(envelope_key, by, reason)`: receives a parcel that could not be opened once more; what is thought of it now. Raises Refused."""
     token: Callable[[int], str] = secrets.token_urlsafe
     templates: Environment = field(default_factory=lambda: templates())
 

@@ -14,7 +14,7 @@ from hub.message import Content, Envelope, Parcel, Verdict
 from hub.problem import Problem, Refused
 from hub.store.db import Connection
 from hub.store.secrets import Secrets
-from hub.store.values import Earlier, Filed, micros, moment
+from hub.store.values import UNOPENED, Earlier, Filed, micros, moment
 
 KEPT = timedelta(days=30)
 """How long bytes are kept: longer than the slowest partner's last retry (facts/reliability.md 3.1). Envelopes stay."""
@@ -109,6 +109,11 @@ def filed(row: tuple[Any, ...]) -> Filed:
     )
 
 
+def get(connection: Connection, key: int) -> Filed | None:
+    row = connection.row(f"select {FILED} from envelope where key = ?", (key,))
+    return filed(row) if row else None
+
+
 def page(
     connection: Connection, adapter: str, problem: Problem | None, refused: bool | None, before: int | None, limit: int,
 ) -> list[Filed]:
@@ -146,4 +151,4 @@ def prune(connection: Connection, now: datetime) -> int:
 
 def fresh_id() -> str:
     """An id for what has none that can be trusted."""
-    return f"refused-{uuid.uuid4().hex}"
+    return f"{UNOPENED}{uuid.uuid4().hex}"

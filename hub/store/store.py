@@ -134,6 +134,9 @@ class Store:
         """Oldest first."""
         return self._database.read(lambda c: deliveries.about(c, reference))
 
+    def envelope(self, key: int) -> Filed | None:
+        return self._database.read(lambda c: letters.get(c, key))
+
     def envelopes(self, adapter: str, problem: Problem | None, refused: bool | None, before: int | None, limit: int) -> list[Filed]:
         """Newest first, keys below `before`."""
         return self._database.read(lambda c: letters.page(c, adapter, problem, refused, before, limit))

@@ -83,6 +83,10 @@ class Earlier:
     reply: Parcel | None
 
 
+UNOPENED = "refused-"
+"""What our own id of a parcel begins with that could not be opened; the id it claimed stands behind it in brackets."""
+
+
 @dataclass(frozen=True, slots=True)
 class Filed:
     """An envelope as it was filed, for console and command line; its bytes are `Store.parcel(content)`."""
@@ -102,6 +106,11 @@ class Filed:
     digest: str
     content: str | None
     reply: str | None
+
+    @property
+    def unopened(self) -> bool:
+        """Nothing inside was believed, and its id is still free: it can be received once more when what was wrong is put right."""
+        return self.id.startswith(UNOPENED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from letters import WAYS, owed
-from pages import TOKEN, Clock, Resent, application, context
+from pages import TOKEN, Clock, Replayed, Resent, application, context
 from starlette.testclient import TestClient
 from stores import audited
 from town import resources, uid
@@ -17,6 +17,7 @@ from town import resources, uid
 from hub.booking.life import What
 from hub.delivery import State, Step
 from hub.faces.console import names
+from hub.message import Verdict
 from hub.problem import Problem
 
 PATHS = ["/drift", "/drift/koblinger", "/drift/meldinger", "/drift/feil", f"/drift/melding/{uid('letter failed')}", f"/drift/avtale/{uid('next')}"]
@@ -33,8 +34,13 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def client(busy_store: Any, clock: Clock, resent: Resent) -> Iterator[TestClient]:
-    with TestClient(application(context(busy_store, clock, resend=resent)), follow_redirects=False) as made:
+def replayed() -> Replayed:
+    return Replayed()
+
+
+@pytest.fixture
+def client(busy_store: Any, clock: Clock, resent: Resent, replayed: Replayed) -> Iterator[TestClient]:
+    with TestClient(application(context(busy_store, clock, resend=resent, replay=replayed)), follow_redirects=False) as made:
         yield made
 
 
@@ -57,7 +63,7 @@ def text(html: str) -> str:
 def test_the_first_page_says_what_needs_somebody_and_each_number_opens_its_list(operator: TestClient) -> None:
     page = operator.get("/drift").text
     numbers = re.findall(r'<a class="number" href="([^"]+)"[^>]*><span class="count">(\d+)</span><span class="number-what">([^<]+)</span>', page)
-    assert [(int(n), what) for _, n, what in numbers] == [(1, "Feilet"), (1, "Utløpt"), (1, "Avvist av mottakeren"), (3, "Avvist av oss")]
+    assert [(int(n), what) for _, n, what in numbers] == [(1, "Feilet"), (1, "Utløpt"), (1, "Avvist av mottakeren"), (4, "Avvist av oss")]
     for url, count, _ in numbers:
         assert operator.get(unescape(url)).text.count('data-label="Tid"') == int(count), url
     assert "BB-302" in page and "2 meldinger" in page and "BB-105" in page and "1 melding<" in page
@@ -78,8 +84,8 @@ def test_adapters_tell_what_waits_and_since_when(operator: TestClient) -> None:
 
 @pytest.mark.spec("portal.md", "A4")
 @pytest.mark.parametrize(("query", "count"), [
-    ("", 12), ("retning=ut", 7), ("retning=inn", 5), ("status=venter", 3), ("status=trenger-deg", 3), ("status=accepted", 1), ("feil=BB-302", 2),
-    ("feil=BB-302&retning=ut", 0), ("status=avvist", 3), ("status=mottatt", 2), ("partner=visma-profil", 12), ("partner=tjenesteshop", 0),
+    ("", 13), ("retning=ut", 7), ("retning=inn", 6), ("status=venter", 3), ("status=trenger-deg", 3), ("status=accepted", 1), ("feil=BB-302", 2),
+    ("feil=BB-302&retning=ut", 0), ("status=avvist", 4), ("status=mottatt", 2), ("partner=visma-profil", 13), ("partner=tjenesteshop", 0),
     ("status=trenger-deg&retning=ut&partner=visma-profil", 3),
 ])
 def test_filters_are_in_the_address(operator: TestClient, query: str, count: int) -> None:
@@ -128,7 +134,7 @@ def test_looking_at_a_way_is_written_in_the_persons_log(operator: TestClient, bu
     assert (line.reader, line.ground, line.kind, line.channel) == ("operator:demo", "operator", "timeline", "console")
 
 
-@pytest.mark.parametrize("path", ["/drift/avtale/0", "/drift/avtale/%00", "/drift/melding/0", "/drift/melding/%00", f"/drift/avtale/{'a' * 900}"])
+@pytest.mark.parametrize("path", ["/drift/avtale/0", "/drift/avtale/%00", "/drift/mottatt/0", f"/drift/mottatt/{10**30}", "/drift/mottatt/x", "/drift/melding/0", "/drift/melding/%00", f"/drift/avtale/{'a' * 900}"])
 def test_what_does_not_exist_is_not_found(operator: TestClient, path: str) -> None:
     assert operator.get(path).status_code == 404
 
@@ -185,6 +191,37 @@ def test_sending_again_from_another_site_is_refused(operator: TestClient, resent
     assert operator.post(f"{path}/send", data={"grunn": "x"} | csrf(operator, path), headers={"origin": "https://evil.example"}).status_code == 403
     assert operator.get(f"{path}/send").status_code in (404, 405)
     assert resent.calls == []
+
+
+def incoming(client: TestClient, problem: Problem) -> str:
+    """The address of a message in that was refused for this."""
+    page = client.get(f"/drift/meldinger?feil={problem.value}").text
+    found = re.search(r'href="(/drift/mottatt/\d+)"', page)
+    assert found
+    return found[1]
+
+
+def test_a_message_in_tells_why_it_was_refused_and_where(operator: TestClient) -> None:
+    page = text(operator.get(incoming(operator, Problem.WRONG_SIGNER)).text)
+    assert "BB-108" in page and Problem.WRONG_SIGNER.text in page and "the signer is not the partner" in page and "//Signature" in page
+    assert "Behandle på nytt" in page and "noise" not in page
+
+
+def test_receiving_again_needs_a_reason_and_tells_who(operator: TestClient, replayed: Replayed) -> None:
+    path = incoming(operator, Problem.WRONG_SIGNER)
+    answer = operator.post(f"{path}/behandle", data={"grunn": " "} | csrf(operator, path))
+    assert answer.status_code == 422 and "Skriv hvorfor" in answer.text and replayed.calls == []
+    assert operator.post(f"{path}/behandle", data={"grunn": "x"}).status_code == 403
+    replayed.verdict = Verdict(about=(f"Appointment/{uid('next')}",))
+    answer = operator.post(f"{path}/behandle", data={"grunn": "Nytt sertifikat lagt inn"} | csrf(operator, path))
+    assert answer.headers["location"] == f"/drift/avtale/{uid('next')}"
+    assert replayed.calls == [(int(path.rpartition("/")[2]), "operator:demo", "Nytt sertifikat lagt inn")]
+
+
+def test_a_message_in_that_was_opened_keeps_its_answer(operator: TestClient, replayed: Replayed) -> None:
+    path = incoming(operator, Problem.FULL)
+    assert "Behandle på nytt" not in operator.get(path).text
+    assert operator.post(f"{path}/behandle", data={"grunn": "x"} | csrf(operator)).status_code == 409 and replayed.calls == []
 
 
 @pytest.mark.parametrize("path", PATHS)

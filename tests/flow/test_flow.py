@@ -12,6 +12,7 @@ from ebxml import envelope, mime, xml
 from hub.delivery import State
 from hub.message import Parcel
 from hub.problem import Problem, Refused, Unavailable
+from hub.replaying import replay
 
 
 def body(message: dict[str, object]) -> bytes:
@@ -205,6 +206,26 @@ def test_an_expired_certificate_is_refused_and_the_partner_told(world: World) ->
     world.clock.now += timedelta(days=4 * 365)
     answer = world.flow.receive(world.adapters["visma-profil"], good)
     assert answer.verdict.problem is Problem.CERTIFICATE_EXPIRED and told(answer.parcel).errors[0].code == "SecurityFailure"
+
+
+def test_what_could_not_be_opened_is_received_once_more_when_it_is_put_right(world: World) -> None:
+    """A fault on our own side (here: a clock years ahead) loses no letter; what was opened keeps its answer."""
+    good, visma = statement(world), world.adapters["visma-profil"]
+    ahead = timedelta(days=4 * 365)
+    world.clock.now += ahead
+    world.flow.receive(visma, good)
+    (refused,) = world.store.envelopes("visma-profil", Problem.CERTIFICATE_EXPIRED, True, None, 5)
+    assert replay(world.flow, refused.key, "operator:test", "still wrong").problem is Problem.CERTIFICATE_EXPIRED
+    world.clock.now -= ahead
+    verdict = replay(world.flow, refused.key, "operator:test", "the clock is right again")
+    assert verdict.accepted and verdict.about
+    assert [line.kind for line in world.store.audit_of(f"Envelope/{refused.id}", 5)] == ["replay", "replay"]
+    assert world.flow.receive(visma, good).duplicate  # the partner's own retry is the same message
+    (taken,) = [e for e in world.store.envelopes("visma-profil", None, False, None, 50) if e.verdict.about == verdict.about and e.function == refused.function]
+    for key, problem in ((taken.key, Problem.IMPOSSIBLE_CHANGE), (10**9, Problem.UNKNOWN_REFERENCE)):
+        with pytest.raises(Refused) as why:
+            replay(world.flow, key, "operator:test", "x")
+        assert why.value.problem is problem
 
 
 def test_a_statement_the_rules_refuse_gets_a_receipt_and_a_negative_apprec(world: World) -> None:

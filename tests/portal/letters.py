@@ -50,3 +50,4 @@ def fill(tx: Any) -> None:
         send(tx, name, visit)
     for number, problem in enumerate([Problem.FULL, Problem.FULL, Problem.BAD_SIGNATURE, None, None]):
         came_in(tx, number, problem)
+    tx.file_refused(None, "visma-profil", "8094866", Verdict(Problem.WRONG_SIGNER, "the signer is not the partner", "//Signature"), None, Parcel({}, b"noise"))

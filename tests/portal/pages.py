@@ -17,6 +17,7 @@ from town import NOW
 
 from hub.faces import console, portal
 from hub.faces.context import AdapterCard, Context, Municipality, Operator, assets_in
+from hub.message import Verdict
 
 PROJECT = Path(__file__).parents[2]
 TOKEN = "en-lang-tilfeldig-nokkel"
@@ -44,6 +45,18 @@ class Resent:
 
     def __call__(self, delivery: str, by: str, reason: str) -> None:
         self.calls.append((delivery, by, reason))
+
+
+@dataclass
+class Replayed:
+    """Remembers what the console asked to have received again."""
+
+    verdict: Verdict = field(default_factory=Verdict)
+    calls: list[tuple[int, str, str]] = field(default_factory=list)
+
+    def __call__(self, envelope: int, by: str, reason: str) -> Verdict:
+        self.calls.append((envelope, by, reason))
+        return self.verdict
 
 
 def context(store: Any, clock: Clock, environment: str = "demo", **changes: Any) -> Context:

@@ -98,7 +98,7 @@ def _in(e: Filed) -> Line:
     problem = e.verdict.problem
     about = next((id for ref in e.verdict.about if (id := appointment(ref))), "")
     return Line(e.received, e.key, DIRECTIONS["inn"], e.function, e.adapter, REFUSED if problem else TAKEN, problem.value if problem else "",
-                about, f"/drift/feil#{problem.value}" if problem else (f"/drift/avtale/{about}" if about else "/drift/meldinger?retning=inn"))
+                about, f"/drift/mottatt/{e.key}")
 
 
 def appointment(reference: str) -> str:

@@ -58,6 +58,7 @@ OTHER_KINDS = {
     "version": "Ny versjon lagret",
     "owed": "Melding lagt i kø",
     "received": "Melding mottatt",
+    "replayed": "Behandlet på nytt av operatør",
     "duplicate": "Samme melding kom igjen, samme svar gitt",
     "odd-receipt": "Kvittering som ikke passer, endrer ingenting",
 }

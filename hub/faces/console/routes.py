@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from hub.faces.console import login, messages, start, timeline
+from hub.faces.console import incoming, login, messages, start, timeline
 from hub.faces.context import Context
 from hub.faces.web import Face
 
@@ -21,6 +21,8 @@ def routes(context: Context) -> list[BaseRoute]:
         console.page("/drift/meldinger", messages.messages),
         console.page("/drift/melding/{id}", messages.delivery),
         console.form("/drift/melding/{id}/send", messages.resend),
+        console.page("/drift/mottatt/{key:int}", incoming.incoming),
+        console.form("/drift/mottatt/{key:int}/behandle", incoming.again),
         console.page("/drift/avtale/{id}", timeline.timeline),
         console.page(LOGIN, login.ask, open=True),
         console.form(LOGIN, login.enter, open=True),
