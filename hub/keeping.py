@@ -67,9 +67,9 @@ class Keeping:
 
     def _seat(self, tx: Transaction, holder: str, outcome: Outcome) -> None:
         touched = dict.fromkeys(tx.free_seats(holder) if outcome.frees else ())
-        for slot in outcome.takes:
-            tx.take_seat(slot, holder, outcome.capacity)
-            touched[slot] = None
+        for seat in outcome.takes:
+            tx.take_seat(seat.slot, holder, seat.capacity)
+            touched[seat.slot] = None
         for slot in touched:
             kept = tx.get("Slot", slot)
             if kept is not None:

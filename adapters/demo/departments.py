@@ -10,7 +10,7 @@ from adapters.demo.holidays import public_holidays
 from hub.booking import Department, slots_of
 from hub.booking.clock import MIDNIGHT, at, write
 from hub.booking.conventions import DEPARTMENT, HER_ID, HOME_SERVICES, ORGNR, SERVICE_TYPE, url
-from hub.booking.views import HORIZON, NOTICE
+from hub.booking.department import HORIZON, NOTICE
 from hub.message import Resource
 
 KOMMUNENUMMER = "9999"

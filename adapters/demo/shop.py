@@ -105,7 +105,7 @@ class Planner:
             week = (decision.id, local(start).isocalendar()[:2])
             clear = all(end + timedelta(hours=2) <= s or e + timedelta(hours=2) <= start for s, e in self._busy[person.reference])
             room = self._taken[code, start] + self.reserve < department.capacity or self._taken[code, start] == 0
-            if clear and room and self._weeks[week] < decision.visits_a_week:
+            if clear and room and self._weeks[week] < decision.grant.amount:
                 self._taken[code, start] += 1
                 self._weeks[week] += 1
                 self._busy[person.reference].append((start, end))

@@ -10,9 +10,9 @@ How a statement is weighed, inside one transaction `tx` (see `hub.flow`):
         outcome = weigh(statement, stored, facts, may=adapter.may_state, departments=adapter.departments,
                         origin=adapter.name, now=tx.now)      # or Refused
         touched = tx.free_seats(id) if outcome.frees else []
-        for slot in outcome.takes:
-            tx.take_seat(slot, id, outcome.capacity)          # the constraint that no race can pass
-        for slot in {*touched, *outcome.takes}:
+        for seat in outcome.takes:
+            tx.take_seat(seat.slot, id, seat.capacity)        # the constraint that no race can pass
+        for slot in {*touched, *(seat.slot for seat in outcome.takes)}:
             tx.keep(with_taken(tx.get("Slot", slot).resource, tx.seats_taken(slot)), origin="hub")
         if outcome.appointment:
             tx.keep(outcome.appointment, origin=adapter.name)
@@ -24,15 +24,18 @@ the timeline and for the letter. Each kept Appointment bears the extension `sequ
 with the answer, so that an answer to an older state is OUT_OF_DATE.
 """
 
+from hub.booking.decision import Balance, Decision, Grant, Per, Unit
+from hub.booking.department import Asker, Department, Staffing
 from hub.booking.facts import Facts, Shelf, gather
 from hub.booking.life import NEXT, What
 from hub.booking.opening import Closure, Opening
 from hub.booking.slots import covering, slots_of, with_taken
 from hub.booking.statement import Statement, statements, which
-from hub.booking.views import Booking, Decision, Department, Status, Visit
-from hub.booking.weigh import NO_LIMIT, Outcome, weigh
+from hub.booking.views import Booking, Status, Visit
+from hub.booking.weigh import NO_LIMIT, Outcome, Seat, weigh
 
 __all__ = [
-    "NEXT", "NO_LIMIT", "Booking", "Closure", "Decision", "Department", "Facts", "Opening", "Outcome", "Shelf", "Statement", "Status",
-    "Visit", "What", "covering", "gather", "slots_of", "statements", "weigh", "which", "with_taken",
+    "NEXT", "NO_LIMIT", "Asker", "Balance", "Booking", "Closure", "Decision", "Department", "Facts", "Grant", "Opening", "Outcome", "Per",
+    "Seat", "Shelf", "Staffing", "Statement", "Status", "Unit", "Visit", "What", "covering", "gather", "slots_of", "statements", "weigh",
+    "which", "with_taken",
 ]

@@ -46,10 +46,24 @@ def url(name: str) -> str:
 
 def extension(resource: Mapping[str, Any], name: str) -> Any:
     """The value of one of our extensions, whatever its type; None when it is not there."""
-    for item in resource.get("extension") or ():
-        if item.get("url") == url(name):
-            return next((value for key, value in item.items() if key.startswith("value")), None)
-    return None
+    return next((_value(item) for item in resource.get("extension") or () if item.get("url") == url(name)), None)
+
+
+def parts(resource: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """Each of our nested extensions of this name, as part name → value."""
+    return [
+        {str(part.get("url")): _value(part) for part in item.get("extension") or ()}
+        for item in resource.get("extension") or () if item.get("url") == url(name)
+    ]
+
+
+def every(resource: Mapping[str, Any], name: str) -> list[Any]:
+    """The values of each of our extensions of this name."""
+    return [_value(item) for item in resource.get("extension") or () if item.get("url") == url(name)]
+
+
+def _value(item: Mapping[str, Any]) -> Any:
+    return next((value for key, value in item.items() if key.startswith("value")), None)
 
 
 def with_extension(resource: Resource, name: str, kind: str, value: Any) -> Resource:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
-from hub.booking.clock import week_bounds
 from hub.booking.conventions import encounter_id
+from hub.booking.decision import Decision
+from hub.booking.department import Department
 from hub.booking.slots import covering
 from hub.booking.statement import LONGEST_VISIT, REPORTS, Statement, times
-from hub.booking.views import Booking, Department, is_booking, stated_department, stated_person
+from hub.booking.views import Booking, is_booking, stated_department, stated_person
 from hub.message import Resource
 
 
@@ -45,7 +46,8 @@ class Facts:
     decisions: tuple[Resource, ...] = ()
     """The person's ServiceRequests."""
     appointments: tuple[Resource, ...] = ()
-    """The person's Appointments in the local week of the asked time, and a day around it: weekly count and overlap need no more."""
+    """The person's Appointments in the periods that the decisions count the asked time in, and a day around it: balance and overlap need
+    no more."""
     taken: Mapping[str, int] = field(default_factory=dict)
     """Seats taken per slot that the asked time covers."""
     encounter: Resource | None = None
@@ -64,22 +66,26 @@ def gather(statement: Statement, stored: Resource | None, shelf: Shelf) -> Facts
     if booking and statement.appointment.get("status") in REPORTS:
         return Facts(patient, service, encounter=_resource(shelf, "Encounter", encounter_id(booking.id)))
     department = Department.of(service) if service else None
-    asked = times(statement, booking, department.slot_minutes) if department else None
+    asked = times(statement, booking, department.visit_minutes) if department else None
     person = booking.patient if booking else f"Patient/{patient['id']}" if patient else ""
     if not (department and asked and person) or (booking and asked == (booking.start, booking.end)):
         return Facts(patient, service)
+    decisions = tuple(k.resource for k in shelf.find("ServiceRequest", patient=person))
+    busy_until = asked[1] + timedelta(minutes=department.buffer_minutes)
     return Facts(
-        patient, service,
-        decisions=tuple(k.resource for k in shelf.find("ServiceRequest", patient=person)),
-        appointments=tuple(k.resource for k in shelf.find("Appointment", patient=person, date=window(asked[0]))),
-        taken={slot: shelf.seats_taken(slot) for slot in covering(department, *asked)},
+        patient, service, decisions,
+        appointments=tuple(k.resource for k in shelf.find("Appointment", patient=person, date=window(asked[0], map(Decision.of, decisions)))),
+        taken={slot: shelf.seats_taken(slot) for slot in covering(department, asked[0], busy_until)},
     )
 
 
-def window(start: datetime) -> tuple[datetime, datetime]:
+def window(start: datetime, decisions: Iterable[Decision]) -> tuple[datetime, datetime]:
     """From when, until when a person's appointments matter to a visit that begins at `start`: it bounds their own starts."""
-    monday, next_monday = week_bounds(start)
-    return monday - LONGEST_VISIT, next_monday + LONGEST_VISIT
+    known = [d for d in decisions if d.active]
+    return (
+        min([start, *(d.counted_from(start) for d in known)]) - LONGEST_VISIT,
+        max([start, *(d.period(start)[1] for d in known)]) + LONGEST_VISIT,
+    )
 
 
 def _patient(statement: Statement, shelf: Shelf) -> Resource | None:

@@ -20,6 +20,8 @@ class Opening:
     """0 Monday … 6 Sunday: the days it begins."""
     opens: time
     closes: time
+    only: date | None = None
+    """The one day that it is open, whatever the weekday: an extra opening, which also beats a closure."""
 
     @classmethod
     def of(cls, available: Resource) -> Opening:
@@ -32,7 +34,7 @@ class Opening:
 
     def walls(self, day: date) -> tuple[datetime, datetime] | None:
         """From and to as naive wall times, when it begins that day."""
-        if day.weekday() not in self.days:
+        if day.weekday() not in self.days or self.only not in (None, day):
             return None
         return datetime.combine(day, self.opens), datetime.combine(day + _DAY if self.closes <= self.opens else day, self.closes)
 

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from hub.booking.clock import local, week
+from hub.booking.clock import local
+from hub.booking.decision import Decision, Unit
+from hub.booking.department import Asker, Department
 from hub.booking.facts import Facts
-from hub.booking.slots import cells_over, covering, fills, is_open
-from hub.booking.views import Booking, Decision, Department, is_booking
+from hub.booking.slots import cells_over, fills, is_open, slot_id
+from hub.booking.views import Booking, is_booking
 from hub.message import Resource
 from hub.problem import Problem, Refused
 
@@ -23,16 +25,23 @@ class Asked:
     start: datetime
     end: datetime
     moved: Booking | None = None
+    asker: Asker = Asker.PERSON
+
+    @property
+    def busy_until(self) -> datetime:
+        """When whoever comes is free again: after the way to the next."""
+        return self.end + timedelta(minutes=self.department.buffer_minutes)
 
 
 def check(asked: Asked, facts: Facts, now: datetime) -> Decision:
     """Every rule, from the cheapest to name to the most personal; gives back the decision that covers the visit.
 
     Raises:
-        Refused: TOO_LATE, BEYOND_HORIZON, OUTSIDE_OPENING_HOURS, INVALID (off the grid), NO_DECISION, DECISION_USED_UP,
+        Refused: NOT_ALLOWED, TOO_LATE, BEYOND_HORIZON, OUTSIDE_OPENING_HOURS, INVALID (off the grid), NO_DECISION, DECISION_USED_UP,
             OVERLAPS_OWN, FULL.
     """
-    in_time(asked.department, asked.start, now)
+    welcome(asked.department, asked.asker)
+    in_time(asked.start, asked.department.notice_minutes, now)
     within_horizon(asked.department, asked.start, now)
     within_opening_hours(asked)
     on_the_grid(asked)
@@ -58,10 +67,16 @@ def known_department(service: Resource | None) -> Department:
     return department
 
 
-def in_time(department: Department, start: datetime, now: datetime) -> None:
-    """Not in the past, and at least the department's notice ahead; the same for the time that a visit is moved from or cancelled at."""
-    if start < now + timedelta(minutes=max(department.notice_minutes, 0)):
-        raise Refused(Problem.TOO_LATE, f"less than {department.notice_minutes} minutes ahead", "Appointment.start")
+def welcome(department: Department, asker: Asker) -> None:
+    """The department lets this kind of people book, move and cancel."""
+    if asker not in department.askers:
+        raise Refused(Problem.NOT_ALLOWED, f"the department takes no bookings from: {asker}", "Appointment.participant.actor")
+
+
+def in_time(start: datetime, minutes: int, now: datetime) -> None:
+    """Not in the past, and at least so many minutes ahead; the same for the time that a visit is moved from or cancelled at."""
+    if start < now + timedelta(minutes=max(minutes, 0)):
+        raise Refused(Problem.TOO_LATE, f"less than {minutes} minutes ahead", "Appointment.start")
 
 
 def within_horizon(department: Department, start: datetime, now: datetime) -> None:
@@ -86,21 +101,16 @@ def on_the_grid(asked: Asked) -> None:
 
 
 def granted(asked: Asked, decisions: Iterable[Decision], others: Iterable[Booking]) -> Decision:
-    """A decision that covers the visit and has a visit left in its ISO week (Norwegian days). A moved visit keeps its own if it can."""
-    kept = asked.moved.decision if asked.moved else ""
+    """A decision that covers the visit and has enough left in the period it is counted in. A moved visit keeps its own if it can."""
+    kept, counted = asked.moved.decision if asked.moved else "", list(others)
     covering_ = [d for d in decisions if d.covers(asked.patient, asked.department, asked.start, asked.end)]
     if not covering_:
         raise Refused(Problem.NO_DECISION, "no decision in force covers this service then", "Appointment.basedOn")
-    same_week = [b.decision for b in others if not_cancelled(b) and week(b.start) == week(asked.start)]
-    left = [d for d in covering_ if same_week.count(d.id) < d.visits_a_week]
+    left = [d for d in covering_ if d.costs(asked.start, asked.end) <= d.balance(counted, asked.start).left]
     if not left:
-        raise Refused(Problem.DECISION_USED_UP, "every visit of that week is used", "Appointment.basedOn")
+        what = "visit" if covering_[0].grant.unit is Unit.VISITS else "minute"
+        raise Refused(Problem.DECISION_USED_UP, f"not one {what} more is left of what is granted then", "Appointment.basedOn")
     return min(left, key=lambda d: (d.id != kept, d.id))
-
-
-def not_cancelled(booking: Booking) -> bool:
-    """It counts against the decision. A visit to somebody not at home does: the service came."""
-    return booking.status != "cancelled"
 
 
 def apart_from_own(asked: Asked, others: Iterable[Booking]) -> None:
@@ -112,6 +122,7 @@ def apart_from_own(asked: Asked, others: Iterable[Booking]) -> None:
 def room_left(asked: Asked, taken: Mapping[str, int]) -> None:
     """Fewer seats taken than the capacity in each slot it covers; seats the moved visit holds itself are not counted."""
     own = asked.moved.slots if asked.moved else ()
-    for slot in covering(asked.department, asked.start, asked.end):
-        if taken.get(slot, 0) - own.count(slot) >= asked.department.capacity:
+    for cell in cells_over(asked.department, asked.start, asked.busy_until):
+        slot = slot_id(asked.department.code, cell.start)
+        if taken.get(slot, 0) - own.count(slot) >= asked.department.capacity_at(cell.start):
             raise Refused(Problem.FULL, "no seat left in a slot that it covers", "Appointment.slot")

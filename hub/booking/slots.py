@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from hub.booking.clock import local, moments, write
 from hub.booking.conventions import extension, with_extension
-from hub.booking.views import Department
+from hub.booking.department import Department
 from hub.message import Resource
 
 _DAY = timedelta(days=1)
@@ -23,10 +23,13 @@ class Cell:
 
 
 def is_open(department: Department, start: datetime, until: datetime) -> bool:
-    """True when the department is open through the whole of [start, until): neither start nor end outside, no gap, no closing day."""
-    if any(c.first < until and start < c.until for c in department.closures):
-        return False
-    spans = sorted(span for day in _days(start, until) for o in department.openings if (span := o.on(day)))
+    """True when the department is open through the whole of [start, until): neither start nor end outside, no gap, no closing day.
+
+    An extra opening holds on a closing day too: whoever makes one means it.
+    """
+    closed = any(c.first < until and start < c.until for c in department.closures)
+    openings = [o for o in department.openings if o.only or not closed]
+    spans = sorted(span for day in _days(start, until) for o in openings if (span := o.on(day)))
     reached = start
     for opens, closes in spans:
         if opens <= reached < closes:
@@ -89,14 +92,15 @@ def slots_of(department: Department, first: date, days: int) -> list[Resource]:
                 "resourceType": "Slot", "id": slot_id(department.code, cell.start), "status": "free",
                 "schedule": {"reference": f"Schedule/{department.code}"}, "start": write(cell.start), "end": write(cell.end),
             }
-            made.append(with_taken(with_extension(slot, "capacity", "Integer", department.capacity), 0))
+            made.append(with_taken(with_extension(slot, "capacity", "Integer", department.capacity_at(cell.start)), 0))
     return made
 
 
 def with_taken(slot: Resource, taken: int) -> Resource:
-    """The slot with so many seats taken: busy when none is left."""
-    full = taken >= int(extension(slot, "capacity") or 0)
-    return with_extension({**slot, "status": "busy" if full else "free"}, "taken", "Integer", taken)
+    """The slot with so many seats taken: busy when none is left, unavailable when there is no staff at all."""
+    capacity = int(extension(slot, "capacity") or 0)
+    status = "free" if taken < capacity else "busy" if taken else "busy-unavailable"
+    return with_extension({**slot, "status": status}, "taken", "Integer", taken)
 
 
 def _days(start: datetime, until: datetime) -> list[date]:

@@ -7,15 +7,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from hub.booking.clock import begin, end
-from hub.booking.conventions import DEPARTMENT, SERVICE_TYPE, codes, extension, identifier, kind_of, points_to
-from hub.booking.opening import Closure, Opening
+from hub.booking.clock import begin
+from hub.booking.conventions import DEPARTMENT, extension, identifier, kind_of, points_to
 from hub.message import Resource
-
-HORIZON = 14
-"""Days ahead that can be booked, counted in local days, where a department says nothing else."""
-NOTICE = 120
-"""Minutes before its start that a visit can still be booked, moved or cancelled, where a department says nothing else."""
 
 
 class Status(StrEnum):
@@ -74,73 +68,6 @@ def is_booking(appointment: Resource) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Department:
-    """A HealthcareService that can be booked."""
-
-    code: str
-    active: bool
-    name: str
-    service: frozenset[str]
-    """9151 codes."""
-    openings: tuple[Opening, ...]
-    closures: tuple[Closure, ...]
-    capacity: int
-    """How many visits it can make at a time."""
-    slot_minutes: int
-    horizon_days: int
-    notice_minutes: int
-    """How long before its start a visit can be booked, moved or cancelled by the person."""
-
-    @classmethod
-    def of(cls, service: Resource) -> Department:
-        """Reads a HealthcareService by the conventions in docs/flow.md."""
-        return cls(
-            code=service["id"], active=service.get("active", True) is True, name=service.get("name", ""),
-            service=codes(service.get("type"), SERVICE_TYPE),
-            openings=tuple(Opening.of(a) for a in service.get("availableTime") or ()),
-            closures=tuple(Closure.of(n) for n in service.get("notAvailable") or ()),
-            capacity=_number(service, "capacity", 0), slot_minutes=max(_number(service, "slot-minutes", 30), 1),
-            horizon_days=_number(service, "horizon-days", HORIZON), notice_minutes=_number(service, "notice-minutes", NOTICE),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """A vedtak: what a person has been granted (ServiceRequest)."""
-
-    id: str
-    active: bool
-    patient: str
-    service: frozenset[str]
-    department: str
-    """HealthcareService id; empty: any department with that service."""
-    starts: datetime | None
-    ends: datetime | None
-    """The first moment it no longer covers."""
-    visits_a_week: int
-
-    @classmethod
-    def of(cls, request: Resource) -> Decision:
-        """Reads a ServiceRequest; one that tells no number of visits grants none."""
-        repeat = (request.get("occurrenceTiming") or {}).get("repeat") or {}
-        bounds = repeat.get("boundsPeriod") or {}
-        return cls(
-            id=request["id"], active=request.get("status") == "active" and request.get("doNotPerform") is not True,
-            patient=str((request.get("subject") or {}).get("reference", "")), service=codes(request.get("code"), SERVICE_TYPE),
-            department=points_to(extension(request, "department"), "HealthcareService"),
-            starts=begin(bounds["start"]) if "start" in bounds else None, ends=end(bounds["end"]) if "end" in bounds else None,
-            visits_a_week=_weekly(repeat),
-        )
-
-    def covers(self, patient: str, department: Department, start: datetime, until: datetime) -> bool:
-        """It is this person's, in force through the visit, and about this department's service."""
-        return (
-            self.active and self.patient == patient and self.department in ("", department.code) and bool(self.service & department.service)
-            and (self.starts is None or self.starts <= start) and (self.ends is None or until <= self.ends)
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Visit:
     """A booking with what is known of the visit as it happened."""
 
@@ -187,19 +114,6 @@ def version(resource: Resource) -> int:
     """meta.versionId as a number; 0 when there is none."""
     text = str((resource.get("meta") or {}).get("versionId", ""))
     return int(text) if text.isdecimal() else 0
-
-
-def _number(resource: Resource, name: str, default: int) -> int:
-    value = extension(resource, name)
-    return default if value is None else int(value)
-
-
-def _weekly(repeat: dict[str, Any]) -> int:
-    """Whole visits a week from R4 Timing.repeat: frequency per period; parts of a visit are not granted."""
-    days = {"d": 1, "wk": 7}.get(repeat.get("periodUnit", ""))
-    if days is None or "frequency" not in repeat:
-        return 0
-    return int(int(repeat["frequency"]) * 7 / (days * float(repeat.get("period", 1))))
 
 
 def _first(texts: Any) -> str:

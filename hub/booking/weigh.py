@@ -8,16 +8,25 @@ from datetime import datetime
 from hub.booking import draft, rules
 from hub.booking.clock import write
 from hub.booking.conventions import extension, with_extension
+from hub.booking.department import Asker, Department
 from hub.booking.facts import Facts
 from hub.booking.life import NEEDS_RIGHT, What, after
-from hub.booking.slots import covering
+from hub.booking.slots import cells_over, slot_id
 from hub.booking.statement import Statement, out_of_date, times, which, words
-from hub.booking.views import Booking, Department, Status, is_booking, stated_department, stated_person
+from hub.booking.views import Booking, Status, is_booking, stated_department, stated_person
 from hub.message import Resource
 from hub.problem import Problem, Refused
 
 NO_LIMIT = 10_000
 """Capacity for a seat that the service itself gives: it may overbook its own staff."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A seat in a slot, and how many of them that slot has for this taker."""
+
+    slot: str
+    capacity: int
 
 
 @dataclass(frozen=True)
@@ -31,10 +40,7 @@ class Outcome:
     """The new version; None when it stays as it is."""
     frees: bool = False
     """The booking gives back the seats it holds."""
-    takes: tuple[str, ...] = ()
-    """Slot ids in which it takes a seat."""
-    capacity: int = 0
-    """How many seats each of these slots has for this taker."""
+    takes: tuple[Seat, ...] = ()
 
     @property
     def nothing_new(self) -> bool:
@@ -51,11 +57,19 @@ class _Case:
     facts: Facts
     owner: bool
     now: datetime
+    asker: Asker
+    overrules: bool
+
+    @property
+    def free(self) -> bool:
+        """No rule of booking binds it: the service's own word, or staff who overrule with a reason."""
+        return self.owner or self.overrules
 
 
 def weigh(
     statement: Statement, stored: Resource | None, facts: Facts, *,
-    may: frozenset[str], origin: str, now: datetime, departments: frozenset[str] = frozenset(),
+    may: frozenset[str], origin: str, now: datetime, departments: frozenset[str] = frozenset(), asker: Asker = Asker.PERSON,
+    overrules: bool = False,
 ) -> Outcome:
     """What follows from a statement.
 
@@ -65,6 +79,8 @@ def weigh(
         may: what the sender's word is good for (`Adapter.may_state`). Who may `confirm` runs the service, and its word beats our rules.
         origin: who states it: the adapter's name, or `portal`.
         departments: the sender's (`Adapter.departments`); empty: all.
+        asker: in what capacity whoever asks does so.
+        overrules: staff who know better: no rule but the life cycle binds, and seats are taken beyond the capacity.
 
     Raises:
         Refused: NOT_ALLOWED, UNKNOWN_BOOKING, OUT_OF_DATE, IMPOSSIBLE_CHANGE, INVALID, UNKNOWN_CODE, NO_SUCH_TIME, or what a
@@ -73,7 +89,7 @@ def weigh(
     if stored and not is_booking(stored):
         raise Refused(Problem.IMPOSSIBLE_CHANGE, "what is kept under this id is no booking", "Appointment.id")
     booking = Booking.of(stored) if stored else None
-    case = _Case(statement, booking, facts, "confirm" in may, now)
+    case = _Case(statement, booking, facts, "confirm" in may, now, asker, overrules)
     said = words(statement, booking)
     _allowed(said, may, booking.department if booking else stated_department(statement.appointment), departments)
     if stored is None or booking is None:
@@ -105,12 +121,12 @@ def _allowed(said: tuple[What, ...], may: frozenset[str], department: str, depar
 def _book(case: _Case, id_: str) -> Outcome:
     patient = rules.known_person(case.facts.patient)
     department = rules.known_department(case.facts.service)
-    asked = times(case.statement, None, department.slot_minutes)
+    asked = times(case.statement, None, department.visit_minutes)
     if asked is None or case.facts.service is None:
         raise Refused(Problem.INVALID, "a booking without a start", "Appointment.start")
     after(None, What.BOOK)
     made = draft.timed(draft.new(id_, case.statement, patient, case.facts.service, case.now), *asked)
-    return _seated(case, What.BOOK, made, rules.Asked(patient, department, *asked))
+    return _seated(case, What.BOOK, made, rules.Asked(patient, department, *asked, asker=case.asker))
 
 
 def _same_subject(case: _Case, booking: Booking) -> None:
@@ -146,14 +162,15 @@ def _settled(case: _Case, booking: Booking, outcome: Outcome) -> Outcome:
     """The outcome under the rules: notice for whoever asks, seats for a new time, the freshness line when the service speaks."""
     appointment = outcome.appointment
     department = Department.of(case.facts.service) if case.facts.service else None
-    if department and outcome.what in (What.MOVE, What.CANCEL) and not case.owner:
-        rules.in_time(department, booking.start, case.now)
+    if department and outcome.what in (What.MOVE, What.CANCEL) and not case.free:
+        rules.welcome(department, case.asker)
+        rules.in_time(booking.start, department.move_minutes if outcome.what is What.MOVE else department.cancel_minutes, case.now)
     if appointment is None:
         return outcome
     if outcome.what is What.MOVE:
         new = Booking.of(appointment)
         department = department if department and case.owner else rules.known_department(case.facts.service)
-        return _seated(case, What.MOVE, appointment, rules.Asked(booking.patient, department, new.start, new.end, booking))
+        return _seated(case, What.MOVE, appointment, rules.Asked(booking.patient, department, new.start, new.end, booking, case.asker))
     if outcome.what is What.CANCEL:
         appointment = _numbered_on(case, appointment)
     frees = bool(booking.slots) and not appointment.get("slot")
@@ -162,15 +179,18 @@ def _settled(case: _Case, booking: Booking, outcome: Outcome) -> Outcome:
 
 def _seated(case: _Case, what: What, appointment: Resource, asked: rules.Asked) -> Outcome:
     """The booking at an asked time, by the rules; the service's own word is bound by none and takes seats without limit."""
-    slots = covering(asked.department, asked.start, asked.end)
-    made = {**appointment, "slot": [{"reference": f"Slot/{slot}"} for slot in slots]}
-    if not slots:
+    cells = cells_over(asked.department, asked.start, asked.busy_until)
+    seats = tuple(
+        Seat(slot_id(asked.department.code, c.start), NO_LIMIT if case.free else asked.department.capacity_at(c.start)) for c in cells
+    )
+    made = {**appointment, "slot": [{"reference": f"Slot/{seat.slot}"} for seat in seats]}
+    if not seats:
         del made["slot"]
-    if not case.owner:
+    if not case.free:
         decision = rules.check(asked, case.facts, case.now)
         made["basedOn"] = [{"reference": f"ServiceRequest/{decision.id}"}]
     made = _fresh(case, _numbered_on(case, made))
-    return Outcome(what, made, None, asked.moved is not None, slots, NO_LIMIT if case.owner else asked.department.capacity)
+    return Outcome(what, made, None, asked.moved is not None, seats)
 
 
 def _fresh(case: _Case, appointment: Resource) -> Resource:

@@ -134,10 +134,11 @@ class World:
     def _apply(self, id_: str, outcome: Outcome) -> None:
         if outcome.frees:
             self.seats = {key: seat for key, seat in self.seats.items() if key[1] != id_}
-        for slot in outcome.takes:
+        for seat_ in outcome.takes:
+            slot = seat_.slot
             used = {seat for (s, _), seat in self.seats.items() if s == slot}
             seat = next(n for n in range(10_001) if n not in used)
-            assert seat < outcome.capacity, "weigh let a booking through that the store must refuse"
+            assert seat < seat_.capacity, "weigh let a booking through that the store must refuse"
             self.seats[slot, id_] = seat
         for new in (outcome.appointment, outcome.encounter):
             if new:

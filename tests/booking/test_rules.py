@@ -138,10 +138,10 @@ def test_a_second_decision_serves_when_the_first_is_used() -> None:
 @pytest.mark.parametrize(("repeat", "weekly"), [
     ({"frequency": 3, "period": 1, "periodUnit": "wk"}, 3), ({"frequency": 2, "period": 1, "periodUnit": "d"}, 14),
     ({"frequency": 1, "period": 2, "periodUnit": "wk"}, 0), ({"frequency": 3, "period": 2, "periodUnit": "wk"}, 1),
-    ({"frequency": 1, "period": 1, "periodUnit": "mo"}, 0), ({"period": 1, "periodUnit": "wk"}, 0), ({}, 0),
+    ({"frequency": 2, "period": 1, "periodUnit": "mo"}, 2), ({"count": 12}, 12), ({"period": 1, "periodUnit": "wk"}, 0), ({}, 0),
 ])
-def test_visits_a_week_from_r4_timing(repeat: dict[str, object], weekly: int) -> None:
-    assert Decision.of(decision(occurrenceTiming={"repeat": repeat})).visits_a_week == weekly
+def test_what_is_granted_from_r4_timing(repeat: dict[str, object], weekly: int) -> None:
+    assert Decision.of(decision(occurrenceTiming={"repeat": repeat})).grant.amount == weekly
 
 
 # Opening hours
@@ -286,7 +286,7 @@ def test_the_hour_that_the_october_night_shows_twice_can_be_booked_twice() -> No
     world = World.of(service(availableTime=[{"allDay": True}], capacity=1), patient(), decision(visits=9))
     first = world.states(book("b1", "2026-10-25T02:30:00+02:00"))
     second = world.states(book("b2", "2026-10-25T02:30:00+01:00"))
-    assert (first.takes, second.takes) == (("hjelp-20261025T0030Z",), ("hjelp-20261025T0130Z",))
+    assert [[s.slot for s in o.takes] for o in (first, second)] == [["hjelp-20261025T0030Z"], ["hjelp-20261025T0130Z"]]
     assert world.booking(ID).end - world.booking(ID).start == timedelta(minutes=30)
 
 

@@ -10,7 +10,7 @@ from booking_world import EPJ, NOW, PERSON, SHOP, World, book, decision, later, 
 from fhir.resources.R4B.appointment import Appointment
 from fhir.resources.R4B.encounter import Encounter
 
-from hub.booking import NO_LIMIT, Status, What, statements, weigh, which
+from hub.booking import NO_LIMIT, Asker, Seat, Status, What, statements, weigh, which
 from hub.booking.clock import write
 from hub.booking.conventions import appointment_id, extension
 from hub.booking.facts import Facts
@@ -41,7 +41,7 @@ def refused(world: World, *items: dict, **how: object) -> Problem:  # type: igno
 def test_a_booking_waits_for_the_epj_and_takes_its_seats(world: World) -> None:
     outcome = world.states(book("b1", tomorrow(9), end=write(tomorrow(10))))
     assert outcome.what is What.BOOK
-    assert outcome.takes == ("hjelp-20261020T0700Z", "hjelp-20261020T0730Z") and outcome.capacity == 2 and not outcome.frees
+    assert outcome.takes == (Seat("hjelp-20261020T0700Z", 2), Seat("hjelp-20261020T0730Z", 2)) and not outcome.frees
     made = world.booking(ID)
     assert (made.status, made.start, made.end) == (Status.PENDING, tomorrow(9), tomorrow(10))
     assert (made.patient, made.department, made.decision, made.sequence) == ("Patient/p1", "hjelp", "d1", 1)
@@ -89,7 +89,7 @@ def test_an_assigned_employee_confirms_too(world: World) -> None:
 def test_a_person_moves_and_waits_again(booked: World) -> None:
     booked.states(said("booked", id_=ID, performer="Kari"), may=EPJ, origin="epj")
     outcome = booked.states(said("proposed", shop_id="b1", start=write(tomorrow(13))))
-    assert outcome.what is What.MOVE and outcome.frees and outcome.takes == ("hjelp-20261020T1100Z",)
+    assert outcome.what is What.MOVE and outcome.frees and outcome.takes == (Seat("hjelp-20261020T1100Z", 2),)
     made = booked.booking(ID)
     assert (made.status, made.start, made.end, made.performer) == (Status.PENDING, tomorrow(13), tomorrow(13, 30), "")
     assert booked.seats_taken("hjelp-20261020T0700Z") == 0 and booked.seats_taken("hjelp-20261020T1100Z") == 1
@@ -98,7 +98,7 @@ def test_a_person_moves_and_waits_again(booked: World) -> None:
 def test_the_epj_moves_where_it_will(booked: World) -> None:
     night = oslo(2026, 12, 24, 22)
     outcome = booked.states(said("booked", id_=ID, start=write(night), end=write(later(night, 40))), may=EPJ, origin="epj")
-    assert outcome.what is What.MOVE and outcome.frees and outcome.takes == () and outcome.capacity == NO_LIMIT
+    assert outcome.what is What.MOVE and outcome.frees and outcome.takes == ()
     assert (booked.booking(ID).status, booked.booking(ID).start, booked.booking(ID).slots) == (Status.BOOKED, night, ())
     assert booked.seats == {}
     Appointment(**booked.resources["Appointment", ID])
@@ -330,3 +330,14 @@ def test_what_is_kept_but_no_booking_cannot_be_changed() -> None:
     with pytest.raises(Refused) as caught:
         weigh(statement, wish, Facts(), may=SHOP, origin="shop", now=datetime(2026, 1, 1, tzinfo=UTC))
     assert caught.value.problem is Problem.IMPOSSIBLE_CHANGE
+
+
+@pytest.mark.spec("facts/planning", "5.2")
+def test_staff_may_overrule_what_binds_everybody_else(world: World) -> None:
+    """A phone call at night, beyond what is granted, when it is full: the booking is made, waits for the EPJ, and takes its seat."""
+    night = oslo(2026, 10, 20, 22)
+    assert refused(world, book("b1", night)) is Problem.OUTSIDE_OPENING_HOURS
+    outcome = world.states(book("b1", night), asker=Asker.STAFF, overrules=True)
+    assert outcome.what is What.BOOK and world.booking(ID).status is Status.PENDING and world.booking(ID).decision == ""
+    taken = world.states(book("b2", tomorrow(9)), asker=Asker.STAFF, overrules=True)
+    assert taken.takes == (Seat("hjelp-20261020T0700Z", NO_LIMIT),)
