@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,9 @@ from hub.flow import Flow
 from hub.keeping import Keeping
 from hub.replaying import replay
 from hub.settling import Settling
+from hub.shop import Shop
 from hub.store import Secrets, Store, Transaction
-from hub.worker import Worker
+from hub.worker import Chore, Worker
 
 ROOT = Path(__file__).parents[1]
 FUNCTIONS = "mappings/functions.toml"
@@ -51,6 +52,7 @@ class Parts:
     hub: Hub
     store: Store
     flow: Flow
+    shop: Shop
     adapters: Mapping[str, Adapter]
     texts: Mapping[str, AdapterText]
     clock: Callable[[], datetime]
@@ -78,8 +80,8 @@ def put_together(home: Path, clock: Callable[[], datetime] = utc_now) -> Parts:
     adapters = {name: make_adapter(hub, text) for name, text in texts.items()}
     store = open_store(hub, clock)
     keeping = Keeping(adapters, partial(validate.require, definitions=definitions.load()))
-    flow = Flow(store, adapters, keeping, Settling(store, adapters), clock)
-    return Parts(hub, store, flow, adapters, texts, clock)
+    flow = Flow(store, adapters, keeping, Settling(store, adapters, keeping.rejected), clock)
+    return Parts(hub, store, flow, Shop(store, keeping), adapters, texts, clock)
 
 
 def make_adapter(hub: Hub, text: AdapterText) -> Adapter:
@@ -124,7 +126,7 @@ def faces(parts: Parts) -> Any:
         municipality=Municipality(hub.municipality, hub.phone, hub.opening_hours),
         assets=assets_in(ROOT / ".assets" / "web"),
         operators=tuple(Operator(o.name, o.token_digest) for o in hub.operators),
-        adapters=partial(_cards, parts), resend=parts.flow.settling.resend, replay=partial(replay, parts.flow),
+        adapters=partial(_cards, parts), shop=parts.shop, resend=parts.flow.settling.resend, replay=partial(replay, parts.flow),
     )
     rest = Rest(
         parts.store, definitions.load(), partial(vendor, hub.vendors), f"{hub.base_url}/fhir", parts.clock, Secrets.open(hub.home).hash_id,
@@ -160,7 +162,10 @@ def faces(parts: Parts) -> Any:
 
 def worker(parts: Parts) -> Worker:
     """The worker of one process, with what keeps the house."""
-    return Worker(parts.flow, parts.hub.workers, partial(keep_house, parts.store))
+    return Worker(parts.flow, parts.hub.workers, [
+        Chore(timedelta(minutes=10), partial(keep_house, parts.store)),
+        Chore(timedelta(seconds=5), lambda _: parts.shop.sweep()),
+    ])
 
 
 def keep_house(store: Store, now: datetime) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from hub.adapter import Adapter, Unopened
 from hub.delivery import Delivery, State, Step
-from hub.keeping import Keeping
+from hub.keeping import Keeping, Speaker
 from hub.message import Answer, Envelope, Letter, Parcel, Receipt, Resources, Verdict, answer_parcel
 from hub.problem import Problem, Refused, Unavailable
 from hub.settling import Settling
@@ -74,7 +74,7 @@ class Flow:
         try:
             match message:
                 case Resources():
-                    return Verdict(about=tx.attempt(lambda: self.keeping.keep(tx, adapter, message)))
+                    return Verdict(about=tx.attempt(lambda: self.keeping.keep(tx, Speaker.of(adapter), message)))
                 case Receipt():
                     return Verdict(about=self.settling.receipt(tx, adapter, message))
                 case _:

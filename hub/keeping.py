@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hub.access import AuditLine
 from hub.adapter import Adapter
-from hub.booking import Booking, Outcome, Statement, gather, statements, weigh, which, with_taken
+from hub.booking import ANSWER, MOVED_FROM, Asker, Booking, Outcome, Statement, Status, gather, statements, weigh, which, with_taken
+from hub.booking.conventions import extension, with_extension
 from hub.delivery import Delivery, State
 from hub.message import Resource, Resources
 from hub.problem import Problem, Refused
@@ -20,6 +21,29 @@ BOOKING = "booking"
 
 
 @dataclass(frozen=True, slots=True)
+class Speaker:
+    """Who states something, and what their word is good for: a partner's adapter, or a person in the hub's own shop."""
+
+    name: str
+    """The origin of what is kept: the adapter's name, or `portal`."""
+    may: frozenset[str]
+    """As `Adapter.may_state`."""
+    reader: str
+    """For the access log, as `AuditLine.reader`."""
+    ground: str
+    departments: frozenset[str] = frozenset()
+    on_behalf_of: str = ""
+    channel: str = "inbox"
+    asker: Asker = Asker.PERSON
+    overrules: str = ""
+    """Staff's reason for passing the rules of booking; it stands on the timeline. Empty: they bind."""
+
+    @classmethod
+    def of(cls, adapter: Adapter) -> Speaker:
+        return cls(adapter.name, adapter.may_state, f"adapter:{adapter.name}", "vendor", adapter.departments)
+
+
+@dataclass(frozen=True, slots=True)
 class Keeping:
     """What a statement changes, in the transaction it came in."""
 
@@ -27,7 +51,7 @@ class Keeping:
     check: Any
     """`check(resource)`: validates against the FHIR definitions; raises Refused. (hub.fhir.validate)"""
 
-    def keep(self, tx: Transaction, adapter: Adapter, message: Resources) -> tuple[str, ...]:
+    def keep(self, tx: Transaction, speaker: Speaker, message: Resources) -> tuple[str, ...]:
         """Weighs and keeps each statement; all or none.
 
         Returns:
@@ -39,43 +63,63 @@ class Keeping:
         stated = statements(message.items)
         if not stated:
             raise Refused(Problem.INVALID, "the message states no appointment")
-        return tuple(ref for statement in stated for ref in self._keep(tx, adapter, statement))
+        return tuple(ref for statement in stated for ref in self._keep(tx, speaker, statement))
 
-    def _keep(self, tx: Transaction, adapter: Adapter, statement: Statement) -> tuple[str, ...]:
-        id_ = which(statement, adapter.name)
+    def _keep(self, tx: Transaction, speaker: Speaker, statement: Statement) -> tuple[str, ...]:
+        id_ = which(statement, speaker.name)
         kept = tx.get("Appointment", id_)
         stored = kept.resource if kept else None
         facts = gather(statement, stored, tx)
         outcome = weigh(
             statement, stored, facts,
-            may=adapter.may_state, departments=adapter.departments, origin=adapter.name, now=tx.now,
+            may=speaker.may, departments=speaker.departments, origin=speaker.name, now=tx.now, asker=speaker.asker,
+            overrules=bool(speaker.overrules),
         )
         about = [f"Appointment/{id_}"]
-        tx.note(about[0], outcome.what.value, "already so" if outcome.nothing_new else "", origin=adapter.name)
+        tx.note(about[0], outcome.what.value, "already so" if outcome.nothing_new else speaker.overrules, origin=speaker.name)
         if outcome.nothing_new:
             return tuple(about)
         self._seat(tx, id_, outcome)
         if outcome.appointment is not None:
             self.check(outcome.appointment)
-            self._owe(tx, tx.keep(outcome.appointment, origin=adapter.name), adapter)
+            self._owe(tx, tx.keep(outcome.appointment, origin=speaker.name), speaker)
         if outcome.encounter is not None:
             self.check(outcome.encounter)
-            about.append(tx.keep(outcome.encounter, origin=adapter.name).reference)
+            about.append(tx.keep(outcome.encounter, origin=speaker.name).reference)
         person = Booking.of(outcome.appointment or stored or {}).patient
-        tx.audit(AuditLine(tx.now, person, f"adapter:{adapter.name}", "vendor", outcome.what.value, "", "inbox"))
+        tx.audit(AuditLine(tx.now, person, speaker.reader, speaker.ground, outcome.what.value, speaker.on_behalf_of, speaker.channel))
         return tuple(about)
 
+    def rejected(self, tx: Transaction, adapter: Adapter, letter: Delivery) -> None:
+        """The service's application said no to what a letter asked for: a new time falls back to the confirmed one, a new booking is off.
+
+        Nothing happens when the booking has changed since: the newer state has a letter of its own.
+        """
+        type_, _, id_ = letter.subject.partition("/")
+        kept = tx.get(type_, id_) if letter.function == BOOKING else None
+        if kept is None or kept.version != letter.version or kept.resource["status"] != Status.PENDING:
+            return
+        before = extension(kept.resource, MOVED_FROM)
+        stated: Resource = {"resourceType": "Appointment", "id": id_, "status": "booked" if before else "cancelled", **(before or {})}
+        speaker = replace(Speaker.of(adapter), may=frozenset({"move", "confirm", "cancel"}), departments=frozenset())
+        self._keep(tx, speaker, Statement(stated))
+        settled = tx.get(type_, id_)
+        if settled is not None:
+            tx.keep(with_extension(settled.resource, ANSWER, "Code", "move-refused" if before else "refused"), origin=adapter.name)
+
     def _seat(self, tx: Transaction, holder: str, outcome: Outcome) -> None:
+        """First what is given back, then what is taken; each Slot that was touched tells its new count."""
+        taken = [seat.slot for seat in outcome.takes]
+        tx.hand_seats(holder, [slot for slot in outcome.keeps if slot not in taken], before_move(holder))
         touched = dict.fromkeys(tx.free_seats(holder) if outcome.frees else ())
+        touched |= dict.fromkeys(tx.free_seats(before_move(holder)) if outcome.drops_old else ())
+        tx.hand_seats(before_move(holder), taken, holder)  # back to its confirmed time: its own seats there
         for seat in outcome.takes:
             tx.take_seat(seat.slot, holder, seat.capacity)
             touched[seat.slot] = None
-        for slot in touched:
-            kept = tx.get("Slot", slot)
-            if kept is not None:
-                tx.keep(with_taken(kept.resource, tx.seats_taken(slot)), origin="hub")
+        count_seats(tx, touched)
 
-    def _owe(self, tx: Transaction, change: Change, origin: Adapter) -> None:
+    def _owe(self, tx: Transaction, change: Change, origin: Speaker) -> None:
         """A delivery to every partner that wants to know and did not say it itself."""
         department = Booking.of(change.resource).department
         for adapter in self.adapters.values():
@@ -111,3 +155,16 @@ class Keeping:
         if kept is None:
             raise Refused(Problem.UNKNOWN_RESOURCE, f"nothing is kept as a {type_} under the id that the letter is about")
         return kept.resource
+
+
+def before_move(appointment: str) -> str:
+    """Who holds the seats of a booking's confirmed time while another one is asked for."""
+    return f"before-move:{appointment}"
+
+
+def count_seats(tx: Transaction, slots: Iterable[str]) -> None:
+    """Each Slot resource as its seats are now."""
+    for slot in slots:
+        kept = tx.get("Slot", slot)
+        if kept is not None:
+            tx.keep(with_taken(kept.resource, tx.seats_taken(slot), tx.seats_held(slot)), origin="hub")

@@ -49,6 +49,7 @@ class Problem(Enum):
     IMPOSSIBLE_CHANGE = "BB-307"
     OVERLAPS_OWN = "BB-308"
     NO_SUCH_TIME = "BB-309"
+    HOLD_EXPIRED = "BB-310"
     # Reading and searching
     UNKNOWN_RESOURCE = "BB-401"
     DELETED = "BB-402"
@@ -99,6 +100,7 @@ TEXT: dict[Problem, str] = {
     Problem.IMPOSSIBLE_CHANGE: "Bestillingen kan ikke endres slik nå.",
     Problem.OVERLAPS_OWN: "Personen har allerede et besøk på dette tidspunktet.",
     Problem.NO_SUCH_TIME: "Klokkeslettet finnes ikke denne dagen, fordi klokken stilles om.",
+    Problem.HOLD_EXPIRED: "Tiden ble ikke holdt av lenger. Velg tiden på nytt.",
     Problem.UNKNOWN_RESOURCE: "Ressursen finnes ikke.",
     Problem.DELETED: "Ressursen er slettet.",
     Problem.BAD_SEARCH: "Søket har en ugyldig parameter.",

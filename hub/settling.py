@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from hub.access import AuditLine
 from hub.adapter import Adapter
-from hub.delivery import Delivery, Impossible, Step
+from hub.delivery import Delivery, Impossible, State, Step
 from hub.message import Receipt, ReceiptKind
 from hub.problem import Problem, Refused
 from hub.store import Store, Transaction
@@ -26,6 +26,8 @@ class Settling:
 
     store: Store
     adapters: Mapping[str, Adapter]
+    rejected: Callable[[Transaction, Adapter, Delivery], None]
+    """What an application's no means for what the letter was about (Keeping.rejected)."""
 
     def receipt(self, tx: Transaction, adapter: Adapter, told: Receipt) -> tuple[str, ...]:
         """Moves the delivery a receipt speaks of; an unknown or contradicting one is kept and shown, and changes nothing."""
@@ -39,6 +41,8 @@ class Settling:
             tx.note(before.subject, "odd-receipt", f"{told.kind}: {odd}", delivery=before.id, origin=adapter.name)
             return (before.subject,)
         tx.settle(after, before, STEPS[told.kind], note)
+        if after.state is State.REJECTED and before.state is not State.REJECTED:
+            self.rejected(tx, adapter, before)
         return (before.subject,)
 
     def step(self, adapter: Adapter, before: Delivery, step: Step, note: str = "") -> Delivery:

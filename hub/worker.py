@@ -6,8 +6,9 @@ import logging
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from hub.adapter import Adapter
@@ -19,7 +20,15 @@ LEASE = timedelta(seconds=60)
 """How long a claim holds when its process dies. Longer than any single send may take."""
 IDLE = 0.05
 """Seconds between two looks when nothing was due; a commit that owes something wakes the worker at once."""
-HOUSE = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """Something that keeps the house, done again and again between deliveries."""
+
+    every: timedelta
+    work: Callable[[datetime], object]
+
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +36,7 @@ log = logging.getLogger(__name__)
 class Worker:
     """One per process; any number of processes on PostgreSQL."""
 
-    def __init__(self, flow: Flow, threads: int, keep_house: Callable[[datetime], None] | None = None) -> None:
+    def __init__(self, flow: Flow, threads: int, chores: Iterable[Chore] = ()) -> None:
         self.flow = flow
         self.name = f"worker-{uuid.uuid4().hex[:8]}"
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="deliver")
@@ -39,8 +48,8 @@ class Worker:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._keep_house = keep_house
-        self._house_due = flow.clock()
+        self._chores = {chore: flow.clock() for chore in chores}
+        """When each is due next."""
 
     def start(self) -> None:
         self._threads = [threading.Thread(target=self._run, name=self.name, daemon=True)]
@@ -81,9 +90,10 @@ class Worker:
     def _round(self) -> bool:
         """Claims and hands out what there is room for. True if anything was."""
         now = self.flow.clock()
-        if self._keep_house is not None and now >= self._house_due:
-            self._house_due = now + HOUSE
-            self._keep_house(now)
+        for chore, due in self._chores.items():
+            if now >= due:
+                self._chores[chore] = now + chore.every
+                chore.work(now)
         found = False
         for adapter in self.flow.adapters.values():
             room = self._room_for(adapter, now)

@@ -30,7 +30,7 @@ APPREC: dict[Problem, str] = {
     Problem.UNKNOWN_SERVICE: "E21", Problem.UNKNOWN_BOOKING: "X99", Problem.OUT_OF_DATE: "X99", Problem.NOT_ALLOWED: "X99",
     Problem.UNKNOWN_REFERENCE: "X99", Problem.OUTSIDE_OPENING_HOURS: "X99", Problem.FULL: "X99", Problem.BEYOND_HORIZON: "X99",
     Problem.TOO_LATE: "X99", Problem.NO_DECISION: "X99", Problem.DECISION_USED_UP: "X99", Problem.IMPOSSIBLE_CHANGE: "X99",
-    Problem.OVERLAPS_OWN: "X99", Problem.NO_SUCH_TIME: "X99", Problem.UNKNOWN_RESOURCE: "X99", Problem.DELETED: "X99",
+    Problem.OVERLAPS_OWN: "X99", Problem.NO_SUCH_TIME: "X99", Problem.HOLD_EXPIRED: "X99", Problem.UNKNOWN_RESOURCE: "X99", Problem.DELETED: "X99",
     Problem.BAD_SEARCH: "X99", Problem.NOT_ACCEPTABLE: "T10", Problem.UNAVAILABLE: "X99", Problem.NOT_DELIVERED: "X99",
 }
 """Problem → Volven 8221. Our own number stands in OT, so that X99 («annen feil») says more than itself."""

@@ -32,10 +32,10 @@ from hub.booking.opening import Closure, Opening
 from hub.booking.slots import covering, slots_of, with_taken
 from hub.booking.statement import Statement, statements, which
 from hub.booking.views import Booking, Status, Visit
-from hub.booking.weigh import NO_LIMIT, Outcome, Seat, weigh
+from hub.booking.weigh import ANSWER, MOVED_FROM, NO_LIMIT, Outcome, Seat, weigh
 
 __all__ = [
-    "NEXT", "NO_LIMIT", "Asker", "Balance", "Booking", "Closure", "Decision", "Department", "Facts", "Grant", "Opening", "Outcome", "Per",
-    "Seat", "Shelf", "Staffing", "Statement", "Status", "Unit", "Visit", "What", "covering", "gather", "slots_of", "statements", "weigh",
-    "which", "with_taken",
+    "ANSWER", "MOVED_FROM", "NEXT", "NO_LIMIT", "Asker", "Balance", "Booking", "Closure", "Decision", "Department", "Facts", "Grant",
+    "Opening", "Outcome", "Per", "Seat", "Shelf", "Staffing", "Statement", "Status", "Unit", "Visit", "What", "covering", "gather",
+    "slots_of", "statements", "weigh", "which", "with_taken",
 ]

@@ -26,6 +26,7 @@ HOME_VISIT: Resource = {"coding": [{"system": APPOINTMENT_TYPE, "code": "Hjemmeb
 HOME_HEALTH: Resource = {"system": ACT_CODE, "code": "HH", "display": "home health"}
 BY_SERVICE: Resource = {"coding": [{"system": CANCELATION, "code": "AAT", "display": "Avlyst av tjenesten"}]}
 BY_CITIZEN: Resource = {"coding": [{"system": CANCELATION, "code": "AAI", "display": "Avlyst av innbygger"}]}
+BY_REPRESENTATIVE: Resource = {"coding": [{"system": CANCELATION, "code": "APVAI", "display": "Avlyst på vegne av innbygger"}]}
 NOT_AT_HOME: Resource = {"coding": [{"system": CANCELATION, "code": "AIH", "display": "Ikke hjemme"}]}
 
 
@@ -72,6 +73,14 @@ def with_extension(resource: Resource, name: str, kind: str, value: Any) -> Reso
     before = list(resource.get("extension") or ())
     at = next((n for n, item in enumerate(before) if item.get("url") == new["url"]), len(before))
     return {**resource, "extension": [*before[:at], new, *before[at + 1:]]}
+
+
+def without_extension(resource: Resource, *names: str) -> Resource:
+    """A copy without our extensions of these names."""
+    gone = {url(name) for name in names}
+    left = [item for item in resource.get("extension") or () if item.get("url") not in gone]
+    made = {key: value for key, value in resource.items() if key != "extension"}
+    return {**made, "extension": left} if left else made
 
 
 def identifier(resource: Mapping[str, Any], system: str) -> str:

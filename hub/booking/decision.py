@@ -92,7 +92,8 @@ class Decision:
             department=points_to(extension(request, "department"), "HealthcareService"),
             starts=begin(bounds["start"]) if "start" in bounds else None, ends=end(bounds["end"]) if "end" in bounds else None,
             grant=_grant(repeat, request.get("quantityQuantity") or {}),
-            pauses=tuple(Closure.of({"during": period}) for period in every(request, "pause")), carries_over=extension(request, "unused") == "carried-over",
+            pauses=tuple(Closure.of({"during": period}) for period in every(request, "pause")),
+            carries_over=extension(request, "unused") == "carried-over",
         )
 
     def covers(self, patient: str, department: Department, start: datetime, until: datetime) -> bool:

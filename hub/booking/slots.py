@@ -96,10 +96,14 @@ def slots_of(department: Department, first: date, days: int) -> list[Resource]:
     return made
 
 
-def with_taken(slot: Resource, taken: int) -> Resource:
-    """The slot with so many seats taken: busy when none is left, unavailable when there is no staff at all."""
+def with_taken(slot: Resource, taken: int, held: int = 0) -> Resource:
+    """The slot with so many seats taken, `held` of them only for a while.
+
+    Busy when none is left, tentatively when a hold may give one back, unavailable when there is no staff at all.
+    """
     capacity = int(extension(slot, "capacity") or 0)
-    status = "free" if taken < capacity else "busy" if taken else "busy-unavailable"
+    full = "busy-unavailable" if not taken else "busy-tentative" if taken - held < capacity else "busy"
+    status = "free" if taken < capacity else full
     return with_extension({**slot, "status": status}, "taken", "Integer", taken)
 
 

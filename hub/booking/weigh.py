@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from hub.booking import draft, rules
-from hub.booking.clock import write
-from hub.booking.conventions import extension, with_extension
+from hub.booking.clock import begin, write
+from hub.booking.conventions import extension, with_extension, without_extension
 from hub.booking.department import Asker, Department
 from hub.booking.facts import Facts
 from hub.booking.life import NEEDS_RIGHT, What, after
-from hub.booking.slots import cells_over, slot_id
+from hub.booking.slots import cells_over, covering, slot_id
 from hub.booking.statement import Statement, out_of_date, times, which, words
 from hub.booking.views import Booking, Status, is_booking, stated_department, stated_person
 from hub.message import Resource
 from hub.problem import Problem, Refused
 
+MOVED_FROM = "moved-from"
+"""Extension: the confirmed time (Period) that stands until the service has answered to the one asked for instead."""
+ANSWER = "answer"
+"""Extension: `refused` when the service said no to a booking, `move-refused` to another time; gone with the next change."""
 NO_LIMIT = 10_000
 """Capacity for a seat that the service itself gives: it may overbook its own staff."""
 
@@ -40,6 +44,10 @@ class Outcome:
     """The new version; None when it stays as it is."""
     frees: bool = False
     """The booking gives back the seats it holds."""
+    keeps: tuple[str, ...] = ()
+    """The slots of its confirmed time: its seats there stay held for it until the service has answered to the new time."""
+    drops_old: bool = False
+    """The seats of a time before, held so, are given back: the service has answered."""
     takes: tuple[Seat, ...] = ()
 
     @property
@@ -167,14 +175,32 @@ def _settled(case: _Case, booking: Booking, outcome: Outcome) -> Outcome:
         rules.in_time(booking.start, department.move_minutes if outcome.what is What.MOVE else department.cancel_minutes, case.now)
     if appointment is None:
         return outcome
+    answered = case.owner or outcome.what is What.CANCEL
+    drops_old = answered and extension(appointment, MOVED_FROM) is not None
+    if answered:
+        appointment = without_extension(appointment, MOVED_FROM, ANSWER)
     if outcome.what is What.MOVE:
         new = Booking.of(appointment)
         department = department if department and case.owner else rules.known_department(case.facts.service)
-        return _seated(case, What.MOVE, appointment, rules.Asked(booking.patient, department, new.start, new.end, booking, case.asker))
+        if not case.owner and booking.status is Status.BOOKED:
+            old = {"start": write(booking.start), "end": write(booking.end)}
+            appointment = with_extension(without_extension(appointment, ANSWER), MOVED_FROM, "Period", old)
+        old_slots = _confirmed_slots(appointment, department)
+        own = replace(booking, slots=tuple(dict.fromkeys((*booking.slots, *old_slots))))
+        asked = rules.Asked(booking.patient, department, new.start, new.end, own, case.asker)
+        return replace(_seated(case, What.MOVE, appointment, asked), keeps=old_slots, drops_old=drops_old)
     if outcome.what is What.CANCEL:
         appointment = _numbered_on(case, appointment)
     frees = bool(booking.slots) and not appointment.get("slot")
-    return Outcome(outcome.what, _fresh(case, appointment), outcome.encounter, frees=frees)
+    return Outcome(outcome.what, _fresh(case, appointment), outcome.encounter, frees=frees, drops_old=drops_old)
+
+
+def _confirmed_slots(appointment: Resource, department: Department) -> tuple[str, ...]:
+    """The slots of the confirmed time that stands while another is asked for: its own, so they count as free for itself."""
+    old = extension(appointment, MOVED_FROM)
+    if old is None:
+        return ()
+    return covering(department, begin(old["start"]), begin(old["end"]) + timedelta(minutes=department.buffer_minutes))
 
 
 def _seated(case: _Case, what: What, appointment: Resource, asked: rules.Asked) -> Outcome:
@@ -190,7 +216,7 @@ def _seated(case: _Case, what: What, appointment: Resource, asked: rules.Asked) 
         decision = rules.check(asked, case.facts, case.now)
         made["basedOn"] = [{"reference": f"ServiceRequest/{decision.id}"}]
     made = _fresh(case, _numbered_on(case, made))
-    return Outcome(what, made, None, asked.moved is not None, seats)
+    return Outcome(what, made, frees=asked.moved is not None, takes=seats)
 
 
 def _fresh(case: _Case, appointment: Resource) -> Resource:

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from hub.faces import words
 from hub.faces.assets import Assets
 from hub.message import Verdict
+from hub.shop import Shop
 from hub.store import Store
 
 DEMO = "demo"
@@ -71,6 +72,7 @@ class Context:
     base_url: str
     """Where people reach us, `https://…`; decides whether cookies are Secure."""
     assets: Assets
+    shop: Shop
     operators: tuple[Operator, ...] = ()
     adapters: Callable[[], tuple[AdapterCard, ...]] = tuple
     resend: Callable[[str, str, str], None] = _no_resend

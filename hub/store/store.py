@@ -16,7 +16,7 @@ from hub.delivery import Delivery, State
 from hub.fhir.query import Entries, Query
 from hub.message import Content, Parcel, Resource
 from hub.problem import Problem, Refused, Unavailable
-from hub.store import auditing, deliveries, letters, migrating, resources, searching
+from hub.store import auditing, deliveries, letters, migrating, resources, searching, seats
 from hub.store.db import Connection, Database
 from hub.store.failpoint import reach
 from hub.store.secrets import Secrets
@@ -103,6 +103,14 @@ class Store:
     def changes(self, after: int, limit: int) -> list[Change]:
         """The change log behind `after`, oldest first, in the order of commits."""
         return self._database.read(lambda c: resources.changes(c, after, limit))
+
+    def seats_taken(self, first: str, last: str) -> dict[str, int]:
+        """Seats taken or held now per slot, for slot ids in [first, last]; a slot without any is not there."""
+        return self._database.read(lambda c: seats.taken_between(c, first, last, self._clock()))
+
+    def held(self, holder: str) -> dict[str, datetime]:
+        """The slots in which a holder has a seat that is only held, and until when; what ran out is not there."""
+        return self._database.read(lambda c: seats.held(c, holder, self._clock()))
 
     def search(self, query: Query) -> Page:
         return self._database.read(lambda c: searching.search(c, query))

@@ -117,10 +117,14 @@ class SeatRow(SQLModel, table=True):
     """Who has which seat in a slot. The primary key makes a double booking impossible."""
 
     __tablename__: ClassVar[Any] = "seat"
-    __table_args__ = (sa.UniqueConstraint("holder", "slot", name="seat_holder_slot"), _INDEX_ONLY)
+    __table_args__ = (
+        sa.UniqueConstraint("holder", "slot", name="seat_holder_slot"), _partial("seat_until", "until", where="until is not null"), _INDEX_ONLY,
+    )
     slot: str = _text(primary_key=True)
     number: int = Field(sa_type=sa.Integer, primary_key=True)
     holder: str = _text()
+    until: int | None = _number()
+    """Held until then, and free from then on whether somebody swept or not; null: booked."""
 
 
 class EnvelopeRow(SQLModel, table=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeVar
@@ -11,8 +11,8 @@ from hub.access import AuditLine
 from hub.delivery import Delivery, Step
 from hub.fhir.query import Condition, DateIs, Entries, IdIs, Query, ReferenceIs, TokenIs
 from hub.message import Content, Envelope, Parcel, Resource, Verdict
-from hub.problem import Problem, Refused
-from hub.store import auditing, deliveries, letters, resources, searching
+from hub.problem import Refused
+from hub.store import auditing, deliveries, letters, resources, searching, seats
 from hub.store.db import Connection
 from hub.store.secrets import Secrets
 from hub.store.values import Change, Earlier, Stored, micros
@@ -63,28 +63,37 @@ class Transaction:
         """
         return resources.keep(self.connection, resource, origin, expect, self.now, self.entries)
 
-    def take_seat(self, slot: str, holder: str, capacity: int) -> None:
-        """A seat in a slot; the one it already has counts.
+    def take_seat(self, slot: str, holder: str, capacity: int, until: datetime | None = None) -> None:
+        """A seat in a slot, for good or held `until`; the one it already has counts.
 
         Raises:
-            Refused: FULL when all `capacity` seats are taken.
+            Refused: FULL when all `capacity` seats are taken or held.
         """
-        taken = dict(self.connection.rows("select number, holder from seat where slot = ?", (slot,)))
-        if holder in taken.values():
-            return
-        free = next((n for n in range(1, len(taken) + 2) if n not in taken), None)
-        if len(taken) >= capacity or free is None:
-            raise Refused(Problem.FULL, "every place at this time is taken", "Appointment.start")
-        self.connection.run("insert into seat (slot, number, holder) values (?, ?, ?)", (slot, free, holder))
+        seats.take(self.connection, slot, holder, capacity, self.now, until)
 
     def free_seats(self, holder: str) -> list[str]:
         """Gives back every seat of a holder; the slots they were in."""
-        rows = self.connection.rows("delete from seat where holder = ? returning slot", (holder,))
-        return [slot for (slot,) in rows]
+        return seats.give_back(self.connection, holder)
+
+    def hand_seats(self, holder: str, slots: Iterable[str], to: str) -> None:
+        """Gives the holder's seats in these slots to another holder, who has none there."""
+        for slot in slots:
+            self.connection.run("update seat set holder = ? where holder = ? and slot = ?", (to, holder, slot))
+
+    def free_expired(self) -> list[str]:
+        """Gives back seats whose hold ran out; the slots they were in."""
+        return seats.expire(self.connection, self.now)
 
     def seats_taken(self, slot: str, /) -> int:
-        row = self.connection.row("select count(*) from seat where slot = ?", (slot,))
-        return int(row[0]) if row else 0
+        """Taken for good, or held now."""
+        return sum(seats.counts(self.connection, slot, self.now))
+
+    def seats_held(self, slot: str, /) -> int:
+        return seats.counts(self.connection, slot, self.now)[1]
+
+    def held(self, holder: str) -> dict[str, datetime]:
+        """The slots in which this holder has a seat that is only held, and until when; what ran out is not there."""
+        return seats.held(self.connection, holder, self.now)
 
     def attempt(self, work: Callable[[], T]) -> T:
         """Runs `work`; when it raises Refused, what it did so far is undone and the rest of the transaction goes on."""

@@ -132,10 +132,15 @@ class World:
         return outcome
 
     def _apply(self, id_: str, outcome: Outcome) -> None:
-        if outcome.frees:
-            self.seats = {key: seat for key, seat in self.seats.items() if key[1] != id_}
+        taken, old = {seat.slot for seat in outcome.takes}, f"before-move:{id_}"
+        self._hand(id_, old, set(outcome.keeps) - taken)
+        gone = ({id_} if outcome.frees else set()) | ({old} if outcome.drops_old else set())
+        self.seats = {key: seat for key, seat in self.seats.items() if key[1] not in gone}
+        self._hand(old, id_, taken)
         for seat_ in outcome.takes:
             slot = seat_.slot
+            if (slot, id_) in self.seats:
+                continue
             used = {seat for (s, _), seat in self.seats.items() if s == slot}
             seat = next(n for n in range(10_001) if n not in used)
             assert seat < seat_.capacity, "weigh let a booking through that the store must refuse"
@@ -145,6 +150,9 @@ class World:
                 before = self.resources.get((new["resourceType"], new["id"]), {})
                 version = int(before.get("meta", {}).get("versionId", 0)) + 1
                 self.resources[new["resourceType"], new["id"]] = {**new, "meta": {"versionId": str(version)}}
+
+    def _hand(self, holder: str, to: str, slots: set[str]) -> None:
+        self.seats = {(slot, to if who == holder and slot in slots else who): seat for (slot, who), seat in self.seats.items()}
 
     def booking(self, id_: str) -> Booking:
         return Booking.of(self.resources["Appointment", id_])

@@ -10,9 +10,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
-from hub.booking import NEXT, Outcome, Status, What
-from hub.booking.clock import write
-from hub.booking.conventions import appointment_id
+from hub.booking import MOVED_FROM, NEXT, Department, Outcome, Status, What, covering
+from hub.booking.clock import begin, write
+from hub.booking.conventions import appointment_id, extension
 from hub.message import Resource
 from hub.problem import Problem, Refused
 
@@ -73,7 +73,7 @@ class Bookings(RuleBasedStateMachine):
         id_ = appointment_id("shop", shop_id)
         stays = self.world.booking(id_).start == tomorrow(hour)
         word = What.BOOK if stays else What.MOVE
-        if self._say(said("proposed", shop_id=shop_id, start=write(tomorrow(hour))), id_, SHOP, (word,)) and not stays:
+        if self._say(said("proposed", shop_id=shop_id, start=write(tomorrow(hour))), id_, SHOP, (word,)) and not stays and not self._old(id_):
             self.by_epj.discard(id_)
 
     @rule(shop_id=ids)
@@ -105,12 +105,20 @@ class Bookings(RuleBasedStateMachine):
         latest: datetime = NOW + timedelta(hours=22)
         self.world.now = min(self.world.now + timedelta(minutes=minutes), latest)
 
+    def _old(self, id_: str) -> set[str]:
+        """The slots of the confirmed time that stands until the EPJ has answered to another one."""
+        period = extension(self.world.resources["Appointment", id_], MOVED_FROM)
+        department = Department.of(self.world.resources["HealthcareService", "hjelp"])
+        return set(covering(department, begin(period["start"]), begin(period["end"]))) if period else set()
+
     @invariant()
     def seats_are_those_of_the_bookings(self) -> None:
         if not hasattr(self, "world"):
             return
-        held = {(slot, id_) for (t, id_) in self.world.resources if t == "Appointment" for slot in self.world.booking(id_).slots}
-        assert held == set(self.world.seats), "a seat per slot that a booking names, and none else"
+        ids = [id_ for (t, id_) in self.world.resources if t == "Appointment"]
+        held = {(slot, id_) for id_ in ids for slot in self.world.booking(id_).slots}
+        kept = {(slot, f"before-move:{id_}") for id_ in ids for slot in self._old(id_) - set(self.world.booking(id_).slots)}
+        assert held | kept == set(self.world.seats), "a seat per slot that a booking names, or named when it was confirmed, and none else"
         for (t, id_) in self.world.resources:
             if t == "Appointment" and self.world.booking(id_).status not in HOLDS:
                 assert not self.world.booking(id_).slots
@@ -131,7 +139,7 @@ class Bookings(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         for slot in {s for s, _ in self.world.seats}:
-            holders = {h for s, h in self.world.seats if s == slot}
+            holders = {h.removeprefix("before-move:") for s, h in self.world.seats if s == slot}
             if len(holders) > CAPACITY:
                 assert holders & self.by_epj
             if len(holders - self.by_epj) > CAPACITY:

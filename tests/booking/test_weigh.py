@@ -10,7 +10,7 @@ from booking_world import EPJ, NOW, PERSON, SHOP, World, book, decision, later, 
 from fhir.resources.R4B.appointment import Appointment
 from fhir.resources.R4B.encounter import Encounter
 
-from hub.booking import NO_LIMIT, Asker, Seat, Status, What, statements, weigh, which
+from hub.booking import MOVED_FROM, NO_LIMIT, Asker, Seat, Status, What, statements, weigh, which
 from hub.booking.clock import write
 from hub.booking.conventions import appointment_id, extension
 from hub.booking.facts import Facts
@@ -92,7 +92,20 @@ def test_a_person_moves_and_waits_again(booked: World) -> None:
     assert outcome.what is What.MOVE and outcome.frees and outcome.takes == (Seat("hjelp-20261020T1100Z", 2),)
     made = booked.booking(ID)
     assert (made.status, made.start, made.end, made.performer) == (Status.PENDING, tomorrow(13), tomorrow(13, 30), "")
-    assert booked.seats_taken("hjelp-20261020T0700Z") == 0 and booked.seats_taken("hjelp-20261020T1100Z") == 1
+    assert set(booked.seats) == {("hjelp-20261020T0700Z", f"before-move:{ID}"), ("hjelp-20261020T1100Z", ID)}, "the confirmed time stands meanwhile"
+    booked.states(said("booked", id_=ID, performer="Ola"), may=EPJ, origin="epj")
+    assert set(booked.seats) == {("hjelp-20261020T1100Z", ID)} and extension(booked.resources["Appointment", ID], MOVED_FROM) is None
+
+
+def test_a_move_back_to_the_confirmed_time_takes_its_own_seat_again() -> None:
+    world = World.of(service(capacity=1), patient(), decision())
+    world.states(book("b1", tomorrow(9), end=write(tomorrow(10))))
+    world.states(said("booked", id_=ID), may=EPJ, origin="epj")
+    world.states(said("proposed", shop_id="b1", start=write(tomorrow(9, 30))))
+    world.states(said("proposed", shop_id="b1", start=write(tomorrow(13))))
+    assert {s for s, _ in world.seats} == {f"hjelp-20261020T{h}Z" for h in ("0700", "0730", "1100", "1130")}
+    world.states(said("proposed", shop_id="b1", start=write(tomorrow(9))))
+    assert {(s, h) for s, h in world.seats if h == ID} == {("hjelp-20261020T0700Z", ID), ("hjelp-20261020T0730Z", ID)}
 
 
 def test_the_epj_moves_where_it_will(booked: World) -> None:

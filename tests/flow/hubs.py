@@ -60,7 +60,8 @@ class World:
         self.store.write(lambda tx: [tx.keep(r, origin="hub") for r in self.town.resources])
         self.adapters = {"tjenesteshop": self._shop(), "visma-profil": self._epj()}
         check = partial(validate.require, definitions=definitions.load())
-        self.flow = Flow(self.store, self.adapters, Keeping(self.adapters, check), Settling(self.store, self.adapters), self.clock)
+        self.keeping = Keeping(self.adapters, check)
+        self.flow = Flow(self.store, self.adapters, self.keeping, Settling(self.store, self.adapters, self.keeping.rejected), self.clock)
         self.box = Box(Settings(home / "epj", "visma-profil", "Visma Profil", EPJ, HUB, "", 0, functions=FUNCTIONS), self.clock)
         self.plan: Planner = planner(self.town, "flow", self.clock.now)
 

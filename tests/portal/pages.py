@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ from town import NOW
 
 from hub.faces import console, portal
 from hub.faces.context import AdapterCard, Context, Municipality, Operator, assets_in
+from hub.fhir import definitions, validate
+from hub.keeping import Keeping
 from hub.message import Verdict
+from hub.shop import Shop
 
 PROJECT = Path(__file__).parents[2]
 TOKEN = "en-lang-tilfeldig-nokkel"
@@ -61,6 +65,7 @@ class Replayed:
 
 def context(store: Any, clock: Clock, environment: str = "demo", **changes: Any) -> Context:
     settings: dict[str, Any] = {
+        "shop": Shop(store, Keeping({}, partial(validate.require, definitions=definitions.load()))),
         "base_url": HOST, "operators": (Operator("vakt", hashlib.sha256(TOKEN.encode()).hexdigest()),),
         "adapters": lambda: (AdapterCard("visma-profil", "Visma Profil", "8094866", "http · ebms · msghead", ("hjemmesykepleie",)),
                              AdapterCard("tjenesteshop", "Tjenesteshop", "", "http · plain · mapped")),

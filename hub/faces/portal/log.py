@@ -18,6 +18,7 @@ KINDS = {
     "visits": "Oversikt over besøk",
     "visit": "Ett besøk",
     "past-visits": "Tidligere besøk",
+    "balances": "Hva som er innvilget og brukt",
     "access-log": "Denne loggen",
     "timeline": "Meldingssporet for et besøk",
     "search": "Søk fra et fagsystem",

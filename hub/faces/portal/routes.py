@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute
 from hub.access import AuditLine, Ground, Information
 from hub.faces import sessions
 from hub.faces.context import Context
-from hub.faces.portal import log, login, visits
+from hub.faces.portal import log, login, ordering, visits
 from hub.faces.portal.viewer import Viewer, choices, viewer
 from hub.faces.web import Answer, Asked, Face, Handler, Page, Redirect
 
@@ -32,6 +32,17 @@ def routes(context: Context) -> list[BaseRoute]:
         portal.page("/", front, open=True),
         portal.page("/tidligere", seeing(past)),
         portal.page("/besok/{id}", seeing(visit)),
+        portal.page("/bestill", ordered(ordering.services)),
+        portal.page("/bestill/{service}", ordered(ordering.times)),
+        portal.form("/bestill/{service}", ordered(ordering.hold)),
+        portal.form("/bestill/{service}/bekreft", ordered(ordering.confirm)),
+        portal.form("/bestill/{service}/slipp", ordered(ordering.leave)),
+        portal.page("/besok/{id}/flytt", ordered(ordering.times)),
+        portal.form("/besok/{id}/flytt", ordered(ordering.hold)),
+        portal.form("/besok/{id}/flytt/bekreft", ordered(ordering.confirm)),
+        portal.form("/besok/{id}/flytt/slipp", ordered(ordering.leave)),
+        portal.page("/besok/{id}/avbestill", ordered(ordering.ask_cancel)),
+        portal.form("/besok/{id}/avbestill", ordered(ordering.cancel)),
         portal.page("/hvem-har-sett", seeing(access_log)),
         portal.page("/velg", choose),
         portal.form("/velg", chosen),
@@ -70,9 +81,31 @@ def seeing(handler: Seeing) -> Handler:
     return handle
 
 
+def ordered(handler: Seeing) -> Handler:
+    """A page of ordering: only for whoever may book for the person; for others it does not exist."""
+
+    def handle(context: Context, asked: Asked, seen: Viewer) -> Answer:
+        if ordering.may_order(seen, asked.now):
+            return handler(context, asked, seen)
+        return Page("portal/error.html", shown(asked, seen, "visits", error=404, reference="", text=""), 404)
+
+    return seeing(handle)
+
+
+RECEIPTS = {
+    "ny": "Bestillingen er sendt til hjemmetjenesten.",
+    "flyttet": "Ønsket om ny tid er sendt til hjemmetjenesten.",
+    "avbestilt": "Besøket er avbestilt.",
+}
+"""What the visit's page says straight after each action."""
+
+
 def shown(asked: Asked, seen: Viewer, here: str, **values: Any) -> dict[str, Any]:
     """What every page about a person needs."""
-    return {"session": asked.who, "viewer": seen, "here": here, "may_see_log": seen.shows(Information.ACCESS_LOG, asked.now), **values}
+    return {
+        "session": asked.who, "viewer": seen, "here": here, "may_see_log": seen.shows(Information.ACCESS_LOG, asked.now),
+        "may_order": ordering.may_order(seen, asked.now), **values,
+    }
 
 
 def front(context: Context, asked: Asked) -> Answer:
@@ -98,7 +131,10 @@ def visit(context: Context, asked: Asked, seen: Viewer) -> Answer:
     card = visits.one(context.store, seen, asked.params["id"], asked.now)
     if card is None:
         return Page("portal/error.html", shown(asked, seen, "visits", error=404, reference="", text=""), 404, refused(context, asked, seen))
-    return Page("portal/visit.html", shown(asked, seen, "visits", card=card), audit=(seen.line("visit", asked.now),))
+    may_move, may_cancel = ordering.open_to_change(context, seen, card.id, asked.now)
+    receipt = next((said for word, said in RECEIPTS.items() if word in asked.query), "")
+    return Page("portal/visit.html", shown(asked, seen, "visits", card=card, may_move=may_move, may_cancel=may_cancel, receipt=receipt),
+                audit=(seen.line("visit", asked.now),))
 
 
 def refused(context: Context, asked: Asked, seen: Viewer) -> tuple[AuditLine, ...]:

@@ -41,6 +41,8 @@ class Facts:
     """An Encounter in progress."""
     came: datetime | None = None
     """Encounter.period.start."""
+    answer: str = ""
+    """`refused`: the service said no to the booking. `move-refused`: to another time."""
     refused: bool = False
     """The EPJ said no to our last letter, or it never arrived."""
     own: bool = True
@@ -52,6 +54,12 @@ class Facts:
 CONFIRMED = Status("Bekreftet", "success", "check")
 WAITING = Status("Venter på svar", "info", "clock", "Vi har sendt bestillingen til hjemmetjenesten. Du får svar innen én virkedag.")
 DONE = Status("Utført", "neutral", "done")
+MOVE_REFUSED = Status(
+    "Bekreftet", "success", "check", "Hjemmetjenesten kunne ikke flytte besøket. Det gamle tidspunktet gjelder fortsatt.",
+)
+NOT_POSSIBLE = Status(
+    "Ikke mulig", "warning", "cross", "Hjemmetjenesten kunne ikke ta imot bestillingen. Velg en annen tid, eller ring oss.", stands=False,
+)
 CANCELLED_BY_US = Status("Avlyst av oss", "danger", "cross", "Ring oss hvis du trenger et nytt tidspunkt.", stands=False)
 NOT_REPORTED = Status("Ikke meldt utført", "neutral", "clock", "Tidspunktet er passert, men vi har ikke fått melding om besøket ennå.")
 REFUSED = Status(
@@ -65,6 +73,8 @@ def status(facts: Facts, now: datetime) -> Status:
     match facts.status:
         case "noshow":
             return _missed(facts)
+        case "cancelled" if facts.answer:
+            return NOT_POSSIBLE
         case "cancelled":
             return _missed(facts) if facts.reason == NOT_HOME else _cancelled(facts)
         case "fulfilled":
@@ -76,7 +86,7 @@ def status(facts: Facts, now: datetime) -> Status:
         case _ if facts.refused:
             return REFUSED
         case "booked":
-            return CONFIRMED if now < facts.end else NOT_REPORTED
+            return (MOVE_REFUSED if facts.answer else CONFIRMED) if now < facts.end else NOT_REPORTED
         case _:
             return WAITING if now < facts.end else NOT_REPORTED
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from hub.access import Information
+from hub.booking import ANSWER
 from hub.booking.clock import begin
 from hub.booking.conventions import CANCELATION, codes, extension, points_to
 from hub.booking.views import Status, Visit, actors
@@ -142,6 +143,7 @@ class _Known:
             status=booking.status.value, start=booking.start, end=booking.end,
             reason=next(iter(codes(self.appointment.get("cancelationReason"), CANCELATION)), ""),
             on_the_way=self.encounter.get("status") == "in-progress", came=self.visit.arrived,
+            answer=str(extension(self.appointment, ANSWER) or ""),
             refused=last is not None and last.state in NOT_TAKEN, own=viewer.own, name=viewer.first_name,
         )
 

@@ -1,0 +1,145 @@
+"""Which times a person can choose: the rules of booking turned round, over all days up to the horizon, from four facts read once.
+
+A time is offered exactly when `rules.check` would accept it (a property test holds the two together).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+
+from hub.booking.clock import local
+from hub.booking.decision import Decision
+from hub.booking.department import Asker, Department
+from hub.booking.slots import grid, slot_id
+from hub.booking.views import Booking
+
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One slot of a department's day, and how many seats it has."""
+
+    start: datetime
+    end: datetime
+    slot: str
+    capacity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Time:
+    """A time that can be chosen."""
+
+    start: datetime
+    end: datetime
+    left: int
+    """How many can still choose it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """One local day."""
+
+    day: date
+    open: bool
+    """The department receives bookings that day; without times: all is taken, too near, or not granted."""
+    times: tuple[Time, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody looks for."""
+
+    patient: str
+    department: Department
+    minutes: int
+    asker: Asker = Asker.PERSON
+    moved: Booking | None = None
+    """Its own time counts as free."""
+
+
+@lru_cache(maxsize=4096)
+def places(department: Department, day: date) -> tuple[Place, ...]:
+    """The department's slots that begin in a day's opening hours, in order."""
+    return tuple(Place(c.start, c.end, slot_id(department.code, c.start), department.capacity_at(c.start)) for c in grid(department, day))
+
+
+def free_times(
+    wish: Wish, decisions: Iterable[Decision], bookings: Iterable[Booking], taken: Mapping[str, int], now: datetime,
+) -> tuple[Day, ...]:
+    """Every day from today to the horizon with the times that can be chosen.
+
+    Args:
+        bookings: the person's, as far back as the decisions count and as far ahead as the horizon.
+        taken: seats taken or held per slot of the department; a slot that is not there is empty.
+    """
+    today = local(now).date()
+    own = [b for b in bookings if wish.moved is None or b.id != wish.moved.id]
+    days = [today + n * _DAY for n in range(wish.department.horizon_days + 1)]
+    row = [place for day in [*days, days[-1] + _DAY] for place in places(wish.department, day)]  # a visit may run past midnight
+    chooser = _Chooser(wish, [d for d in decisions if d.active], own, row, taken)
+    earliest = now + timedelta(minutes=max(wish.department.notice_minutes, 0))
+    welcome = wish.department.active and wish.asker in wish.department.askers
+    found: dict[date, list[Time]] = {}
+    for number, place in enumerate(row):
+        day = local(place.start).date()
+        if welcome and place.start >= earliest and day <= days[-1] and (time := chooser.at(number)) is not None:
+            found.setdefault(day, []).append(time)
+    return tuple(Day(day, bool(places(wish.department, day)), tuple(found.get(day, ()))) for day in days)
+
+
+class _Chooser:
+    """Answers for one slot at a time whether a visit can begin there."""
+
+    def __init__(
+        self, wish: Wish, decisions: list[Decision], own: list[Booking], row: list[Place], taken: Mapping[str, int],
+    ) -> None:
+        self.wish, self.decisions, self.own, self.row, self.taken = wish, decisions, own, row, taken
+        self.length = timedelta(minutes=wish.minutes)
+        self.busy = self.length + timedelta(minutes=wish.department.buffer_minutes)
+        self.held = wish.moved.slots if wish.moved else ()
+        self.ends = [place.end for place in row]
+        self.left_of: dict[tuple[str, datetime], int] = {}
+
+    def at(self, number: int) -> Time | None:
+        """The time that begins with this slot; None when it cannot be chosen."""
+        start = self.row[number].start
+        until = start + self.length
+        if not self._filled(number, until) or any(b.active and b.start < until and start < b.end for b in self.own):
+            return None
+        left = self._seats(start, start + self.busy)
+        return Time(start, until, left) if left > 0 and self._granted(start, until) else None
+
+    def _filled(self, number: int, until: datetime) -> bool:
+        """Slots follow each other without a gap until the visit ends: then it is open all the way, since each slot is."""
+        reached = self.row[number].start
+        for place in self.row[number:]:
+            if place.start != reached or reached >= until:
+                break
+            reached = place.end
+        return reached >= until
+
+    def _seats(self, start: datetime, until: datetime) -> int:
+        """The fewest seats left in any slot that is used."""
+        left = None
+        for place in self.row[bisect_right(self.ends, start):]:
+            if place.start >= until:
+                break
+            here = place.capacity - self.taken.get(place.slot, 0) + self.held.count(place.slot)
+            left = here if left is None else min(left, here)
+        return left or 0
+
+    def _granted(self, start: datetime, until: datetime) -> bool:
+        return any(
+            d.covers(self.wish.patient, self.wish.department, start, until) and d.costs(start, until) <= self._left(d, start) for d in self.decisions
+        )
+
+    def _left(self, decision: Decision, start: datetime) -> int:
+        key = (decision.id, decision.period(start)[0])
+        if key not in self.left_of:
+            self.left_of[key] = decision.balance(self.own, start).left
+        return self.left_of[key]

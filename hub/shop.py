@@ -1,0 +1,293 @@
+"""The hub's own Tjenesteshop: what a person can order, which times are free, hold, order, move and cancel.
+
+Portal, booking API and FHIR operations are three faces of these verbs; the rules are hub.booking's, so that they hold on every road. An
+order bears a key of its maker's: the same order twice is one booking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import NAMESPACE_URL, uuid5
+
+from hub.access import Ground, Reader
+from hub.booking import Asker, Balance, Booking, Decision, Department, Statement, covering, gather, weigh
+from hub.booking.clock import MIDNIGHT, at, local, write
+from hub.booking.conventions import BY_CITIZEN, BY_REPRESENTATIVE, BY_SERVICE, SHOP_BOOKING, appointment_id
+from hub.booking.free import Day, Time, Wish, free_times
+from hub.booking.views import is_booking
+from hub.fhir.query import DateIs, Query, ReferenceIs
+from hub.keeping import Keeping, Speaker, count_seats
+from hub.message import Resource, Resources
+from hub.problem import Problem, Refused
+from hub.store import Store, Transaction, micros
+
+ORIGIN = "tjenesteshop-egen"
+"""The origin of what is ordered here; an adapter of this name would be somebody else."""
+HELD_FOR = timedelta(minutes=5)
+ORDERS = frozenset({"book", "move", "cancel"})
+MANY = 100_000
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """Who orders, for whom, in what capacity."""
+
+    person: str
+    """`Patient/…`: whom the visit is for."""
+    reader: str
+    """As `AuditLine.reader`: who orders."""
+    ground: Ground
+    asker: Asker = Asker.PERSON
+    channel: str = "portal"
+    overrules: str = ""
+    """Staff's reason for passing the rules; empty: they bind."""
+
+    @classmethod
+    def of(cls, reader: Reader, person: str, channel: str = "portal") -> Customer:
+        """A person for themself, or whoever represents them."""
+        return cls(person, reader.reference, reader.ground, Asker.PERSON if reader.ground is Ground.SELF else Asker.RELATIVE, channel)
+
+    @property
+    def speaker(self) -> Speaker:
+        behalf = self.person if self.asker is Asker.RELATIVE else ""
+        return Speaker(ORIGIN, ORDERS, self.reader, self.ground.value, on_behalf_of=behalf, channel=self.channel, asker=self.asker,
+                       overrules=self.overrules)
+
+    @property
+    def holder(self) -> str:
+        """Who holds a time for this customer: one at a time, for whoever orders and whom it is for."""
+        return f"hold:{uuid5(NAMESPACE_URL, f'{self.reader}|{self.person}')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A visit that is asked for."""
+
+    key: str
+    """The maker's own id for this order, unique per person."""
+    department: str
+    start: datetime
+    minutes: int
+    moves: str = ""
+    """The Appointment that gets this time instead of its own; empty: a new one."""
+    comment: str = ""
+
+    @property
+    def end(self) -> datetime:
+        return self.start + timedelta(minutes=self.minutes)
+
+    def reference(self, customer: Customer) -> str:
+        """What it is known by: the key made unique over all persons, and telling nothing."""
+        return str(uuid5(NAMESPACE_URL, f"order|{customer.person}|{self.key}"))
+
+    def appointment(self, customer: Customer) -> str:
+        """The id of the Appointment that it becomes, or changes."""
+        return self.moves or appointment_id(ORIGIN, self.reference(customer))
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A time that is held for a customer."""
+
+    order: Order
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A department that a person may order from, and what is granted there now."""
+
+    department: Department
+    balances: tuple[Balance, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """The verbs."""
+
+    store: Store
+    keeping: Keeping
+
+    def services(self, person: str, now: datetime) -> list[Service]:
+        """Every department that a decision in force before the horizon covers, by name."""
+        decisions = [d for d in self._decisions(person) if d.active]
+        bookings = self._bookings(person, decisions, now, now + 31 * _DAY)
+        found = []
+        for kept in self.store.search(Query("HealthcareService", count=MANY)).entries:
+            department = Department.of(kept.resource)
+            last = now + (department.horizon_days + 1) * _DAY
+            soonest = [(d, max(now, d.starts or now)) for d in decisions if department.active]
+            balances = tuple(d.balance(bookings, at_) for d, at_ in soonest if at_ < last and d.covers(person, department, at_, at_))
+            if balances:
+                found.append(Service(department, balances))
+        return sorted(found, key=lambda s: s.department.name)
+
+    def free(self, customer: Customer, department: str, now: datetime, minutes: int | None = None, moves: str = "") -> tuple[Day, ...]:
+        """The days up to the horizon with the times this customer can choose. A time they hold counts as free for them.
+
+        Raises:
+            Refused: UNKNOWN_SERVICE, UNKNOWN_BOOKING (`moves` is none of the person's).
+        """
+        known = self._department(department)
+        moved = self._own(customer, moves) if moves else None
+        length = minutes or (round((moved.end - moved.start).total_seconds() / 60) if moved else known.visit_minutes)
+        first, last = local(now).date(), local(now).date() + (known.horizon_days + 2) * _DAY
+        taken = self.store.seats_taken(f"{known.code}-{first - _DAY:%Y%m%d}", f"{known.code}-{last:%Y%m%d}")
+        for slot in self.store.held(customer.holder):
+            if slot in taken:
+                taken[slot] -= 1
+        decisions = self._decisions(customer.person)
+        own = self._bookings(customer.person, decisions, now, at(last, MIDNIGHT))
+        return free_times(Wish(customer.person, known, length, customer.asker, moved), decisions, own, taken, now)
+
+    def nearest(self, customer: Customer, order: Order, now: datetime, many: int = 3) -> list[Time]:
+        """The free times nearest to one that could not be had, in order of time."""
+        days = self.free(customer, order.department, now, order.minutes, order.moves)
+        times = sorted((t for day in days for t in day.times), key=lambda t: abs(t.start - order.start))
+        return sorted(times[:many], key=lambda t: t.start)
+
+    def hold(self, customer: Customer, order: Order) -> Held:
+        """Holds a time that the rules allow; what this customer held before is given back.
+
+        Raises:
+            Refused: what `hub.booking.rules.check` says.
+        """
+
+        def work(tx: Transaction) -> Held:
+            touched = tx.free_seats(customer.holder)
+            statement, stored = self._stated(tx, customer, order)
+            facts = gather(statement, stored, tx)
+            outcome = weigh(statement, stored, facts, may=ORDERS, origin=ORIGIN, now=tx.now, asker=customer.asker, overrules=bool(customer.overrules))
+            until = tx.now + HELD_FOR
+            own = Booking.of(stored).slots if stored else ()
+            wanted = [seat for seat in outcome.takes if seat.slot not in own]
+            for seat in wanted:
+                tx.take_seat(seat.slot, customer.holder, seat.capacity, until)
+            count_seats(tx, dict.fromkeys((*touched, *(seat.slot for seat in wanted))))
+            return Held(order, until)
+
+        return self.store.write(work)
+
+    def release(self, customer: Customer) -> None:
+        """Gives back what this customer holds."""
+        if self.store.held(customer.holder):
+            self.store.write(lambda tx: count_seats(tx, tx.free_seats(customer.holder)))
+
+    def sweep(self) -> int:
+        """Gives back what ran out and lets the Slots tell; how many seats. A hold ends by its time whether this runs or not."""
+
+        def work(tx: Transaction) -> int:
+            slots = tx.free_expired()
+            count_seats(tx, dict.fromkeys(slots))
+            return len(slots)
+
+        return self.store.write(work)
+
+    def confirm(self, customer: Customer, order: Order) -> str:
+        """Makes the held time a booking, or the booking's new time; its id. The same order again gives the same.
+
+        Raises:
+            Refused: HOLD_EXPIRED, and what the rules say by now.
+        """
+        return self._order(customer, order, must_hold=True)
+
+    def book(self, customer: Customer, order: Order) -> str:
+        """As `confirm`, without a hold before. Raises Refused."""
+        return self._order(customer, order, must_hold=False)
+
+    def _order(self, customer: Customer, order: Order, *, must_hold: bool) -> str:
+        id_ = order.appointment(customer)
+
+        def work(tx: Transaction) -> str:
+            statement, stored = self._stated(tx, customer, order)
+            done = stored is not None and (Booking.of(stored).start, Booking.of(stored).end) == (order.start, order.end)
+            if must_hold and not done and not _is_held(tx, customer, order, stored):
+                raise Refused(Problem.HOLD_EXPIRED, "the time was not held any more", "Appointment.start")
+            touched = tx.free_seats(customer.holder)
+            self.keeping.keep(tx, customer.speaker, Resources((statement.appointment,)))
+            count_seats(tx, touched)
+            return id_
+
+        return self.store.write(work)
+
+    def cancel(self, customer: Customer, appointment: str, reason: str = "") -> None:
+        """Cancels a booking of the person's.
+
+        Raises:
+            Refused: UNKNOWN_BOOKING, TOO_LATE, IMPOSSIBLE_CHANGE, NOT_ALLOWED.
+        """
+        code = {Asker.PERSON: BY_CITIZEN, Asker.RELATIVE: BY_REPRESENTATIVE, Asker.STAFF: BY_SERVICE}[customer.asker]
+        why = {**code, "text": reason} if reason else code
+        stated: Resource = {"resourceType": "Appointment", "id": appointment, "status": "cancelled", "cancelationReason": why}
+
+        def work(tx: Transaction) -> None:
+            _theirs(tx, customer, appointment)
+            self.keeping.keep(tx, customer.speaker, Resources((stated,)))
+
+        self.store.write(work)
+
+    def _stated(self, tx: Transaction, customer: Customer, order: Order) -> tuple[Statement, Resource | None]:
+        """The order as a stated Appointment, and what is kept of it. Raises Refused UNKNOWN_BOOKING for somebody else's."""
+        id_ = order.appointment(customer)
+        stated: Resource = {"resourceType": "Appointment", "status": "proposed", "start": write(order.start), "end": write(order.end)}
+        if order.moves:
+            return Statement({**stated, "id": id_}), _theirs(tx, customer, id_)
+        kept = tx.get("Appointment", id_)
+        stated |= {
+            "identifier": [{"system": SHOP_BOOKING, "value": order.reference(customer)}],
+            "participant": [
+                {"actor": {"reference": customer.person, "type": "Patient"}, "status": "accepted"},
+                {"actor": {"reference": f"HealthcareService/{order.department}", "type": "HealthcareService"}, "status": "needs-action"},
+            ],
+        }
+        if order.comment:
+            stated["comment"] = order.comment
+        return Statement(stated), kept.resource if kept else None
+
+    def _department(self, code: str) -> Department:
+        kept = self.store.get("HealthcareService", code)
+        if kept is None or kept.deleted or not (department := Department.of(kept.resource)).active:
+            raise Refused(Problem.UNKNOWN_SERVICE, "no such department, or it takes no bookings", "Appointment.participant.actor")
+        return department
+
+    def _own(self, customer: Customer, id_: str) -> Booking:
+        kept = self.store.get("Appointment", id_)
+        if kept is None or not is_booking(kept.resource) or (found := Booking.of(kept.resource)).patient != customer.person:
+            raise _unknown()
+        return found
+
+    def _decisions(self, person: str) -> list[Decision]:
+        return [Decision.of(r) for r in self._of("ServiceRequest", person)]
+
+    def _bookings(self, person: str, decisions: Iterable[Decision], now: datetime, until: datetime) -> list[Booking]:
+        """As far back as a decision counts."""
+        first = min([now, *(d.counted_from(now) for d in decisions if d.active)]) - _DAY
+        return [Booking.of(r) for r in self._of("Appointment", person, (first, until)) if is_booking(r)]
+
+    def _of(self, type_: str, person: str, between: tuple[datetime, datetime] | None = None) -> list[Resource]:
+        kind, _, id_ = person.partition("/")
+        dates = () if between is None else (DateIs("date", (("eq", micros(between[0]), micros(between[1])),), main=True),)
+        return [s.resource for s in self.store.search(Query(type_, (ReferenceIs("patient", ((kind, id_),)), *dates), count=MANY)).entries]
+
+
+def _is_held(tx: Transaction, customer: Customer, order: Order, stored: Resource | None) -> bool:
+    """The customer holds each slot of the asked time that the moved booking does not have itself."""
+    before = Booking.of(stored) if stored else None
+    kept = tx.get("HealthcareService", before.department if before else order.department)
+    slots = covering(Department.of(kept.resource), order.start, order.end) if kept else ()
+    return bool(slots) and set(slots) - set(before.slots if before else ()) <= set(tx.held(customer.holder))
+
+
+def _theirs(tx: Transaction, customer: Customer, id_: str) -> Resource:
+    """A kept booking of the customer's person; somebody else's is answered as one that does not exist."""
+    kept = tx.get("Appointment", id_)
+    if kept is None or not is_booking(kept.resource) or Booking.of(kept.resource).patient != customer.person:
+        raise _unknown()
+    return kept.resource
+
+
+def _unknown() -> Refused:
+    return Refused(Problem.UNKNOWN_BOOKING, "no such booking of this person's", "Appointment.id")

@@ -1,0 +1,28 @@
+"""A hub on either database, with its own shop, and its portal over HTTP."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "flow"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "portal"))
+
+from customers import shop_of
+from hubs import World
+from pages import application, context
+
+
+@pytest.fixture
+def world(store_url: str, tmp_path: Path) -> Iterator[World]:
+    made = World(store_url, tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def client(world: World) -> Iterator[TestClient]:
+    with TestClient(application(context(world.store, world.clock, shop=shop_of(world))), follow_redirects=False) as made:
+        yield made
