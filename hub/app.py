@@ -20,8 +20,6 @@ from starlette.routing import Route
 
 from hub.access import Ground, Reader
 from hub.adapter import Adapter, Surroundings
-from hub.booking import Department, slots_of
-from hub.booking.clock import local
 from hub.config import AdapterText, Hub, Misconfigured, Part, VendorToken, read_adapters, read_hub
 from hub.faces import console, portal
 from hub.faces.context import AdapterCard, Context, Municipality, Operator, assets_in
@@ -32,9 +30,10 @@ from hub.fhir import definitions, index, validate
 from hub.flow import Flow
 from hub.keeping import Keeping
 from hub.replaying import replay
+from hub.rolling import roll_slots
 from hub.settling import Settling
 from hub.shop import Shop
-from hub.store import Secrets, Store, Transaction
+from hub.store import Secrets, Store
 from hub.worker import Chore, Worker
 
 ROOT = Path(__file__).parents[1]
@@ -172,19 +171,7 @@ def keep_house(store: Store, now: datetime) -> None:
     """Seals the access log, lets go of what is past its time, and makes the slots of the days that came within the horizon."""
     store.seal_audit()
     store.prune(now)
-    store.write(partial(roll_slots, now=now))
-
-
-def roll_slots(tx: Transaction, now: datetime) -> int:
-    """Makes the slots that are missing up to each department's horizon. Returns how many."""
-    made = 0
-    for kept in tx.find("HealthcareService"):
-        department = Department.of(kept.resource)
-        for slot in slots_of(department, local(now).date(), department.horizon_days + 1):
-            if tx.get("Slot", slot["id"]) is None:
-                tx.keep(slot, origin="hub")
-                made += 1
-    return made
+    roll_slots(store)
 
 
 def vendor(vendors: tuple[VendorToken, ...], token: str) -> Reader | None:

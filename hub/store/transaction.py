@@ -37,10 +37,14 @@ class Transaction:
 
     def find(
         self, type_: str, /, *, identifier: str = "", patient: str = "", status: str = "", id_: str = "",
-        date: tuple[datetime, datetime] | None = None,
+        refers: tuple[str, str] | None = None, date: tuple[datetime, datetime] | None = None,
     ) -> list[Stored]:
-        """Resources by index: `identifier` is `system|value`, `patient` a reference, `date` bounds the main time, [from, until)."""
+        """Resources by index: `identifier` is `system|value`, `patient` a reference, `refers` (search parameter, reference), `date` bounds
+        the main time, [from, until)."""
         wanted: list[Condition] = []
+        if refers:
+            kind, _, target = refers[1].partition("/")
+            wanted.append(ReferenceIs(refers[0], ((kind, target),)))
         if patient:
             kind, _, target = patient.partition("/")
             wanted.append(ReferenceIs("patient", ((kind, target),)))
@@ -160,6 +164,18 @@ class Transaction:
         sealed = replace(delivery, parcel=letters.put_parcel(self.connection, self.secrets, parcel, self.now))
         self.connection.run("update delivery set parcel = ? where id = ?", (sealed.parcel, sealed.id))
         return sealed
+
+    def remember(self, name: str, value: str) -> None:
+        """A small fact of the house."""
+        self.connection.run(
+            "insert into house_note (name, value, at) values (?, ?, ?) on conflict (name) do update set value = excluded.value, at = excluded.at",
+            (name, value, micros(self.now)),
+        )
+
+    def recall(self, name: str) -> str:
+        """What was remembered; empty when nothing was."""
+        row = self.connection.row("select value from house_note where name = ?", (name,))
+        return str(row[0]) if row else ""
 
     def note(self, reference: str, kind: str, text: str, *, delivery: str | None = None, origin: str = "") -> None:
         """A line of the timeline."""

@@ -1,0 +1,96 @@
+"""Slots follow the department: rolled on day by day, fitted when it changes, and a change tells first whom it would hit."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from customers import CODE, booking, customers, first_free, order, shop_of
+from hubs import World
+
+from hub.booking import Department, slots_of
+from hub.booking.clock import local
+from hub.booking.conventions import extension, with_extension
+from hub.fhir.query import Query
+from hub.problem import Problem, Refused
+from hub.rolling import change, hit_by, roll, roll_slots
+
+
+def service(world: World) -> dict[str, Any]:
+    kept = world.store.get("HealthcareService", CODE)
+    assert kept is not None
+    return kept.resource
+
+
+def slots(world: World) -> dict[str, dict[str, Any]]:
+    found = {s.id: s.resource for s in world.store.search(Query("Slot", count=100_000)).entries}
+    return {id_: slot for id_, slot in found.items() if slot["schedule"]["reference"] == f"Schedule/{CODE}"}
+
+
+def expected(world: World) -> set[str]:
+    department = Department.of(service(world))
+    return {s["id"] for s in slots_of(department, local(world.clock.now).date(), department.horizon_days + 1)}
+
+
+def test_each_day_the_slots_of_one_more_day_are_made_and_no_more(world: World) -> None:
+    roll_slots(world.store)
+    assert expected(world) <= set(slots(world)) and roll_slots(world.store) == 0
+    for _ in range(3):
+        world.clock.now += timedelta(days=1)
+        before = set(slots(world))
+        world.store.write(lambda tx: roll(tx, CODE))
+        made = set(slots(world)) - before
+        assert made and made <= expected(world) <= set(slots(world))
+        assert len({slots(world)[m]["start"][:10] for m in made}) == 1, "one day's"
+        assert world.store.write(lambda tx: roll(tx, CODE)) == 0
+
+
+def test_a_missed_week_is_made_up_for(world: World) -> None:
+    roll_slots(world.store)
+    world.clock.now += timedelta(days=20)
+    roll_slots(world.store)
+    assert expected(world) <= set(slots(world))
+
+
+def test_changed_staff_and_hours_are_seen_in_the_slots_and_bookings_keep_their_seats(world: World) -> None:
+    shop, kari = shop_of(world), customers(world)[0]
+    id_ = shop.book(kari, order("k", first_free(world, kari)))
+    (slot,) = booking(world, id_).slots
+    changed = with_extension(service(world), "capacity", "Integer", 1)
+    changed = {**changed, "availableTime": [{"allDay": True, "daysOfWeek": ["mon"]}]}
+    hit = change(world.store, changed, "operator:test")
+    assert [b.id for b in hit] == [id_], "that day is closed now"
+    found = slots(world)
+    assert found[slot]["status"] == "busy" and extension(found[slot], "taken") == 1 and booking(world, id_).slots == (slot,)
+    ahead = [s for s in found.values() if s["start"] > world.clock.now.isoformat()]
+    assert {extension(s, "capacity") for s in ahead if s["id"] in expected(world)} == {1}
+    assert {s["status"] for s in ahead if s["id"] not in expected(world) and s["id"] != slot} == {"busy-unavailable"}
+    assert {d.open for d in shop.free(kari, CODE, world.clock.now)} == {True, False}
+
+
+def test_a_change_shows_first_whom_it_would_hit_and_changes_nothing(world: World) -> None:
+    shop, people = shop_of(world), customers(world)[:3]
+    start = first_free(world, people[0])
+    ids = {shop.book(who, order("k", start)) for who in people}
+    fewer = with_extension(service(world), "capacity", "Integer", 2)
+    before = service(world)
+    hit = world.store.write(lambda tx: hit_by(tx, fewer))
+    assert {b.id for b in hit} == ids and service(world) == before
+    enough = with_extension(service(world), "capacity", "Integer", 3)
+    assert world.store.write(lambda tx: hit_by(tx, enough)) == []
+
+
+def test_two_administrators_do_not_overwrite_each_other(world: World) -> None:
+    mine = with_extension(service(world), "capacity", "Integer", 5)
+    change(world.store, with_extension(service(world), "capacity", "Integer", 6), "operator:a")
+    with pytest.raises(Refused) as late:
+        change(world.store, mine, "operator:b")
+    assert late.value.problem is Problem.OUT_OF_DATE and extension(service(world), "capacity") == 6
+
+
+def test_a_department_that_takes_no_bookings_offers_no_slot(world: World) -> None:
+    roll_slots(world.store)
+    change(world.store, {**service(world), "active": False}, "operator:test")
+    ahead = [s for s in slots(world).values() if s["start"] > world.clock.now.isoformat()]
+    assert ahead and {s["status"] for s in ahead} == {"busy-unavailable"}
