@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from hub.faces.console import incoming, login, messages, start, timeline
+from hub.faces.console import departments, incoming, login, messages, start, timeline
 from hub.faces.context import Context
 from hub.faces.web import Face
 
@@ -18,6 +18,10 @@ def routes(context: Context) -> list[BaseRoute]:
         console.page("/drift", start.start),
         console.page("/drift/koblinger", start.adapters),
         console.page("/drift/feil", start.problems),
+        console.page("/drift/avdelinger", departments.departments),
+        console.page("/drift/avdelinger/{id}", departments.department),
+        console.form("/drift/avdelinger/{id}", departments.preview),
+        console.form("/drift/avdelinger/{id}/lagre", departments.apply),
         console.page("/drift/meldinger", messages.messages),
         console.page("/drift/melding/{id}", messages.delivery),
         console.form("/drift/melding/{id}/send", messages.resend),

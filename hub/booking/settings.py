@@ -1,0 +1,168 @@
+"""A department's settings as an administrator reads and writes them: a few fields of plain text, to and from a HealthcareService. Pure.
+
+    aapent.mon … aapent.sun   `08:00–12:00, 13:00–15:30`, `hele dagen`, or empty: closed
+    stengt                    a line each: `2026-12-24 – 2026-12-26 Julestengt`
+    ekstra                    a line each: `2026-12-27 10:00–14:00`
+    bemanning                 a line each: `4: man tir 08:00–10:00 2026-12-01 – 2026-12-31`; all but the number may be left out
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import date, time
+from typing import Any
+
+from hub.booking.conventions import parts, url, without_extension
+from hub.booking.department import Asker, Department
+from hub.booking.opening import DAYS
+from hub.message import Resource
+from hub.problem import Problem, Refused
+
+NUMBERS = {
+    "capacity": (0, 500), "slot-minutes": (5, 1440), "visit-minutes": (5, 1440), "buffer-minutes": (0, 240), "horizon-days": (1, 365),
+    "notice-minutes": (0, 43_200), "move-minutes": (0, 43_200), "cancel-minutes": (0, 43_200), "answer-hours": (1, 720),
+}
+"""Extension → least and most."""
+SHORT = dict(zip(("man", "tir", "ons", "tor", "fre", "lør", "søn"), DAYS, strict=True))
+_SPAN = re.compile(r"(\d{2}:\d{2})\s*[–-]\s*(\d{2}:\d{2})")
+_DATES = re.compile(r"(\d{4}-\d{2}-\d{2})(?:\s*[–-]\s*(\d{4}-\d{2}-\d{2}))?")
+ALL_DAY = "hele dagen"
+
+
+def form_of(service: Resource) -> dict[str, str]:
+    """What the form shows of a department."""
+    department = Department.of(service)
+    shown = {name: str(getattr(department, name.replace("-", "_"))) for name in NUMBERS}
+    shown |= {f"aapent.{day}": ", ".join(_hours(service, day)) for day in DAYS}
+    shown["stengt"] = "\n".join(_closed(c) for c in service.get("notAvailable") or ())
+    shown["ekstra"] = "\n".join(f"{p['date']} {p['from'][:5]}–{p['to'][:5]}" for p in parts(service, "extra-opening"))
+    shown["bemanning"] = "\n".join(_staff(p) for p in parts(service, "staffing"))
+    shown["hvem"] = " ".join(sorted(department.askers))
+    shown["aktiv"] = "ja" if department.active else ""
+    return shown
+
+
+def changed(service: Resource, form: Mapping[str, str]) -> Resource:
+    """The department with what the form says.
+
+    Raises:
+        Refused: INVALID, with the field in `where` and what it should look like in `detail`.
+    """
+    extensions = [*_numbers(form), *_extra(form.get("ekstra", "")), *_staffing(form.get("bemanning", "")), *_who(form.get("hvem", ""))]
+    made = without_extension(service, *NUMBERS, "extra-opening", "staffing", "who-may-book")
+    made = {**made, "extension": [*extensions, *(made.get("extension") or ())], "active": form.get("aktiv") == "ja"}
+    made["availableTime"] = [line for day in DAYS for line in _available(day, form.get(f"aapent.{day}", ""))]
+    made["notAvailable"] = [_closure(line) for line in _lines(form.get("stengt", ""))]
+    return {key: value for key, value in made.items() if value != []}
+
+
+def _hours(service: Resource, day: str) -> Iterable[str]:
+    for line in service.get("availableTime") or ():
+        if day in (line.get("daysOfWeek") or DAYS):
+            yield ALL_DAY if line.get("allDay") else f"{line['availableStartTime'][:5]}–{line['availableEndTime'][:5]}"
+
+
+def _available(day: str, text: str) -> list[Resource]:
+    if text.strip().lower() == ALL_DAY:
+        return [{"daysOfWeek": [day], "allDay": True}]
+    spans = [_span(part, f"aapent.{day}") for part in text.split(",") if part.strip()]
+    return [{"daysOfWeek": [day], "availableStartTime": first, "availableEndTime": last} for first, last in spans]
+
+
+def _closed(line: Resource) -> str:
+    during = line.get("during") or {}
+    dates = " – ".join(dict.fromkeys(str(during[k])[:10] for k in ("start", "end") if k in during))
+    return f"{dates} {line.get('description', '')}".strip()
+
+
+def _closure(line: str) -> Resource:
+    found = _DATES.match(line)
+    if found is None:
+        raise _wrong("stengt", "begins with a date: 2026-12-24 – 2026-12-26 Julestengt")
+    first, last = _date(found[1], "stengt"), _date(found[2] or found[1], "stengt")
+    if last < first:
+        raise _wrong("stengt", "ends before it begins")
+    return {"description": line[found.end():].strip() or "Stengt", "during": {"start": first, "end": last}}
+
+
+def _extra(text: str) -> Iterable[Resource]:
+    for line in _lines(text):
+        found = _DATES.match(line)
+        if found is None or found[2]:
+            raise _wrong("ekstra", "a date and hours: 2026-12-27 10:00–14:00")
+        first, last = _span(line[found.end():], "ekstra")
+        yield _nested("extra-opening", date=_date(found[1], "ekstra"), **{"from": first, "to": last})
+
+
+def _staff(part: Mapping[str, Any]) -> str:
+    short = {english: norwegian for norwegian, english in SHORT.items()}
+    days = " ".join(short[d] for d in str(part.get("days") or "").split())
+    hours = f"{str(part.get('from') or '00:00')[:5]}–{str(part.get('to') or '00:00')[:5]}" if part.get("from") or part.get("to") else ""
+    dates = " – ".join(str(part[k]) for k in ("first", "last") if part.get(k))
+    return f"{part['capacity']}: {' '.join(p for p in (days, hours, dates) if p)}".strip()
+
+
+def _staffing(text: str) -> Iterable[Resource]:
+    for line in _lines(text):
+        number, _, rest = line.partition(":")
+        if not number.strip().isdecimal() or int(number) > NUMBERS["capacity"][1]:
+            raise _wrong("bemanning", "a number and a colon first: 4: man tir 08:00–10:00")
+        told: dict[str, Any] = {"capacity": int(number)}
+        if dates := _DATES.search(rest):
+            told |= {"first": _date(dates[1], "bemanning"), "last": _date(dates[2] or dates[1], "bemanning")}
+            rest = rest[:dates.start()] + rest[dates.end():]
+        if hours := _SPAN.search(rest):
+            told |= dict(zip(("from", "to"), _span(hours[0], "bemanning"), strict=True))
+            rest = rest[:hours.start()] + rest[hours.end():]
+        unknown = [word for word in rest.lower().split() if word not in SHORT]
+        if unknown:
+            raise _wrong("bemanning", f"{unknown[0][:20]}: days are {' '.join(SHORT)}")
+        if days := [SHORT[word] for word in rest.lower().split()]:
+            told["days"] = " ".join(days)
+        yield _nested("staffing", **told)
+
+
+def _who(text: str) -> Iterable[Resource]:
+    told = [a.value for a in Asker if a.value in text.split()]
+    if len(told) < len(Asker):
+        yield {"url": url("who-may-book"), "valueString": " ".join(told) or "none"}
+
+
+def _numbers(form: Mapping[str, str]) -> Iterable[Resource]:
+    for name, (least, most) in NUMBERS.items():
+        text = form.get(name, "").strip()
+        if not text.isdecimal() or not least <= int(text) <= most:
+            raise _wrong(name, f"a whole number from {least} to {most}")
+        yield {"url": url(name), "valueInteger": int(text)}
+
+
+def _nested(name: str, **told: Any) -> Resource:
+    kinds = {"date": "valueDate", "first": "valueDate", "last": "valueDate", "from": "valueTime", "to": "valueTime", "capacity": "valueInteger"}
+    return {"url": url(name), "extension": [{"url": key, kinds.get(key, "valueString"): value} for key, value in told.items()]}
+
+
+def _span(text: str, where: str) -> tuple[str, str]:
+    found = _SPAN.fullmatch(text.strip())
+    try:
+        first, last = (time.fromisoformat(part) for part in found.groups()) if found else (None, None)
+    except ValueError:
+        first = last = None
+    if first is None or last is None:
+        raise _wrong(where, "hours like 08:00–15:30")
+    return first.isoformat(), last.isoformat()
+
+
+def _date(text: str, where: str) -> str:
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError as wrong:
+        raise _wrong(where, "a date like 2026-12-24") from wrong
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _wrong(where: str, how: str) -> Refused:
+    return Refused(Problem.INVALID, how, where)

@@ -1,0 +1,87 @@
+"""An administrator changes a department in the console: sees whom it hits, applies it, and it stands in the history."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+
+import pytest
+from browsing import CLIPPED, TAGS, Watched, browser_in
+from customers import CODE, booking, customers, first_free, order, shop_of
+from hubs import World
+from pages import application, context, served
+from starlette.testclient import TestClient
+from visiting import text
+
+from hub.booking.conventions import extension
+
+PATH = f"/drift/avdelinger/{CODE}"
+
+
+def filled(page: str) -> dict[str, str]:
+    """The form as a browser would send it."""
+    fields = {k: unescape(v) for k, v in re.findall(r'name="([\w.-]+)"[^>]*? value="([^"]*)"', page) if not k.startswith("hvem.") and k != "aktiv"}
+    fields |= {k: unescape(v) for k, v in re.findall(r'<textarea[^>]* name="(\w+)"[^>]*>([^<]*)</textarea>', page)}
+    return fields | {k: "ja" for k in re.findall(r'name="((?:hvem\.\w+)|aktiv)" value="ja" checked', page)}
+
+
+@pytest.fixture
+def operator(client: TestClient) -> TestClient:
+    assert client.post("/drift/logg-inn").headers["location"] == "/drift"
+    return client
+
+
+def test_a_change_is_shown_before_it_is_applied_and_stands_in_the_history(world: World, operator: TestClient) -> None:
+    shop, kari = shop_of(world), customers(world)[0]
+    id_ = shop.book(kari, order("k", first_free(world, kari)))
+    assert "Hjemmesykepleie" in operator.get("/drift/avdelinger").text
+    form = filled(operator.get(PATH).text) | {"capacity": "0"}
+    shown = operator.post(PATH, data=form)
+    assert shown.status_code == 200 and "Endringen treffer 1 bestilt besøk" in text(shown.text) and f"/drift/avtale/{id_}" in shown.text
+    kept = world.store.get("HealthcareService", CODE)
+    assert kept is not None and extension(kept.resource, "capacity") != 0
+    assert operator.post(f"{PATH}/lagre", data=filled(shown.text)).headers["location"] == f"{PATH}?lagret=1"
+    kept = world.store.get("HealthcareService", CODE)
+    assert kept is not None and extension(kept.resource, "capacity") == 0 and kept.origin == "operator:demo"
+    assert "Versjon 2" in text(operator.get(PATH).text) and booking(world, id_).slots
+    assert not [t for day in shop.free(kari, CODE, world.clock.now) for t in day.times]
+
+
+def test_saving_without_a_change_changes_nothing_that_rules_read(world: World, operator: TestClient) -> None:
+    from hub.booking import Department
+
+    before = Department.of(world.store.get("HealthcareService", CODE).resource)  # type: ignore[union-attr]
+    operator.post(f"{PATH}/lagre", data=filled(operator.get(PATH).text))
+    after = Department.of(world.store.get("HealthcareService", CODE).resource)  # type: ignore[union-attr]
+    assert {f: getattr(after, f) for f in Department.__slots__ if f != "openings"} == {
+        f: getattr(before, f) for f in Department.__slots__ if f != "openings"}
+
+
+def test_a_wrong_field_is_named_and_nothing_is_lost(world: World, operator: TestClient) -> None:
+    answer = operator.post(f"{PATH}/lagre", data=filled(operator.get(PATH).text) | {"stengt": "julaften", "capacity": "7"})
+    assert answer.status_code == 422 and "julaften" in answer.text and 'name="capacity" inputmode="numeric" value="7"' in answer.text
+    assert 'name="stengt" rows="5" aria-invalid="true" aria-describedby="feil"' in answer.text
+
+
+def test_two_at_once_do_not_overwrite_each_other(world: World, operator: TestClient) -> None:
+    form = filled(operator.get(PATH).text)
+    operator.post(f"{PATH}/lagre", data=form | {"capacity": "5"})
+    late = operator.post(f"{PATH}/lagre", data=form | {"capacity": "6"})
+    assert late.status_code == 422 and "endret siden du leste" in text(late.text)
+
+
+def test_only_operators_get_in(client: TestClient) -> None:
+    assert client.get(PATH).headers["location"] == "/drift/logg-inn"
+    assert client.post(f"{PATH}/lagre", data={"capacity": "0"}).status_code in (303, 403)
+
+
+def test_axe_and_ruler_find_nothing(world: World, chromium: str) -> None:
+    with served(application(context(world.store, world.clock, shop=shop_of(world)))) as address:
+        for browser in browser_in(chromium):
+            with Watched(browser, address, viewport={"width": 320, "height": 640}) as watched:
+                watched.page.goto(f"{address}/drift/logg-inn")
+                watched.page.locator("main button").first.click()
+                for path in ("/drift/avdelinger", PATH):
+                    watched.page.goto(f"{address}{path}")
+                    assert watched.page.evaluate(CLIPPED) == []
+                    watched.axe(watched.page, TAGS)
