@@ -22,7 +22,7 @@ def filled(page: str) -> dict[str, str]:
     """The form as a browser would send it."""
     fields = {k: unescape(v) for k, v in re.findall(r'name="([\w.-]+)"[^>]*? value="([^"]*)"', page) if not k.startswith("hvem.") and k != "aktiv"}
     fields |= {k: unescape(v) for k, v in re.findall(r'<textarea[^>]* name="(\w+)"[^>]*>([^<]*)</textarea>', page)}
-    return fields | {k: "ja" for k in re.findall(r'name="((?:hvem\.\w+)|aktiv)" value="ja" checked', page)}
+    return fields | dict.fromkeys(re.findall(r'name="((?:hvem\.\w+)|aktiv)" value="ja" checked', page), "ja")
 
 
 @pytest.fixture
