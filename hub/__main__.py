@@ -121,6 +121,12 @@ def adapter_list(home: Home, as_json: Json = False) -> None:
     show(commands.adapter_list(home), as_json)
 
 
+@adapter.command("try")
+def adapter_try(name: str, sample: Path, home: Home, as_json: Json = False) -> None:
+    """Shows a sample through an adapter's mapping, field by field. Nothing is kept or sent."""
+    show(commands.adapter_try(home, name, sample), as_json)
+
+
 @adapter.command("check")
 def adapter_check(home: Home, as_json: Json = False) -> None:
     """Makes every part of every adapter, so that a mistake in a file shows before it matters."""

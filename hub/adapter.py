@@ -39,6 +39,11 @@ class Carrier(Protocol):
 class Seal(Protocol):
     """Protects and opens. Pure but for its keys."""
 
+    @property
+    def acknowledges(self) -> bool:
+        """The partner's transport receipt is a message of its own. If not, a hand-over that worked is the receipt (HTTP 2xx)."""
+        ...
+
     def open(self, parcel: Parcel, at: datetime) -> Envelope:
         """The envelope, checked: who, which id, unchanged, and nothing that failed a check inside.
 
@@ -128,5 +133,7 @@ class Adapter:
     token_digest: str = ""
     """SHA-256 (hex) of the bearer token a partner without signatures must show; empty: none is asked for."""
     version: int = 1
+    only_own: bool = False
+    """It is told only of what it booked itself: a shop has no business with other people's visits."""
     pause: timedelta = timedelta(seconds=1)
     """Between two looks at a carrier that collects."""

@@ -6,7 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +158,22 @@ def adapter_list(home: Path) -> Result:
         parts.close()
     lines = [f"{r['name']:16s} {r['party']:10s} {r['carrier']} · {r['seal']} · {r['format']}  {r['deliveries']}" for r in rows]
     return Result(True, {"adapters": rows}, "\n".join(lines))
+
+
+def adapter_try(home: Path, name: str, sample: Path) -> Result:
+    """A sample through an adapter's mapping, field by field: what was read where, by which rule, and what it became. Nothing is kept."""
+    parts = app.put_together(home)
+    try:
+        adapter = parts.adapters.get(name)
+        explain = getattr(adapter.format, "explain", None) if adapter else None
+        if explain is None:
+            return Result(False, {"adapter": name}, f"{name} is no adapter with a mapping; there are: {', '.join(sorted(parts.adapters))}")
+        rows = [asdict(row) for row in explain(sample.read_bytes())]
+    finally:
+        parts.close()
+    width = max(len(row["to"]) for row in rows)
+    lines = [f"{row['to']:{width}s}  ← {row['source']:18s} {row['rule']:24s} {row['value']}" for row in rows]
+    return Result(True, {"adapter": name, "fields": rows}, "\n".join(lines))
 
 
 def adapter_check(home: Path) -> Result:

@@ -86,6 +86,7 @@ class AdapterText:
     answers: str
     patience: Patience
     answer_due: bool
+    only_own: bool
     concurrency: int
     token_digest: str
     text: str
@@ -150,6 +151,7 @@ def read_adapter(path: Path) -> AdapterText:
         answers=answers,
         patience=_patience(_get(table, "patience", dict, where, {}), where),
         answer_due=_get(table, "answer_due", bool, where, True),
+        only_own=_get(table, "only_own", bool, where, False),
         concurrency=_get(table, "concurrency", int, where, 2),
         token_digest=_get(table, "token_digest", str, where, ""),
         text=path.read_text(encoding="utf-8"),

@@ -132,6 +132,8 @@ class Flow:
             return self.settling.step(adapter, delivery, Step.REFUSED, f"{why.problem.value} {why.detail}")
         reach("after-remote-send")
         delivery = self.settling.step(adapter, delivery, Step.SENT)
+        if not adapter.seal.acknowledges:
+            return self.settling.step(adapter, delivery, Step.ARRIVED)
         if reply is not None:
             self.receive(adapter, reply)
         return delivery

@@ -10,7 +10,7 @@ from typing import Any
 from hub.access import AuditLine
 from hub.adapter import Adapter
 from hub.booking import ANSWER, MOVED_FROM, Asker, Booking, Outcome, Statement, Status, gather, statements, weigh, which, with_taken
-from hub.booking.conventions import extension, with_extension
+from hub.booking.conventions import SHOP_BOOKING, appointment_id, extension, identifier, with_extension
 from hub.delivery import Delivery, State
 from hub.message import Resource, Resources
 from hub.problem import Problem, Refused
@@ -126,6 +126,8 @@ class Keeping:
             if BOOKING not in adapter.wants or adapter.name == origin.name:
                 continue
             if adapter.departments and department not in adapter.departments:
+                continue
+            if adapter.only_own and change.id != appointment_id(adapter.name, identifier(change.resource, SHOP_BOOKING)):
                 continue
             tx.owe(
                 Delivery(

@@ -15,6 +15,10 @@ import orjson
 
 from adapters.formats import strict_json
 from hub.adapter import Surroundings
+from hub.booking import clock
+from hub.booking.clock import begin, local
+from hub.booking.conventions import SHOP_BOOKING, identifier
+from hub.booking.views import performer
 from hub.message import Content, Envelope, Letter, Message, Resource, Resources, Verdict
 from hub.problem import Problem, Refused
 
@@ -47,10 +51,11 @@ class Mapping_:
             self.action: str = table["action"]
             self.actions: dict[str, str] = dict(table["actions"])
             self.rules: list[dict[str, Any]] = list(table["rules"])
+            self.out: list[dict[str, Any]] = list(table.get("out", ()))
         except KeyError as missing:
             raise UnusableMapping(f"the mapping lacks {missing}") from missing
         self.codes: dict[str, dict[str, str]] = dict(table.get("codes", {}))
-        for rule in self.rules:
+        for rule in (*self.rules, *self.out):
             if "to" not in rule or sum(key in rule for key in ("path", "value", "join")) != 1:
                 raise UnusableMapping("a rule needs `to` and one of `path`, `value`, `join`")
             if "codes" in rule and rule["codes"] not in self.codes:
@@ -70,6 +75,15 @@ class Mapping_:
         made: Resource = {"resourceType": "Appointment", "status": self.actions[action]}
         for rule, value in self._applied(source, action):
             _put(made, rule["to"].split("."), value)
+        return made
+
+    def told(self, source: dict[str, Any]) -> dict[str, Any]:
+        """The partner's JSON about `{"letter": …, "appointment": …}`, by the rules under [[out]]. Raises Refused UNKNOWN_CODE."""
+        made: dict[str, Any] = {}
+        for rule in self.out:
+            value = self._value(rule, source)
+            if value is not None:
+                _put(made, rule["to"].split("."), value)
         return made
 
     def explain(self, source: dict[str, Any]) -> list[Explained]:
@@ -184,7 +198,12 @@ def _number(value: Any, where: str) -> int:
     return int(value)
 
 
-FORMS = {"instant": _instant, "digits": _digits, "text": _text, "number": _number}
+def _local(value: Any, where: str) -> str:
+    """A kept time in UTC as Norwegian wall time with its offset."""
+    return local(begin(str(value))).isoformat()
+
+
+FORMS = {"local": _local, "instant": _instant, "digits": _digits, "text": _text, "number": _number}
 
 
 class MappedFormat:
@@ -197,13 +216,20 @@ class MappedFormat:
         """The stated Appointment. Raises Refused UNREADABLE, INVALID, UNKNOWN_CODE."""
         return Resources((self._mapping.stated(strict_json.load(envelope.content.body)),))
 
+    def explain(self, body: bytes) -> list[Explained]:
+        """What each rule makes of a sample, field by field. Raises Refused as `read` does."""
+        return self._mapping.explain(strict_json.load(body))
+
     def write(self, message: Message, letter: Letter) -> Content:
-        """Where a booking stands, in the words of the verdict."""
-        if not isinstance(message, Resources):
-            raise Refused(Problem.NOT_SUPPORTED, "this format writes appointments")
+        """Where a booking stands, by the mapping's [[out]] rules. Raises Refused NOT_SUPPORTED where it has none."""
+        if not isinstance(message, Resources) or not self._mapping.out:
+            raise Refused(Problem.NOT_SUPPORTED, "the mapping has no [[out]] rules")
         appointment = message.items[0]
-        state = {key: appointment.get(key) for key in ("id", "status", "start", "end")}
-        return Content(orjson.dumps({"meldingsId": letter.id, "bestilling": state}), self._mapping.media_type)
+        source = {
+            "letter": {"id": letter.id, "made": clock.write(letter.made_at)},
+            "appointment": {**appointment, "employee": performer(appointment), "shop": identifier(appointment, SHOP_BOOKING)},
+        }
+        return Content(orjson.dumps(self._mapping.told(source)), self._mapping.media_type)
 
     def answer(self, envelope: Envelope, verdict: Verdict, letter: Letter) -> Content | None:
         """The verdict: what we think, what to change, and what it became."""

@@ -56,6 +56,8 @@ class EbmsSeal:
     `sync` (ask for the receipt on the same connection), `legacy` (SHA-1 and 3DES are accepted from this partner), `plain` (unencrypted
     payloads are accepted; test traffic only)."""
 
+    acknowledges = True
+
     def __init__(self, surroundings: Surroundings) -> None:
         settings = surroundings.settings
         self._own, self._partner = surroundings.own_party, surroundings.party

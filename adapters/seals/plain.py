@@ -14,6 +14,8 @@ ID = "x-message-id"
 class PlainSeal:
     """hub.adapter.Seal. The message id is the header `x-message-id`; where there is none, the content's digest: the same twice is one."""
 
+    acknowledges = False
+
     def __init__(self, surroundings: Surroundings) -> None:
         self._party, self._own = surroundings.party, surroundings.own_party
 

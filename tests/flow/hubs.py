@@ -51,7 +51,7 @@ class World:
         pki.lay_out(home / "pki", home / "epj" / "certs", EPJ, [HUB])
         self.home = home
         self.town: Municipality = resources(1, self.clock.now.date())
-        self.carrier = MemoryCarrier()
+        self.carrier, self.told = MemoryCarrier(), MemoryCarrier()
         secrets = Secrets.open(home / "hub")
         self.store = Store.open(
             url, secrets, clock=self.clock, entries=index.indexer(definitions.load(), secrets.hash_id),
@@ -70,8 +70,8 @@ class World:
 
     def _shop(self) -> Adapter:
         around = self._around("tjenesteshop", "tjenesteshop", mapping="tjenesteshop.toml")
-        return Adapter("tjenesteshop", "tjenesteshop", MemoryCarrier(), plain(around), mapped_format(around), frozenset(),
-                       may_state=frozenset({"book", "move", "cancel"}), answers="reply", answer_due=False)
+        return Adapter("tjenesteshop", "tjenesteshop", self.told, plain(around), mapped_format(around), frozenset({"booking"}),
+                       may_state=frozenset({"book", "move", "cancel"}), answers="reply", answer_due=False, only_own=True)
 
     def _epj(self) -> Adapter:
         around = self._around("visma-profil", EPJ)

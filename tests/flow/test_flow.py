@@ -9,10 +9,12 @@ import pytest
 from hubs import World
 
 from ebxml import envelope, mime, xml
+from hub.access import Ground
 from hub.delivery import State
 from hub.message import Parcel
 from hub.problem import Problem, Refused, Unavailable
 from hub.replaying import replay
+from hub.shop import Customer, Order, Shop
 
 
 def body(message: dict[str, object]) -> bytes:
@@ -143,8 +145,25 @@ def test_a_rejected_booking_is_shown_with_the_epjs_code(world: World) -> None:
         "faults": type(world.box.settings.faults)(rejected=1.0),
     })
     world.until_quiet()
-    (owed,) = world.store.deliveries_about(f"Appointment/{id_}")
+    owed, told = world.store.deliveries_about(f"Appointment/{id_}")
     assert owed.state is State.REJECTED and "E35" in owed.note
+    assert (told.adapter, told.state) == ("tjenesteshop", State.ACCEPTED), "and the shop that booked it hears"
+
+
+def test_the_shop_hears_where_its_own_bookings_stand_and_nothing_of_others(world: World) -> None:
+    id_, message = booked(world)
+    shop = Shop(world.store, world.keeping)
+    person = next(p for p in world.town.bookable if "hjemmesykepleie" in p.departments)
+    customer = Customer(person.reference, person.reference, Ground.SELF)
+    times = [t.start for day in shop.free(customer, "hjemmesykepleie", world.clock.now) for t in day.times]
+    shop.book(customer, Order("own", "hjemmesykepleie", times[-1], 15))
+    world.until_quiet()
+    told = [json.loads(parcel.body) for parcel in world.told.sent]
+    assert {t["bestillingsId"] for t in told} == {message["bestillingsId"]}
+    assert told[0]["status"] == "BEKREFTET" and told[-1]["status"] in ("UTFORT", "IKKE_HJEMME", "AVBESTILT")
+    assert told[0]["fra"].endswith("+01:00") and len({t["meldingsId"] for t in told}) == len(told)
+    letters = [d for d in world.store.deliveries_about(f"Appointment/{id_}") if d.adapter == "tjenesteshop"]
+    assert {d.state for d in letters} <= {State.ACCEPTED, State.SUPERSEDED} and all(d.tries <= 1 for d in letters)
 
 
 def statement(world: World) -> Parcel:

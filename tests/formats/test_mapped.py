@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from adapters.formats import strict_json
 from adapters.formats.mapped import LONGEST_TEXT, MappedFormat, Mapping_, UnusableMapping, mapped_format
 from hub.adapter import Surroundings
+from hub.booking.clock import local
+from hub.booking.conventions import SHOP_BOOKING
 from hub.message import Content, Envelope, Letter, Question, Resources, Verdict
 from hub.problem import Problem, Refused
 
@@ -150,10 +152,34 @@ def test_every_verdict_is_told_with_number_text_and_field(problem: Problem | Non
 
 
 def test_only_appointments_are_written() -> None:
-    content = shop().write(Resources(({"resourceType": "Appointment", "id": "b-1", "status": "booked"},)), LETTER)
-    assert json.loads(content.body)["bestilling"] == {"id": "b-1", "status": "booked", "start": None, "end": None}
     with pytest.raises(Refused):
         shop().write(Question("planned", {}), LETTER)
+
+
+def test_where_a_booking_stands_is_told_in_the_shops_words() -> None:
+    appointment = {
+        "resourceType": "Appointment", "id": "b-1", "status": "cancelled", "start": "2026-12-01T08:00:00Z", "end": "2026-12-01T08:30:00Z",
+        "identifier": [{"system": SHOP_BOOKING, "value": "B-17"}], "cancelationReason": {"coding": [{"code": "AAT"}]},
+        "participant": [{"actor": {"type": "Practitioner", "display": "Nora"}, "status": "accepted"}],
+    }
+    assert json.loads(shop().write(Resources((appointment,)), LETTER).body) == {
+        "meldingsId": LETTER.id, "hendelse": "STATUS", "sendt": local(LETTER.made_at.replace(microsecond=0)).isoformat(), "bestillingsId": "B-17",
+        "status": "AVBESTILT", "fra": "2026-12-01T09:00:00+01:00", "til": "2026-12-01T09:30:00+01:00", "ansatt": "Nora", "arsak": "AAT",
+    }
+
+
+@pytest.mark.parametrize("status", ["pending", "booked", "arrived", "fulfilled", "noshow", "cancelled"])
+def test_every_status_has_its_word(status: str) -> None:
+    stated = {"resourceType": "Appointment", "id": "b", "status": status, "participant": []}
+    assert json.loads(shop().write(Resources((stated,)), LETTER).body)["status"].isupper()
+
+
+def test_a_mapping_that_tells_nothing_refuses_to() -> None:
+    made = MappedFormat.__new__(MappedFormat)
+    made._mapping = Mapping_(GOOD)
+    with pytest.raises(Refused) as caught:
+        made.write(Resources(({"resourceType": "Appointment", "status": "booked"},)), LETTER)
+    assert caught.value.problem is Problem.NOT_SUPPORTED
 
 
 GOOD: dict[str, Any] = {"media_type": "application/json", "action": "a", "actions": {"X": "proposed"}, "rules": []}

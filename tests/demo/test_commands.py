@@ -1,0 +1,35 @@
+"""What an operator types, on a demo home."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from adapters.demo.home import EPJS, make_home
+from hub import commands
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("home")
+    return make_home(folder, 1, None, 1, dict.fromkeys(EPJS, 1), datetime.now(UTC), quick=True).hub
+
+
+def test_a_sample_is_shown_through_the_mapping_field_by_field(home: Path) -> None:
+    tried = commands.adapter_try(home, "tjenesteshop", ROOT / "mappings" / "samples" / "tjenesteshop-opprett.json")
+    rows = {row["to"]: row for row in tried.data["fields"]}
+    assert tried.ok and rows["start"]["source"] == "fra" and rows["start"]["rule"] == "form"
+    assert "participant.1.actor.identifier.value" in tried.text and "← avdeling" in tried.text
+
+
+def test_an_adapter_without_a_mapping_says_so(home: Path) -> None:
+    tried = commands.adapter_try(home, "visma-profil", ROOT / "mappings" / "samples" / "tjenesteshop-opprett.json")
+    assert not tried.ok and "tjenesteshop" in tried.text
+
+
+def test_every_adapter_of_the_demo_is_well_set_up(home: Path) -> None:
+    assert commands.adapter_check(home).ok and {r["name"] for r in commands.adapter_list(home).data["adapters"]} == {"tjenesteshop", *EPJS}
