@@ -157,14 +157,15 @@ class EbmsSeal:
         row = self._functions.get(letter.function)
         if row is None or not self.agreement.allows((row["from_role"], row["service"], row["action"]), ours=True):
             raise Refused(Problem.UNKNOWN_AGREEMENT, f"{letter.function} is not agreed with this partner")
+        terms = self.agreement.terms((row["from_role"], row["service"], row["action"]), ours=True)
         part_id = f"{letter.id}.payload@{self._domain}"
         sealed = cms.envelop(content.body, self._certificates.encrypt)
         header = Header(
             sender=EbParty((PartyId(self._own),), row["from_role"]), receiver=EbParty((PartyId(self._partner),), row["to_role"]),
             cpa_id=self.agreement.id, conversation_id=letter.conversation or letter.id, service=row["service"], service_type="string",
             action=row["action"], message_id=f"{letter.id}@{self._domain}", timestamp=at, ref_to_message_id=letter.refers_to or "",
-            time_to_live=letter.expires, duplicate_elimination=self.agreement.duplicate_elimination, description=self._software,
-            ack_requested=self.agreement.ack, sync_reply=self.agreement.sync, manifest=(f"cid:{part_id}",),
+            time_to_live=letter.expires, duplicate_elimination=terms.duplicate_elimination, description=self._software,
+            ack_requested=terms.ack, sync_reply=terms.sync, manifest=(f"cid:{part_id}",),
         )
         return self._sealed(header, [(part_id, PAYLOAD, sealed)])
 
