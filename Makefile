@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/stamp
 
-.PHONY: setup run test check bench docs clean
+.PHONY: setup run test check bench docs fuzz clean
 
 setup: $(STAMP)
 	@$(BIN)/python tools/fetch.py
@@ -32,8 +32,13 @@ check: setup
 bench: setup
 	@$(BIN)/python -m bench
 
+MINUTES ?= 10
+fuzz: setup
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris>=3,<4'
+	@$(BIN)/python tests/fuzz/run.py --minutes $(MINUTES)
+
 docs: setup
 	@$(BIN)/python tools/docs.py
 
 clean:
-	rm -rf .venv .assets .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .assets .demo .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -16,8 +16,13 @@ _NTRNO = re.compile(r"(?:NTRNO-)?(\d{9})", re.ASCII)
 
 @lru_cache(maxsize=512)
 def load(der: bytes) -> x509.Certificate:
-    """A certificate from DER. Raises ValueError."""
-    return x509.load_der_x509_certificate(der)
+    """A certificate from DER, whose names and dates can be read. Raises ValueError."""
+    try:
+        found = x509.load_der_x509_certificate(der)
+        _ = found.subject, found.issuer, found.not_valid_before_utc, found.not_valid_after_utc  # read lazily: else they would raise later
+    except (x509.InvalidVersion, OverflowError) as wrong:
+        raise ValueError("a certificate of an unknown version, or with times that cannot be") from wrong
+    return found
 
 
 def der(certificate: x509.Certificate) -> bytes:
@@ -61,5 +66,7 @@ def purposes(certificate: x509.Certificate) -> frozenset[str]:
         usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound:
         return frozenset({"sign", "authenticate", "encrypt"})
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        return frozenset()  # a usage that cannot be read allows nothing
     pairs = (("sign", usage.content_commitment), ("authenticate", usage.digital_signature), ("encrypt", usage.key_encipherment))
     return frozenset(name for name, has in pairs if has)

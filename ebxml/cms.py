@@ -45,9 +45,11 @@ def _fail() -> Violation:
     return Violation(ErrorCode.SECURITY_FAILURE, FAILED, "", Fault.NOT_DECRYPTABLE)
 
 
-def envelop(data: bytes, recipient: x509.Certificate) -> bytes:
-    """DER; AES-256-CBC, RSA PKCS#1 v1.5 key transport, recipient by issuer and serial."""
-    builder = pkcs7.PKCS7EnvelopeBuilder().set_data(data).set_content_encryption_algorithm(algorithms.AES256).add_recipient(recipient)
+def envelop(data: bytes, *recipients: x509.Certificate) -> bytes:
+    """DER; AES-256-CBC, RSA PKCS#1 v1.5 key transport, each recipient by issuer and serial. Raises ValueError without a recipient."""
+    builder = pkcs7.PKCS7EnvelopeBuilder().set_data(data).set_content_encryption_algorithm(algorithms.AES256)
+    for recipient in recipients:
+        builder = builder.add_recipient(recipient)
     return builder.encrypt(serialization.Encoding.DER, _BINARY)
 
 

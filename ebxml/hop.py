@@ -39,12 +39,12 @@ def _nobody_reads(element: etree._Element) -> None:
         raise _fail("something other than SyncReply is addressed to the next hop, so that it is unsigned", Fault.NOT_COVERED)
 
 
-def only_the_filter(transform: etree._Element) -> None:
+def is_the_filter(transform: etree._Element) -> bool:
+    """Whether this XPath transform is the one that ebMS 2.0 prescribes, whatever its prefix and spacing."""
     xpath = transform.find(f"{{{DS}}}XPath")
     text = "".join((xpath.text or "").split()) if xpath is not None else ""
     match = _FILTER.fullmatch(text)
-    if xpath is None or match is None or xpath.nsmap.get(match[1]) != SOAP or {match[2], match[3]} != {NEXT_MSH, NEXT}:
-        raise _fail("an XPath transform that is not the one of ebMS 2.0")
+    return match is not None and xpath is not None and xpath.nsmap.get(match[1]) == SOAP and {match[2], match[3]} == {NEXT_MSH, NEXT}
 
 
 def take_out(element: etree._Element) -> None:

@@ -121,7 +121,7 @@ def moment(value: str, remarks: list[str], what: str) -> datetime | None:
 
 def local(element: etree._Element) -> str:
     """An element's name without its namespace; empty for comments and processing instructions."""
-    return etree.QName(element).localname if isinstance(element.tag, str) else ""
+    return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
 
 
 def children(element: etree._Element | None, name: str) -> list[etree._Element]:
@@ -132,7 +132,7 @@ def children(element: etree._Element | None, name: str) -> list[etree._Element]:
 def child(element: etree._Element | None, *path: str) -> etree._Element | None:
     """The first descendant by a path of local names."""
     for name in path:
-        element = next(iter(children(element, name)), None)
+        element = next((each for each in element if local(each) == name), None) if element is not None else None
     return element
 
 

@@ -43,7 +43,9 @@ class Package:
 
     def part(self, href: str) -> Part | None:
         """The payload part a `cid:` URI points to: decoded form first, then as it stands (RFC 2392)."""
-        raw = href.removeprefix("cid:")
+        scheme, _, raw = href.partition(":")
+        if scheme.lower() != "cid":  # a part of the Manifest that is elsewhere is never fetched
+            return None
         wanted = unquote(raw)
         return next((p for p in self.parts if p.content_id == wanted), None) or next((p for p in self.parts if p.content_id == raw), None)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from lxml import etree
 
 from ebxml import certificate as certificates
-from ebxml import hop
+from ebxml import hop, longway
 from ebxml.envelope import DS, EB, NEXT, NEXT_MSH, SOAP, XLINK
 from ebxml.errors import ErrorCode, Fault, Violation
 from ebxml.xml import parse
@@ -109,7 +109,7 @@ def verify(
     return examined
 
 
-def examine(root: etree._Element, fetch: Fetch, trusted: Iterable[x509.Certificate] = ()) -> Examined:
+def examine(root: etree._Element, fetch: Fetch, trusted: Sequence[x509.Certificate] = ()) -> Examined:
     """Looks at the one signature of a document. Takes elements out of `root`.
 
     Raises:
@@ -136,7 +136,10 @@ def examine(root: etree._Element, fetch: Fetch, trusted: Iterable[x509.Certifica
         if len(set(uris)) != len(uris):
             raise _fail("a part is referred to twice")
         kept = tuple((r.get("URI", ""), etree.tostring(r, with_tail=False)) for r in references)
-        digests = tuple((str(r.get("URI")), _digest_holds(root, signature, r, fetch, remarks)) for r in sorted(references, key=_envelope_last))
+        judge = signer if signer in trusted or not trusted else None  # nobody else's transforms are worth xmlsec's time
+        digests = tuple(
+            (str(r.get("URI")), _digest_holds(root, signature, r, fetch, remarks, judge)) for r in sorted(references, key=_envelope_last)
+        )
     except etree.C14NError as wrong:
         raise _fail("XML that has no canonical form, such as a relative namespace") from wrong
     return Examined(digests, signer, tuple(shown), kept, tuple(remarks))
@@ -192,7 +195,9 @@ def _algorithm(element: etree._Element | None) -> str:
     return element.get("Algorithm", "") if element is not None else ""
 
 
-def _digest_holds(root: etree._Element, signature: etree._Element, reference: etree._Element, fetch: Fetch, remarks: list[str]) -> bool:
+def _digest_holds(
+    root: etree._Element, signature: etree._Element, reference: etree._Element, fetch: Fetch, remarks: list[str], judge: x509.Certificate | None,
+) -> bool:
     uri = reference.get("URI")
     method = _algorithm(reference.find(f"{{{DS}}}DigestMethod"))
     if method not in DIGESTS:
@@ -201,37 +206,50 @@ def _digest_holds(root: etree._Element, signature: etree._Element, reference: et
         remarks.append("a digest with SHA-1")
     transforms = reference.findall(f"{{{DS}}}Transforms/{{{DS}}}Transform")
     if uri == "":
-        octets: bytes | None = _octets(root, signature, transforms, remarks)
+        versions = _octets(root, signature, transforms, remarks, lambda: judge is not None and longway.holds(root, judge, fetch))
     elif uri is not None and uri.startswith("cid:") and not transforms:
-        octets = fetch(uri)
+        part = fetch(uri)
+        if part is None:
+            raise Violation(ErrorCode.MIME_PROBLEM, "a signed part is missing", uri, Fault.MISSING_PART)
+        versions = iter([part])
     else:
         raise _fail("a reference that is neither the envelope nor a part as it is")
-    if octets is None:
-        raise Violation(ErrorCode.MIME_PROBLEM, "a signed part is missing", uri, Fault.MISSING_PART)
-    want = "".join((reference.findtext(f"{{{DS}}}DigestValue") or "").split())
-    have = base64.b64encode(hashlib.new(DIGESTS[method], octets).digest()).decode()
-    return hmac.compare_digest(want.encode(), have.encode())
+    want = "".join((reference.findtext(f"{{{DS}}}DigestValue") or "").split()).encode()
+    return any(hmac.compare_digest(want, base64.b64encode(hashlib.new(DIGESTS[method], octets).digest())) for octets in versions)
 
 
-def _octets(root: etree._Element, signature: etree._Element, transforms: list[etree._Element], remarks: list[str]) -> bytes:
-    """enveloped-signature, then the actor filter (seen missing in receipts), then a canonicalisation (1.0 without comments when missing)."""
+def _octets(
+    root: etree._Element, signature: etree._Element, transforms: list[etree._Element], remarks: list[str], judged: Callable[[], bool],
+) -> Iterator[bytes]:
+    """What must be covered: the envelope without its signature, and without what is for the next hop where the actor filter says so.
+
+    The profile has enveloped-signature, the filter (seen missing in receipts), a canonicalisation (1.0 without comments when missing).
+    Another order or spelling is `longway`'s to judge; then both versions are tried, since an unknown XPath is never evaluated here.
+    """
     names = [_algorithm(t) for t in transforms]
-    if not names or names[0] != ENVELOPED:
-        raise _fail("the envelope's transforms do not begin with enveloped-signature")
-    rest = transforms[1:]
-    filtered = bool(rest) and _algorithm(rest[0]) == XPATH
-    if filtered:
-        hop.only_the_filter(rest[0])
-        rest = rest[1:]
-    elif root.tag == f"{{{SOAP}}}Envelope":
-        remarks.append("signed without the XPath transform")
-    if len(rest) > 1 or (rest and _algorithm(rest[0]) not in CANONICAL):
+    filtered = XPATH in names
+    last = transforms[-1] if names and names[-1] in CANONICAL else None
+    expected = [ENVELOPED] + [XPATH] * filtered + ([names[-1]] if last is not None else [])
+    unusual = names != expected or (filtered and not hop.is_the_filter(transforms[1]))
+    if unusual and not longway.legal(transforms, ENVELOPED, XPATH, list(CANONICAL)):
         raise _fail("a transform that is not accepted")
-    exclusive, _ = CANONICAL[_algorithm(rest[0])] if rest else (False, False)
-    prefixes = rest[0].find(f"{{{EXCLUSIVE}}}InclusiveNamespaces") if rest else None
+    if unusual and not judged():
+        raise _fail("transforms that are not the profile's, and do not hold")
+    if unusual:
+        remarks.append("transforms in another order or spelling than the profile's")
+    elif not filtered and root.tag == f"{{{SOAP}}}Envelope":
+        remarks.append("signed without the XPath transform")
     hop.take_out(signature)
+    if unusual or not filtered:
+        yield _canonical(root, last)
     if filtered:
         hop.strip(root)
+        yield _canonical(root, last)
+
+
+def _canonical(root: etree._Element, transform: etree._Element | None) -> bytes:
+    exclusive, _ = CANONICAL[_algorithm(transform)] if transform is not None else (False, False)
+    prefixes = transform.find(f"{{{EXCLUSIVE}}}InclusiveNamespaces") if transform is not None else None
     return etree.tostring(  # a same-document URI never includes comments
         root.getroottree(), method="c14n", exclusive=exclusive, with_comments=False,
         inclusive_ns_prefixes=prefixes.get("PrefixList", "").split() if prefixes is not None else None,

@@ -29,6 +29,8 @@ main_command.add_typer(message, name="message")
 main_command.add_typer(database, name="database")
 main_command.add_typer(audit, name="audit")
 main_command.add_typer(adapter, name="adapter")
+cpa = typer.Typer(no_args_is_help=True, help="Agreements with partners (CPA 2.0).")
+main_command.add_typer(cpa, name="cpa")
 
 
 def show(result: commands.Result, as_json: bool) -> None:
@@ -47,6 +49,39 @@ def run(home: Home, work: Annotated[bool, typer.Option(help="Also deliver what i
 def work(home: Home) -> None:
     """Runs a worker alone, beside a hub on the same database."""
     commands.work(home)
+
+
+def _of_cpa(name: str, *given: Any) -> Any:
+    """A CPA is ebxml's, which the hub does not know: found by entry point, as carriers are. Raises Exit with what is wrong."""
+    command: Any = next(iter(entry_points(group="besoksbro.commands", name=f"cpa-{name}"))).load()
+    try:
+        return command(*given)
+    except ValueError as wrong:
+        typer.echo(str(wrong), err=True)
+        raise typer.Exit(1) from wrong
+
+
+@cpa.command("show")
+def cpa_show(file: Path, as_json: Json = False) -> None:
+    """Says in plain words what a CPA or CPP agrees."""
+    text = _of_cpa("show", file)
+    show(commands.Result(True, {"text": text}, text), as_json)
+
+
+@cpa.command("check")
+def cpa_check(
+    file: Path, at: Annotated[datetime | None, typer.Option(help="The time at which it is to be used.")] = None, as_json: Json = False,
+) -> None:
+    """Names what is wrong with a CPA; leaves with 1 when something is."""
+    problems = _of_cpa("check", file, at)
+    show(commands.Result(not problems, {"problems": problems}, "\n".join(problems) or "Ingen feil funnet."), as_json)
+
+
+@cpa.command("make")
+def cpa_make(facts: Path, to: Annotated[Path, typer.Option("--to", help="The CPA file to write.")]) -> None:
+    """Drafts a CPA from two parties' facts (docs/cpa.md); its status is «proposed» until both have agreed."""
+    to.write_bytes(_of_cpa("make", facts))
+    show(commands.Result(True, {"file": str(to)}, f"Skrev {to}. Kontroller med: besoksbro cpa check {to}"), False)
 
 
 @main_command.command()

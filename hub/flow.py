@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -42,6 +42,9 @@ class Flow:
             envelope = adapter.seal.open(parcel, now)
         except Unopened as unopened:
             return self._unopened(adapter, parcel, unopened, now)
+        if envelope.enquiry is not None:  # one message handler asks another: nothing is kept
+            asked = replace(envelope, enquiry=self.store.enquired(envelope.sender, envelope.enquiry))
+            return Answer(Verdict(), adapter.seal.receipt(asked, None, now))
         message: Any = envelope.receipt
         refused: Refused | None = None
         if message is None:
@@ -53,11 +56,8 @@ class Flow:
         letter_id = str(uuid.uuid4())
 
         def work(tx: Transaction) -> Answer:
-            earlier = tx.earlier(envelope)
-            if earlier is not None:
-                for about in earlier.verdict.about:
-                    tx.note(about, "duplicate", "the same message again: the stored answer", origin=adapter.name)
-                return Answer(earlier.verdict, earlier.reply, duplicate=True)
+            if (earlier := self.settling.before(tx, adapter, envelope)) is not None:
+                return earlier
             verdict = self._verdict(tx, adapter, message, refused)
             reply = self._answered(tx, adapter, envelope, verdict, receipt, letter_id)
             tx.file(envelope, adapter.name, verdict, reply, parcel)
@@ -65,7 +65,7 @@ class Flow:
 
         try:
             return self.store.write(work)
-        except Refused as altered:  # the id was used before with another content
+        except Refused as altered:  # the id was used before with another content, or it came too late
             return self._unopened(adapter, parcel, Unopened(altered, envelope), now)
 
     def _verdict(self, tx: Transaction, adapter: Adapter, message: Any, refused: Refused | None) -> Verdict:

@@ -81,6 +81,18 @@ Message = Resources | Receipt | Question
 
 
 @dataclass(frozen=True, slots=True)
+class Enquiry:
+    """One message handler asks another, or answers (ebMS Ping, StatusRequest). The seal answers it; nothing inside is read or filed."""
+
+    about: str = ""
+    """The asker's own message id whose fate it asks; empty: only whether we are there."""
+    received: datetime | None = None
+    """When that message was filed; None: the asker has none of that id here."""
+    accepted: bool = False
+    """It was handed on without a problem."""
+
+
+@dataclass(frozen=True, slots=True)
 class Envelope:
     """An opened parcel: who says it, under which id, and what was tolerated while opening it."""
 
@@ -99,6 +111,11 @@ class Envelope:
     """What the transport calls it, e.g. `service/action`; for logs and the timeline."""
     receipt: Receipt | None = None
     """Set when the envelope itself is a transport receipt; then there is nothing to read inside."""
+    carried: Receipt | None = None
+    """A transport receipt that rode along with a letter (ebMS: an Acknowledgment on a business answer)."""
+    enquiry: Enquiry | None = None
+    attachments: tuple[Content, ...] = ()
+    """Every payload after the first, in the order its sender lists them."""
     wants_receipt: bool = False
     """The sender asked for a transport receipt."""
     wants_reply: bool = False
@@ -107,6 +124,13 @@ class Envelope:
     """What the seal needs later to answer (ids, references, digests); opaque to everyone else."""
     remarks: tuple[str, ...] = ()
     """Each deviation that was tolerated, in English."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 in hex over all that it carries; two deliveries of one message have the same."""
+        if not self.attachments:
+            return self.content.digest
+        return hashlib.sha256("".join(c.digest for c in (self.content, *self.attachments)).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

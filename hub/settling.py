@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hub.access import AuditLine
 from hub.adapter import Adapter
 from hub.delivery import Delivery, Impossible, State, Step
-from hub.message import Receipt, ReceiptKind
+from hub.message import Answer, Envelope, Receipt, ReceiptKind
 from hub.problem import Problem, Refused
 from hub.store import Store, Transaction
 
@@ -28,6 +28,26 @@ class Settling:
     adapters: Mapping[str, Adapter]
     rejected: Callable[[Transaction, Adapter, Delivery], None]
     """What an application's no means for what the letter was about (Keeping.rejected)."""
+
+    def before(self, tx: Transaction, adapter: Adapter, envelope: Envelope) -> Answer | None:
+        """What comes before a letter is weighed: a duplicate gets the stored answer, however late it is; a receipt that rode along counts.
+
+        Raises:
+            Refused: ALTERED_DUPLICATE, EXPIRED.
+        """
+        earlier = tx.earlier(envelope)
+        if earlier is not None:
+            for about in earlier.verdict.about:
+                tx.note(about, "duplicate", "the same message again: the stored answer", origin=adapter.name)
+            return Answer(earlier.verdict, earlier.reply, duplicate=True)
+        if envelope.expires is not None and envelope.expires < tx.now:
+            raise Refused(Problem.EXPIRED, "it came after its time to live", "//Header/MessageHeader/MessageData/TimeToLive")
+        if envelope.carried is not None:
+            try:
+                self.receipt(tx, adapter, envelope.carried)
+            except Refused as unknown:
+                tx.note(f"Envelope/{envelope.id}", "odd-receipt", unknown.detail, origin=adapter.name)
+        return None
 
     def receipt(self, tx: Transaction, adapter: Adapter, told: Receipt) -> tuple[str, ...]:
         """Moves the delivery a receipt speaks of; an unknown or contradicting one is kept and shown, and changes nothing."""

@@ -63,6 +63,12 @@ class Box:
         if envelope.receipt is not None:
             self._signal(envelope.receipt)
             return None
+        if envelope.enquiry is not None:
+            return self.seal.receipt(envelope, None, now)
+        if envelope.expires is not None and envelope.expires < now and self.records.letter(envelope.id) is None:
+            late = Unopened(Refused(Problem.EXPIRED, "it came after its time to live"), envelope)
+            self.records.count(f"refused {late.problem.value}")
+            return self.seal.refusal(late, now)
         reply = self._keep(envelope, now)
         self._wake.set()
         return reply

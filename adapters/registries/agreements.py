@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,10 @@ from typing import Any
 from cryptography import x509
 
 from ebxml import cpa
+from ebxml import terms as cpa_terms
 from ebxml.errors import Violation
 from ebxml.kith import moment
+from ebxml.terms import REGISTER, Terms
 
 Action = tuple[str, str, str]
 """Role of the sender, service, action."""
@@ -43,6 +45,18 @@ class Agreement:
     duplicate_elimination: bool = True
     signing: tuple[x509.Certificate, ...] = ()
     encryption: tuple[x509.Certificate, ...] = ()
+    decides: Callable[[Action, bool], Terms] | None = None
+    """The CPA's word on one action; None where there is no CPA."""
+
+    def terms(self, action: Action, *, ours: bool) -> Terms:
+        """How a message of this action goes: as the CPA says, else by the national defaults. The same value either way.
+
+        Raises:
+            Violation: UNKNOWN_AGREEMENT: the CPA does not have this action.
+        """
+        if self.decides is not None:
+            return self.decides(action, ours)
+        return replace(REGISTER, sync=self.sync, ack=self.ack, duplicate_elimination=self.duplicate_elimination, endpoint=self.endpoint)
 
     def in_force(self, at: datetime) -> bool:
         return (self.start is None or self.start <= at) and (self.end is None or at <= self.end)
@@ -89,6 +103,7 @@ def of_cpa(read: cpa.Agreement, own: str, partner: str, statuses: Iterable[str] 
         endpoint=channel.endpoint if channel else "", ack="" if asked == "never" else "unsigned" if signed == "never" else "signed",
         sync=channel is not None and channel.sync_reply not in ("", "none"),
         duplicate_elimination=channel is None or channel.duplicates != "never", signing=theirs.signing, encryption=theirs.encryption,
+        decides=lambda action, us: cpa_terms.of(read, *((own, partner) if us else (partner, own)), *action),
     )
 
 

@@ -13,12 +13,13 @@ from lxml import etree
 
 from adapters.registries import agreements
 from adapters.registries import certificates as registry
+from adapters.seals.payloads import Payloads
 from ebxml import certificate as certs
-from ebxml import cms, envelope, gzip, kith, mime, signature, xml
-from ebxml.envelope import EbError, EbParty, Header, PartyId
+from ebxml import cms, envelope, kith, mime, signature, xml
+from ebxml.envelope import EbError, EbParty, Header, MessageStatus, PartyId, Status
 from ebxml.errors import ErrorCode, Fault, Violation
 from hub.adapter import Surroundings, Unopened
-from hub.message import Content, Envelope, Letter, Parcel, Receipt, ReceiptKind
+from hub.message import Content, Enquiry, Envelope, Letter, Parcel, Receipt, ReceiptKind
 from hub.problem import Problem, Refused
 
 FAULTS: dict[Fault, Problem] = {
@@ -65,8 +66,9 @@ class EbmsSeal:
         self._domain = str(settings.get("domain", "besoksbro.example"))
         home = surroundings.home / "certs"
         self.agreement = agreements.agreement(home / "agreements", self._own, self._partner, settings)
-        self._legacy, self._plain = bool(settings.get("legacy", False)), bool(settings.get("plain", False))
+        self._legacy = bool(settings.get("legacy", False))
         self._keys = registry.own_keys(home)
+        self._payloads = Payloads(self._keys.decrypt, self._legacy, bool(settings.get("plain", False)))
         self._certificates = registry.partner(home, surroundings.party, self.agreement)
         self._b64 = certs.b64(self._keys.sign.certificate)
         self._software = json.dumps({"MSH-system": "Besoksbro", "MSH-versjon": "0.1", "fagsystem": "Besoksbro", "fagsystem-versjon": "0.1"})
@@ -82,33 +84,34 @@ class EbmsSeal:
             self._parties(header)
             self._agreed(header, at)
             examined = self._signature(root, package, header, at)
-            self._alive(header, at)
-            content, told = self._content(package, header)
+            contents = self._payloads.read(package, header)
         except Violation as wrong:
-            known = self._envelope(header, Content(b"", ""), ()) if header else None
+            known = self._envelope(header, (), ()) if header else None
             raise Unopened(Refused(FAULTS[wrong.fault], wrong.description, wrong.location), known) from wrong
-        return self._envelope(header, content, (*package.remarks, *examined.remarks, *told), examined)
+        return self._envelope(header, contents, (*package.remarks, *examined.remarks), examined)
 
     def _parties(self, header: Header) -> None:
         if header.sender.her != self._partner or header.receiver.her != self._own:
             raise Violation(ErrorCode.INCONSISTENT, "From or To is not this agreement's", "//Header/MessageHeader/From", Fault.WRONG_PARTY)
-        if header.message_order:
+        if header.order is not None:
             raise Violation(ErrorCode.NOT_SUPPORTED, "MessageOrder is not used in Norway", "//Header/MessageOrder", Fault.NOT_SUPPORTED)
 
     def _agreed(self, header: Header, at: datetime) -> None:
         """Service, action, role and direction by the CPA, where there is one; signals that nobody asked for."""
         action = "//Header/MessageHeader/Action"
-        if header.signal and not header.acknowledges and not header.errors:
+        if header.signal and not (header.acknowledges or header.errors or header.status or header.action == envelope.PONG):
             raise Violation(ErrorCode.OTHER_XML, "a signal that says nothing", "//Header")
-        if header.service == envelope.SIGNAL_SERVICE and not header.signal:
-            raise Violation(ErrorCode.NOT_SUPPORTED, "Ping and StatusRequest are not answered here", action, Fault.NOT_SUPPORTED)
+        if header.service == envelope.SIGNAL_SERVICE and not header.signal and not header.enquiry:
+            raise Violation(ErrorCode.NOT_SUPPORTED, "no action of the message service's", action, Fault.NOT_SUPPORTED)
+        if header.action == envelope.STATUS_REQUEST and header.enquiry and not header.status_of:
+            raise Violation(ErrorCode.OTHER_XML, "a StatusRequest that does not say of what", "//Body/StatusRequest")
         if not self.agreement.formal:
             return
         if header.cpa_id != self.agreement.id or not self.agreement.in_force(at):
             raise Violation(
                 ErrorCode.VALUE_NOT_RECOGNIZED, "no agreement in force has this id", "//Header/MessageHeader/CPAId", Fault.UNKNOWN_AGREEMENT,
             )
-        if not header.signal and not self.agreement.allows((header.sender.role, header.service, header.action), ours=False):
+        if not header.signal and not header.enquiry and not self.agreement.allows((header.sender.role, header.service, header.action), ours=False):
             raise Violation(ErrorCode.VALUE_NOT_RECOGNIZED, "not agreed: role, service, action", action, Fault.UNKNOWN_AGREEMENT)
 
     def _signature(self, root: etree._Element, package: mime.Package, header: Header, at: datetime) -> signature.Examined:
@@ -116,8 +119,10 @@ class EbmsSeal:
         if None in listed:
             lacking = header.manifest[listed.index(None)][:200]
             raise Violation(ErrorCode.MIME_PROBLEM, "a part of the Manifest is missing", lacking, Fault.MISSING_PART)
-        if {id(p) for p in listed} != {id(p) for p in package.parts}:
-            raise Violation(ErrorCode.SECURITY_FAILURE, "a part that is not in the Manifest", "//Body/Manifest", Fault.NOT_COVERED)
+        if sorted(map(id, listed)) != sorted(map(id, package.parts)):
+            raise Violation(
+                ErrorCode.SECURITY_FAILURE, "a part that is not in the Manifest, or stands there twice", "//Body/Manifest", Fault.NOT_COVERED,
+            )
 
         def fetch(uri: str) -> bytes | None:
             part = package.part(uri)
@@ -131,46 +136,21 @@ class EbmsSeal:
             )
         return examined
 
-    def _alive(self, header: Header, at: datetime) -> None:
-        if header.time_to_live is not None and header.time_to_live < at:
-            raise Violation(
-                ErrorCode.TIME_TO_LIVE_EXPIRED, "it came after TimeToLive", "//Header/MessageHeader/MessageData/TimeToLive", Fault.EXPIRED,
-            )
-
-    def _content(self, package: mime.Package, header: Header) -> tuple[Content, list[str]]:
-        """The Manifest's first part, decrypted and unpacked, and what was tolerated."""
-        if header.signal:
-            return Content(b"", ""), []
-        part = package.part(header.manifest[0]) if header.manifest else None
-        if part is None:
-            raise Violation(ErrorCode.MIME_PROBLEM, "a letter without a payload", "//Body/Manifest", Fault.MISSING_PART)
-        remarks = ["more than one payload: the first one is read"] if len(header.manifest) > 1 else []
-        if header.acknowledges or header.errors:
-            remarks.append("a signal came along with a letter: the letter alone counts")
-        if part.media_type == "application/pkcs7-mime" and not (self._plain and part.body.lstrip()[:1] == b"<"):
-            body = cms.open_(part.body, self._keys.decrypt, triple_des=self._legacy)
-        elif self._plain and part.media_type in ("application/xml", "text/xml", "application/pkcs7-mime"):
-            body = part.body
-        else:
-            raise Violation(ErrorCode.SECURITY_FAILURE, "the payload is not encrypted", f"cid:{part.content_id}"[:200], Fault.NOT_DECRYPTABLE)
-        if body.startswith(gzip.MAGIC):
-            body = gzip.unpack(body, xml.LARGEST)
-        if not body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):  # what a wrong session key leaves, once in some hundred times
-            raise Violation(ErrorCode.SECURITY_FAILURE, cms.FAILED, "", Fault.NOT_DECRYPTABLE)
-        return Content(body, "application/xml"), remarks
-
     def _envelope(
-        self, header: Header, content: Content, remarks: tuple[str, ...], examined: signature.Examined | None = None,
+        self, header: Header, contents: tuple[Content, ...], remarks: tuple[str, ...], examined: signature.Examined | None = None,
     ) -> Envelope:
+        receipt = _receipt(header)
         references = [[uri, element.decode()] for uri, element in examined.references] if examined else []
         transport = {
             "role_from": header.sender.role, "role_to": header.receiver.role, "cpa": header.cpa_id, "signal": "1" if header.signal else "",
             "references": orjson.dumps(references).decode() if header.ack_requested == "signed" else "[]",
         }
         return Envelope(
-            id=header.message_id, sender=self._partner, receiver=self._own, conversation=header.conversation_id, content=content,
+            id=header.message_id, sender=self._partner, receiver=self._own, conversation=header.conversation_id,
+            content=contents[0] if contents else Content(b"", ""), attachments=contents[1:],
             sent_at=header.timestamp, expires=header.time_to_live, refers_to=header.ref_to_message_id or header.acknowledges or None,
-            function=f"{header.service}/{header.action}", receipt=_receipt(header), wants_receipt=bool(header.ack_requested),
+            function=f"{header.service}/{header.action}", receipt=receipt if header.signal else None,
+            carried=None if header.signal else receipt, enquiry=_enquiry(header), wants_receipt=bool(header.ack_requested),
             wants_reply=header.sync_reply, transport=transport, remarks=(*header.remarks, *remarks),
         )
 
@@ -179,14 +159,15 @@ class EbmsSeal:
         row = self._functions.get(letter.function)
         if row is None or not self.agreement.allows((row["from_role"], row["service"], row["action"]), ours=True):
             raise Refused(Problem.UNKNOWN_AGREEMENT, f"{letter.function} is not agreed with this partner")
+        terms = self.agreement.terms((row["from_role"], row["service"], row["action"]), ours=True)
         part_id = f"{letter.id}.payload@{self._domain}"
         sealed = cms.envelop(content.body, self._certificates.encrypt)
         header = Header(
             sender=EbParty((PartyId(self._own),), row["from_role"]), receiver=EbParty((PartyId(self._partner),), row["to_role"]),
             cpa_id=self.agreement.id, conversation_id=letter.conversation or letter.id, service=row["service"], service_type="string",
             action=row["action"], message_id=f"{letter.id}@{self._domain}", timestamp=at, ref_to_message_id=letter.refers_to or "",
-            time_to_live=letter.expires, duplicate_elimination=self.agreement.duplicate_elimination, description=self._software,
-            ack_requested=self.agreement.ack, sync_reply=self.agreement.sync, manifest=(f"cid:{part_id}",),
+            time_to_live=letter.expires, duplicate_elimination=terms.duplicate_elimination, description=self._software,
+            ack_requested=terms.ack, sync_reply=terms.sync, manifest=(f"cid:{part_id}",),
         )
         return self._sealed(header, [(part_id, PAYLOAD, sealed)])
 
@@ -204,12 +185,23 @@ class EbmsSeal:
             return None
         if refused is not None:
             return self._error(envelope_, refused, at)
+        if envelope_.enquiry is not None:
+            return self._sealed(_told(self._signal(envelope_, "", at), envelope_.enquiry), [])
         if not envelope_.wants_receipt:
             return None
         references = tuple((uri, element.encode()) for uri, element in orjson.loads(envelope_.transport.get("references", "[]")))
         return self._sealed(
             replace(self._signal(envelope_, envelope.ACKNOWLEDGMENT, at), acknowledges=envelope_.id, references=references), [],
         )
+
+    def enquire(self, at: datetime, of: str = "") -> Parcel:
+        """A question to the partner's message handler: what became of our letter `of` (StatusRequest); without one, whether it is there (Ping)."""
+        header = Header(
+            sender=EbParty((PartyId(self._own),)), receiver=EbParty((PartyId(self._partner),)), cpa_id=self.agreement.id,
+            conversation_id=of or str(uuid.uuid4()), service=envelope.SIGNAL_SERVICE, message_id=f"{uuid.uuid4()}@{self._domain}", timestamp=at,
+            action=envelope.STATUS_REQUEST if of else envelope.PING, status_of=f"{of}@{self._domain}" if of else "", sync_reply=self.agreement.sync,
+        )
+        return self._sealed(header, [])
 
     def _signal(self, to: Envelope, action: str, at: datetime) -> Header:
         """A signal back: parties and roles swapped, the same agreement and conversation."""
@@ -242,10 +234,25 @@ def _not_a_fault(root: etree._Element) -> None:
         raise Violation(ErrorCode.DELIVERY_FAILURE, "a SOAP Fault: the partner could not read what we sent", FAULT_AT)
 
 
+def _enquiry(header: Header) -> Enquiry | None:
+    """A question to us as a message handler, or an answer to ours that settles nothing (Pong, a status that only says «unknown»)."""
+    answer = header.signal and not (header.acknowledges or header.errors) and _receipt(header) is None
+    return Enquiry(header.status_of) if header.enquiry or answer else None
+
+
+def _told(signal: Header, enquiry: Enquiry) -> Header:
+    """Pong, or the status of a message of the asker's own. An unknown id and somebody else's are told alike: ids cannot be probed."""
+    if not enquiry.about:
+        return replace(signal, action=envelope.PONG)
+    known = MessageStatus.PROCESSED if enquiry.accepted else MessageStatus.RECEIVED
+    status = Status(known if enquiry.received else MessageStatus.UNAUTHORIZED, enquiry.about, enquiry.received)
+    return replace(signal, action=envelope.STATUS_RESPONSE, status=status)
+
+
 def _receipt(header: Header) -> Receipt | None:
     """What a signal says. Our ids are `<letter id>@<domain>`; the partner repeats them whole."""
-    if not header.signal:
-        return None
+    if header.status is not None and header.signal and header.status.at is not None:
+        return Receipt(ReceiptKind.ARRIVED, _bare(header.status.of), (header.status.status.value,))
     if header.acknowledges:
         return Receipt(ReceiptKind.ARRIVED, _bare(header.acknowledges))
     if header.errors:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import uuid
 import zlib
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
 
-from hub.message import Content, Envelope, Parcel, Verdict
+from hub.message import Content, Enquiry, Envelope, Parcel, Verdict
 from hub.problem import Problem, Refused
 from hub.store.db import Connection
 from hub.store.secrets import Secrets
@@ -81,9 +82,15 @@ def earlier(connection: Connection, secrets: Secrets, envelope: Envelope) -> Ear
     row = connection.row("select digest, verdict, reply from envelope where sender = ? and id = ?", (envelope.sender, envelope.id))
     if row is None:
         return None
-    if row[0] != envelope.content.digest:
+    if row[0] != envelope.digest:
         raise Refused(Problem.ALTERED_DUPLICATE, "this message id came before with another content")
     return Earlier(_verdict_in(row[1]), parcel(connection, secrets, row[2]) if row[2] else None)
+
+
+def enquired(connection: Connection, sender: str, enquiry: Enquiry) -> Enquiry:
+    """An enquiry with the fate of the message that it is about; only the asker's own messages are looked at."""
+    row = connection.row("select received, problem from envelope where sender = ? and id = ?", (sender, enquiry.about))
+    return enquiry if row is None else replace(enquiry, received=moment(row[0]), accepted=row[1] is None)
 
 
 def file(
@@ -93,7 +100,7 @@ def file(
     row = connection.row(
         "insert into envelope (sender, id, digest, adapter, direction, received, function, conversation, refers_to, problem, verdict,"
         " remarks, content, reply) values (?, ?, ?, ?, 'in', ?, ?, ?, ?, ?, ?, ?, ?, ?) returning key",
-        (envelope.sender, envelope.id, envelope.content.digest, adapter, micros(now), envelope.function, envelope.conversation,
+        (envelope.sender, envelope.id, envelope.digest, adapter, micros(now), envelope.function, envelope.conversation,
          envelope.refers_to, verdict.problem.name if verdict.problem else None, _verdict_out(verdict),
          orjson.dumps(envelope.remarks).decode(), content_id, reply_id),
     )

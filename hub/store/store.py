@@ -14,7 +14,7 @@ import orjson
 from hub.access import AuditLine
 from hub.delivery import Delivery, State
 from hub.fhir.query import Entries, Query
-from hub.message import Content, Parcel, Resource
+from hub.message import Content, Enquiry, Parcel, Resource
 from hub.problem import Problem, Refused, Unavailable
 from hub.store import auditing, deliveries, letters, migrating, resources, searching, seats
 from hub.store.db import Connection, Database
@@ -130,6 +130,9 @@ class Store:
 
     def parcel(self, id_: str) -> Parcel | None:
         return self._database.read(lambda c: letters.parcel(c, self._secrets, id_))
+
+    def enquired(self, sender: str, enquiry: Enquiry) -> Enquiry:
+        return self._database.read(lambda c: letters.enquired(c, sender, enquiry))
 
     def delivery(self, id_: str) -> Delivery | None:
         return self._database.read(lambda c: deliveries.get(c, id_))

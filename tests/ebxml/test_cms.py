@@ -47,6 +47,16 @@ def openssl(tmp_path: Path) -> OpenSsl:
     return OpenSsl(tmp_path)
 
 
+@pytest.mark.spec("facts/ebxml", "4.4")
+def test_what_we_send_to_two_each_of_them_opens_and_nobody_else() -> None:
+    blob = cms.envelop(PLAIN, pair("us").certificate, pair("other").certificate)
+    for name in ("us", "other"):
+        assert cms.open_(blob, [pair(name)]) == PLAIN
+    assert refused(blob, pair("old")) == UNIFORM
+    with pytest.raises(ValueError, match="recipient"):
+        cms.envelop(PLAIN)
+
+
 def refused(blob: bytes, *own: cms.Own, triple_des: bool = False) -> tuple[object, ...]:
     """All that a sender can see of a refusal."""
     with pytest.raises(Violation) as wrong:

@@ -42,7 +42,8 @@ def acknowledgment() -> Header:
     """With the references of a signed message, as a signed receipt repeats them."""
     references = signature.examine(xml.parse(signed()), {CID: PAYLOAD}.get).references
     assert {uri for uri, _ in references} == {"", CID}
-    return signal(action=ACKNOWLEDGMENT, acknowledges="message-0@example.no", references=references)
+    return signal(action=ACKNOWLEDGMENT, acknowledges="message-0@example.no", references=references, acknowledged_at=AT,
+                  acknowledged_by=(PartyId("8094866"),))
 
 
 def message_error() -> Header:
@@ -95,13 +96,13 @@ def digest(reference: bytes) -> str | None:
 @example("\x00\x1f\ufffe\uffff\t\n<&>\"']]>", "\"'<&\x0b\uffff", "\uffff")
 def test_every_text_is_escaped_and_comes_back(words: str, role: str, location: str) -> None:
     errors = (EbError("Unknown", "Error", words, location),)
-    want = header(description=words, cpa_id=words, sender=EbParty((PartyId("1", role),), role), errors=errors, conversation_id=words)
+    want = header(description=words, cpa_id=f"c{words}", sender=EbParty((PartyId("1", role),), role), errors=errors, conversation_id=f"c{words}")
     read = envelope.read(xml.parse(envelope.write(want)))
 
     def kept(value: str) -> str:
         return "".join(c for c in value if (c >= " " or c in "\t\n") and c not in "\ufffe\uffff").strip()
 
-    assert (read.description, read.cpa_id, read.sender.role) == (kept(words), kept(words), kept(role))
+    assert (read.description, read.cpa_id, read.sender.role) == (kept(words), kept(f"c{words}"), kept(role))
     assert read.errors[0].description == kept(words)
 
 

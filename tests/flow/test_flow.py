@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from hubs import World
 
-from ebxml import envelope, mime, xml
+from ebxml import certificate, envelope, mime, signature, xml
 from hub.access import Ground
 from hub.delivery import State
 from hub.message import Parcel
@@ -285,3 +286,63 @@ def test_every_write_has_its_line_in_the_access_log(world: World) -> None:
     lines = world.store.audit_of(person, 10)
     assert [(line.reader, line.kind) for line in lines] == [("adapter:tjenesteshop", "book")]
     assert lines[0].channel == "inbox"
+
+
+@pytest.mark.spec("facts/ebxml", "7.4")
+def test_what_comes_too_late_is_told_so_and_changes_nothing_but_a_late_duplicate_gets_its_stored_answer(world: World) -> None:
+    good, epj = statement(world), world.adapters["visma-profil"]
+    expires = told(good).time_to_live
+    assert expires is not None
+    before, world.clock.now = world.clock.now, expires + timedelta(seconds=1)
+    late = world.flow.receive(epj, good)
+    assert late.verdict.problem is Problem.EXPIRED
+    assert told(late.parcel).errors[0].code == "TimeToLiveExpired"
+    assert world.store.envelopes("visma-profil", Problem.EXPIRED, True, None, 5)
+    world.clock.now = before
+    first = world.flow.receive(epj, good)  # nothing that was refused blocks the id
+    assert first.verdict.accepted
+    world.clock.now = expires + timedelta(seconds=1)
+    again = world.flow.receive(epj, good)
+    assert again.duplicate
+    assert again.parcel is not None and first.parcel is not None
+    assert again.parcel.body == first.parcel.body
+
+
+@pytest.mark.spec("facts/ebxml", "7.1")
+def test_ping_is_answered_and_a_status_request_tells_of_the_askers_own_letters_alone(world: World) -> None:
+    good, epj = statement(world), world.adapters["visma-profil"]
+    assert told(world.flow.receive(epj, world.box.seal.enquire(world.clock.now)).parcel).action == "Pong"
+    letter = told(good).message_id.partition("@")[0]
+
+    def fate(of: str) -> envelope.Status | None:
+        return told(world.flow.receive(epj, world.box.seal.enquire(world.clock.now, of)).parcel).status
+
+    unknown, other = fate(letter), fate("some-other-id")
+    assert unknown is not None and unknown.status is envelope.MessageStatus.UNAUTHORIZED and unknown.at is None
+    assert other is not None and other.status is unknown.status
+    filed = len(world.store.envelopes("visma-profil", None, None, None, 50))
+    world.flow.receive(epj, good)
+    known = fate(letter)
+    assert known is not None and known.status is envelope.MessageStatus.PROCESSED and known.at == world.clock.now
+    assert len(world.store.envelopes("visma-profil", None, None, None, 50)) == filed + 1  # enquiries are not filed
+
+
+@pytest.mark.spec("facts/ebxml", "5")
+@pytest.mark.parametrize("known", [True, False])
+def test_an_acknowledgment_that_rides_on_a_letter_counts_as_well_as_the_letter(world: World, known: bool) -> None:
+    id_, _ = booked(world)
+    world.deliver()
+    (owed,) = world.store.deliveries_about(f"Appointment/{id_}")
+    assert owed.state is State.SENT
+    sent = told(world.carrier.sent[0]).message_id
+    good = statement(world)
+    package = mime.read(good.headers, good.body)
+    header = replace(envelope.read(xml.parse(package.root.body)), acknowledges=sent if known else "nothing@x", message_id="rides@epj")
+    keys = world.box.seal._keys.sign
+    parts = [(p.content_id, "application/pkcs7-mime", p.body) for p in package.parts]
+    soap = signature.sign(envelope.write(header), [(f"cid:{c}", b) for c, _, b in parts], keys.key, certificate.b64(keys.certificate))
+    answer = world.flow.receive(world.adapters["visma-profil"], Parcel(*mime.write(soap, parts, "b", "r@epj")))
+    assert answer.verdict.accepted
+    assert told(answer.parcel).acknowledges == "rides@epj"
+    if not known:
+        assert any(e.kind == "odd-receipt" for e in world.store.timeline("Envelope/rides@epj"))

@@ -89,7 +89,6 @@ CASES: dict[str, tuple[Callable[[Both], tuple[EbmsSeal, Parcel, datetime]], Prob
     "a part too few": (lambda b: (b.epj, without_part(b), AT), Problem.MISSING_PART),
     "with an expired certificate": (lambda b: (b.epj, b.sent(expires=None), AT + timedelta(days=4 * 365)), Problem.CERTIFICATE_EXPIRED),
     "before the certificate": (lambda b: (b.epj, b.sent(), AT - timedelta(days=2)), Problem.CERTIFICATE_EXPIRED),
-    "too late": (lambda b: (b.epj, b.sent(), AT + timedelta(days=2, seconds=1)), Problem.EXPIRED),
     "encrypted to another": (lambda b: (encrypted_to_another(b), b.sent(), AT), Problem.NOT_DECRYPTABLE),
 }
 
