@@ -114,13 +114,17 @@ class StringRow(SQLModel, table=True):
 
 
 class SeatRow(SQLModel, table=True):
-    """Who has which seat in a slot. The primary key makes a double booking impossible."""
+    """Who has which seat in a slot, for good or held for a while. The primary key makes a double booking impossible."""
 
     __tablename__: ClassVar[Any] = "seat"
-    __table_args__ = (sa.UniqueConstraint("holder", "slot", name="seat_holder_slot"), _INDEX_ONLY)
+    __table_args__ = (
+        sa.UniqueConstraint("holder", "slot", name="seat_holder_slot"), _partial("seat_until", "until", where="until > 0"), _INDEX_ONLY,
+    )
     slot: str = _text(primary_key=True)
     number: int = Field(sa_type=sa.Integer, primary_key=True)
     holder: str = _text()
+    until: int = _number(default=0, sa_column_kwargs={"server_default": "0"})
+    """0: taken for good. Else the first moment at which the seat counts as free again."""
 
 
 class EnvelopeRow(SQLModel, table=True):

@@ -11,8 +11,8 @@ from hub.access import AuditLine
 from hub.delivery import Delivery, Step
 from hub.fhir.query import Condition, DateIs, Entries, IdIs, Query, ReferenceIs, TokenIs
 from hub.message import Content, Envelope, Parcel, Resource, Verdict
-from hub.problem import Problem, Refused
-from hub.store import auditing, deliveries, letters, resources, searching
+from hub.problem import Refused
+from hub.store import auditing, deliveries, letters, resources, searching, seats
 from hub.store.db import Connection
 from hub.store.secrets import Secrets
 from hub.store.values import Change, Earlier, Stored, micros
@@ -64,27 +64,36 @@ class Transaction:
         return resources.keep(self.connection, resource, origin, expect, self.now, self.entries)
 
     def take_seat(self, slot: str, holder: str, capacity: int) -> None:
-        """A seat in a slot; the one it already has counts.
+        """A seat in a slot, for good; the one it already has counts, and one it only held is now its own.
 
         Raises:
-            Refused: FULL when all `capacity` seats are taken.
+            Refused: FULL when all `capacity` seats are taken or held by others.
         """
-        taken = dict(self.connection.rows("select number, holder from seat where slot = ?", (slot,)))
-        if holder in taken.values():
-            return
-        free = next((n for n in range(1, len(taken) + 2) if n not in taken), None)
-        if len(taken) >= capacity or free is None:
-            raise Refused(Problem.FULL, "every place at this time is taken", "Appointment.start")
-        self.connection.run("insert into seat (slot, number, holder) values (?, ?, ?)", (slot, free, holder))
+        seats.take(self.connection, slot, holder, capacity, self.now)
+
+    def hold_seat(self, slot: str, holder: str, capacity: int, until: datetime) -> None:
+        """A seat for a while: it counts as taken before `until`, as free from then on. A seat it has for good stays so.
+
+        Raises:
+            Refused: FULL when all `capacity` seats are taken or held by others.
+        """
+        seats.take(self.connection, slot, holder, capacity, self.now, until)
 
     def free_seats(self, holder: str) -> list[str]:
-        """Gives back every seat of a holder; the slots they were in."""
-        rows = self.connection.rows("delete from seat where holder = ? returning slot", (holder,))
-        return [slot for (slot,) in rows]
+        """Gives back every seat of a holder, held or taken; the slots they were in."""
+        return seats.free(self.connection, holder)
+
+    def seats_held(self, holder: str, /) -> list[str]:
+        """The slots in which a holder's hold has not run out, or its seat is taken."""
+        return seats.held(self.connection, holder, self.now)
+
+    def end_holds(self) -> list[str]:
+        """Gives back the seats whose time has run out; the slots they were in."""
+        return seats.end_holds(self.connection, self.now)
 
     def seats_taken(self, slot: str, /) -> int:
-        row = self.connection.row("select count(*) from seat where slot = ?", (slot,))
-        return int(row[0]) if row else 0
+        """Seats that nobody else can have now: taken, or held and not run out."""
+        return seats.taken(self.connection, slot, self.now)
 
     def attempt(self, work: Callable[[], T]) -> T:
         """Runs `work`; when it raises Refused, what it did so far is undone and the rest of the transaction goes on."""
