@@ -127,6 +127,15 @@ class SeatRow(SQLModel, table=True):
     """0: taken for good. Else the first moment at which the seat counts as free again."""
 
 
+class UsedRow(SQLModel, table=True):
+    """What may be used once: proofs and assertions, until they would be too old anyway."""
+
+    __tablename__: ClassVar[Any] = "used_once"
+    __table_args__ = (sa.Index("used_once_until", "until"), _INDEX_ONLY)
+    key: str = _text(primary_key=True)
+    until: int = _number()
+
+
 class EnvelopeRow(SQLModel, table=True):
     """What came in and what was answered."""
 

@@ -91,6 +91,13 @@ class Transaction:
         """Gives back the seats whose time has run out; the slots they were in."""
         return seats.end_holds(self.connection, self.now)
 
+    def first_time(self, key: str, until: datetime) -> bool:
+        """True when nobody used `key` before (shared by every process on this database); it is remembered until `until`."""
+        return self.connection.run(
+            "insert into used_once (key, until) values (?, ?) on conflict (key) do update set until = excluded.until"
+            " where used_once.until <= ?", (key, micros(until), micros(self.now)),
+        ) == 1
+
     def seats_taken(self, slot: str, /) -> int:
         """Seats that nobody else can have now: taken, or held and not run out."""
         return seats.taken(self.connection, slot, self.now)
