@@ -179,6 +179,8 @@ class Reader:
     """For an operator: why a person's data is opened."""
     scopes: Scopes = EVERYTHING
     """For a vendor: what its token is good for."""
+    may_state: frozenset[str] = frozenset({"book", "move", "cancel"})
+    """For a vendor: what its word on a booking is good for (`Adapter.may_state`)."""
 
     def may(self, type_: str, letter: str) -> bool:
         """True when the token is good for this interaction (a letter of `hub.scopes.ORDER`) with this type; departments limit it further."""

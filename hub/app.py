@@ -28,6 +28,7 @@ from hub.faces.context import AdapterCard, Context, Municipality, Operator, asse
 from hub.faces.health import Health
 from hub.faces.inbox import Inbox
 from hub.faces.oauth import Admission, OAuth
+from hub.faces.operations import Operations
 from hub.faces.rest import Rest
 from hub.fhir import definitions, index, validate
 from hub.flow import Flow
@@ -37,6 +38,7 @@ from hub.oauth.gate import Gate
 from hub.oauth.issuing import Issuing
 from hub.oauth.settings import read_access
 from hub.oauth.tokens import Signing, trust
+from hub.scheduling.desk import Desk, end_holds
 from hub.settling import Settling
 from hub.store import Secrets, Store, Transaction
 from hub.worker import Worker
@@ -135,7 +137,8 @@ def faces(parts: Parts) -> Any:
         parts.store, definitions.load(), partial(vendor, hub.vendors), f"{hub.base_url}/fhir", parts.clock, Secrets.open(hub.home).hash_id,
     )
 
-    guarded, oauth = access(parts, rest, pool)
+    operations = Operations(parts.store, Desk(parts.flow.keeping), rest, pool, f"{hub.base_url}/fhir", parts.clock)
+    guarded, oauth = access(parts, operations, pool)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> Any:
@@ -196,6 +199,7 @@ def keep_house(store: Store, now: datetime) -> None:
     store.seal_audit()
     store.prune(now)
     store.write(partial(roll_slots, now=now))
+    store.write(end_holds)
 
 
 def roll_slots(tx: Transaction, now: datetime) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from hub.access import AuditLine
 from hub.adapter import Adapter
@@ -19,6 +19,17 @@ BOOKING = "booking"
 """The function (a row in mappings/functions.toml) by which partners are told of an appointment."""
 
 
+class Speaker(Protocol):
+    """Who states something: an adapter, or a client of the FHIR API."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def may_state(self) -> frozenset[str]: ...
+    @property
+    def departments(self) -> frozenset[str]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Keeping:
     """What a statement changes, in the transaction it came in."""
@@ -27,7 +38,7 @@ class Keeping:
     check: Any
     """`check(resource)`: validates against the FHIR definitions; raises Refused. (hub.fhir.validate)"""
 
-    def keep(self, tx: Transaction, adapter: Adapter, message: Resources) -> tuple[str, ...]:
+    def keep(self, tx: Transaction, adapter: Speaker, message: Resources) -> tuple[str, ...]:
         """Weighs and keeps each statement; all or none.
 
         Returns:
@@ -41,7 +52,7 @@ class Keeping:
             raise Refused(Problem.INVALID, "the message states no appointment")
         return tuple(ref for statement in stated for ref in self._keep(tx, adapter, statement))
 
-    def _keep(self, tx: Transaction, adapter: Adapter, statement: Statement) -> tuple[str, ...]:
+    def _keep(self, tx: Transaction, adapter: Speaker, statement: Statement) -> tuple[str, ...]:
         id_ = which(statement, adapter.name)
         kept = tx.get("Appointment", id_)
         stored = kept.resource if kept else None
@@ -75,7 +86,7 @@ class Keeping:
             if kept is not None:
                 tx.keep(with_taken(kept.resource, tx.seats_taken(slot)), origin="hub")
 
-    def _owe(self, tx: Transaction, change: Change, origin: Adapter) -> None:
+    def _owe(self, tx: Transaction, change: Change, origin: Speaker) -> None:
         """A delivery to every partner that wants to know and did not say it itself."""
         department = Booking.of(change.resource).department
         for adapter in self.adapters.values():

@@ -103,7 +103,9 @@ class Gate:
         granted = self._granted(token)
         self._proved(call, scheme, token, granted)
         client = granted.client
-        reader = Reader(f"vendor:{client.name}", Ground.VENDOR, departments=client.departments, scopes=granted.scopes)
+        reader = Reader(
+            f"vendor:{client.name}", Ground.VENDOR, departments=client.departments, scopes=granted.scopes, may_state=client.may,
+        )
         return reader, client.per_minute
 
     def _granted(self, token: str) -> Granted:

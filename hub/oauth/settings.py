@@ -54,6 +54,8 @@ class Client:
     jwks_url: str = ""
     per_minute: int = 600
     """Requests a minute before it is told to wait."""
+    may: frozenset[str] = frozenset({"book", "move", "cancel"})
+    """What its word on a booking is good for (`Adapter.may_state`); an EPJ also confirms, assigns and completes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,4 +108,5 @@ def _client(table: Mapping[str, Any]) -> Client:
     return Client(
         table["id"], table["issuer"], table.get("name", table["id"]), frozenset(table.get("departments") or ()),
         Scopes.of(table["scopes"]), table.get("jwks_file", ""), table.get("jwks_url", ""), int(table.get("per_minute", 600)),
+        frozenset(table.get("may", ("book", "move", "cancel"))),
     )

@@ -5,6 +5,7 @@ A hold that has run out counts as free at once, also before anybody tidies it aw
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from hub.problem import Problem, Refused
@@ -12,6 +13,8 @@ from hub.store.db import Connection
 from hub.store.values import micros
 
 FOR_GOOD = 0
+AT_ONCE = 500
+"""Slots per statement: SQLite takes at most 32,766 parameters, and a plan is made for each."""
 
 
 def take(connection: Connection, slot: str, holder: str, capacity: int, now: datetime, until: datetime | None = None) -> None:
@@ -56,3 +59,15 @@ def taken(connection: Connection, slot: str, now: datetime) -> int:
     """How many seats of a slot nobody else can have now."""
     row = connection.row("select count(*) from seat where slot = ? and (until = 0 or until > ?)", (slot, micros(now)))
     return int(row[0]) if row else 0
+
+
+def taken_in(connection: Connection, slots: Sequence[str], now: datetime) -> dict[str, int]:
+    """Slot → how many seats nobody else can have now; slots without any are left out."""
+    found: dict[str, int] = {}
+    for first in range(0, len(slots), AT_ONCE):
+        some = list(slots[first:first + AT_ONCE])
+        found |= dict(connection.rows(
+            f"select slot, count(*) from seat where slot in ({', '.join('?' * len(some))}) and (until = 0 or until > ?) group by slot",
+            [*some, micros(now)],
+        ))
+    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ from hub.delivery import Delivery, State
 from hub.fhir.query import Entries, Query
 from hub.message import Content, Parcel, Resource
 from hub.problem import Problem, Refused, Unavailable
-from hub.store import auditing, deliveries, letters, migrating, resources, searching
+from hub.store import auditing, deliveries, letters, migrating, resources, searching, seats
 from hub.store.db import Connection, Database
 from hub.store.failpoint import reach
 from hub.store.secrets import Secrets
@@ -106,6 +106,11 @@ class Store:
 
     def search(self, query: Query) -> Page:
         return self._database.read(lambda c: searching.search(c, query))
+
+    def seats_taken(self, slots: Sequence[str]) -> dict[str, int]:
+        """Slot → seats that nobody else can have now; a slot without any is not in it."""
+        now = self._clock()
+        return self._database.read(lambda c: seats.taken_in(c, slots, now))
 
     def claim(self, limit: int, now: datetime, lease: timedelta, adapters: Iterable[str], owner: str) -> list[Delivery]:
         """Takes up to `limit` due deliveries per adapter for `lease`: in order per key, never two at once."""

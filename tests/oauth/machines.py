@@ -132,7 +132,7 @@ token_digest = "{simple}"
 departments = ["*"]
 
 [oauth]
-per_minute = 20
+per_minute = {per_minute}
 {more}
 
 [[issuers]]
@@ -168,7 +168,14 @@ issuer = "own"
 departments = ["hjemmesykepleie"]
 scopes = "system/Appointment.cruds system/Slot.rs"
 jwks_file = "visma.jwks"
-per_minute = 30
+
+[[clients]]
+id = "epj"
+issuer = "own"
+departments = ["hjemmesykepleie"]
+scopes = "system/Appointment.cruds system/AppointmentResponse.c"
+jwks_file = "visma.jwks"
+may = ["confirm", "assign", "move", "cancel", "complete"]
 {tests}
 """
 TEST_CLIENT = """
@@ -203,14 +210,15 @@ def serving(asgi: Any, port: int) -> Iterator[None]:
 
 
 @contextmanager
-def hub_on(home: Path, database: str, environment: str = "test", more: str = "") -> Iterator[Machines]:
+def hub_on(home: Path, database: str, environment: str = "test", more: str = "", per_minute: int = 20,
+           fresh: bool = True) -> Iterator[Machines]:
     import hashlib
 
     home.mkdir(exist_ok=True)
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     home.joinpath("hub.toml").write_text(SETTINGS.format(
-        environment=environment, url=url, database=database, simple=hashlib.sha256(b"simple-token").hexdigest(), more=more,
+        environment=environment, url=url, database=database, simple=hashlib.sha256(b"simple-token").hexdigest(), more=more, per_minute=per_minute,
         tests=TEST_CLIENT if environment != "production" else "",
     ))
     visma, helseid, maskinporten = ec(), rsa(), rsa()
@@ -221,7 +229,8 @@ def hub_on(home: Path, database: str, environment: str = "test", more: str = "")
     parts = app.put_together(home, clock)
     parts.store.migrate()
     parts.store.ready()
-    parts.store.write(lambda tx: [tx.keep(r, origin="hub") for r in TOWN.resources])
+    if fresh:
+        parts.store.write(lambda tx: [tx.keep(r, origin="hub") for r in TOWN.resources])
     with serving(app.faces(parts), port):
         yield Machines(url, home, clock, parts, visma, helseid, maskinporten)
     parts.close()
