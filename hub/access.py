@@ -14,6 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from hub.message import Resource
+from hub.scopes import EVERYTHING, Scopes
 
 OSLO = ZoneInfo("Europe/Oslo")
 CONFIDENTIALITY = "http://ehelse.no/fhir/CodeSystem/gd-address-confidentiality"
@@ -176,6 +177,14 @@ class Reader:
     """For a vendor: HealthcareService ids; ALL_DEPARTMENTS for every one."""
     purpose: str = ""
     """For an operator: why a person's data is opened."""
+    scopes: Scopes = EVERYTHING
+    """For a vendor: what its token is good for."""
+    may_state: frozenset[str] = frozenset({"book", "move", "cancel"})
+    """For a vendor: what its word on a booking is good for (`Adapter.may_state`)."""
+
+    def may(self, type_: str, letter: str) -> bool:
+        """True when the token is good for this interaction (a letter of `hub.scopes.ORDER`) with this type; departments limit it further."""
+        return self.scopes.may(type_, letter)
 
     @property
     def on_behalf_of(self) -> str:

@@ -25,12 +25,20 @@ from hub.faces import console, portal
 from hub.faces.context import AdapterCard, Context, Municipality, Operator, assets_in
 from hub.faces.health import Health
 from hub.faces.inbox import Inbox
+from hub.faces.oauth import Admission, OAuth
+from hub.faces.operations import Operations
 from hub.faces.rest import Rest
 from hub.fhir import definitions, index, validate
 from hub.flow import Flow
 from hub.keeping import Keeping
+from hub.oauth.dpop import Nonce
+from hub.oauth.gate import Gate
+from hub.oauth.issuing import Issuing
+from hub.oauth.settings import read_access
+from hub.oauth.tokens import Signing, trust
 from hub.replaying import replay
 from hub.rolling import roll_slots
+from hub.scheduling.desk import Desk
 from hub.settling import Settling
 from hub.shop import Shop
 from hub.store import Secrets, Store
@@ -131,6 +139,9 @@ def faces(parts: Parts) -> Any:
         parts.store, definitions.load(), partial(vendor, hub.vendors), f"{hub.base_url}/fhir", parts.clock, Secrets.open(hub.home).hash_id,
     )
 
+    operations = Operations(parts.store, Desk(parts.flow.keeping), rest, pool, f"{hub.base_url}/fhir", parts.clock)
+    guarded, oauth = access(parts, operations, pool)
+
     @asynccontextmanager
     async def lifespan(_: Starlette) -> Any:
         yield
@@ -145,18 +156,39 @@ def faces(parts: Parts) -> Any:
         exception_handlers={404: portal.missing(context)},
         lifespan=lifespan,
     )
-    inbox = Inbox(parts.flow, parts.adapters, pool)
+    return _dispatch(Inbox(parts.flow, parts.adapters, pool), guarded, oauth, pages)
+
+
+def _dispatch(inbox: Inbox, fhir: Admission, oauth: OAuth, pages: Starlette) -> Any:
+    """Which face an address belongs to."""
 
     async def dispatch(scope: Any, receive: Any, send: Any) -> None:
         path = scope.get("path", "")
         if path.startswith("/inbox/"):
             await inbox(scope, receive, send)
+        elif oauth.serves(path):
+            await oauth(scope, receive, send)
         elif path == "/fhir" or path.startswith("/fhir/"):
-            await rest({**scope, "root_path": "/fhir"}, receive, send)
+            await fhir({**scope, "root_path": "/fhir"}, receive, send)
         else:
             await pages(scope, receive, send)
 
     return dispatch
+
+
+def access(parts: Parts, rest: Any, pool: ThreadPoolExecutor) -> tuple[Admission, OAuth]:
+    """The gate before the FHIR face, and our own token endpoint beside it."""
+    hub, store = parts.hub, parts.store
+    settings, signing = read_access(hub), Signing.open(hub.home)
+    nonce = Nonce(Secrets.open(hub.home).seal_key) if settings.nonce else None
+
+    def first_time(key: str, until: datetime) -> bool:
+        return store.write(lambda tx: tx.first_time(key, until))
+
+    trusted = trust(settings, hub.base_url, signing, hub.home, parts.clock, hub.environment)
+    gate = Gate(trusted, partial(vendor, hub.vendors), first_time, hub.base_url, parts.clock, nonce)
+    issuing = Issuing(settings, hub.base_url, signing, hub.home, hub.environment, first_time, parts.clock, nonce)
+    return Admission(gate, rest, pool), OAuth(issuing, signing, hub.base_url, pool)
 
 
 def worker(parts: Parts) -> Worker:

@@ -60,6 +60,8 @@ class Hub:
     vendors: tuple[VendorToken, ...] = ()
     workers: int = 2
     """Threads that sign, encrypt and send."""
+    tables: Mapping[str, Any] = field(default_factory=dict)
+    """All of hub.toml, for parts that read a table of their own (`hub.oauth.settings`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,7 @@ def read_hub(home: Path) -> Hub:
         operators=tuple(Operator(o["name"], o["token_digest"]) for o in table.get("operators", ())),
         vendors=tuple(VendorToken(v["name"], v["token_digest"], frozenset(v.get("departments", ()))) for v in table.get("vendors", ())),
         workers=_get(own, "workers", int, where, 2),
+        tables=table,
     )
 
 

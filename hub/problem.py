@@ -55,6 +55,15 @@ class Problem(Enum):
     DELETED = "BB-402"
     BAD_SEARCH = "BB-403"
     NOT_ACCEPTABLE = "BB-404"
+    # Access and operations of the FHIR API
+    BAD_TOKEN = "BB-420"
+    BAD_PROOF = "BB-421"
+    DPOP_NONCE = "BB-422"
+    SCOPE_MISSING = "BB-423"
+    TOO_MANY = "BB-424"
+    BAD_CLIENT = "BB-425"
+    BAD_GRANT = "BB-426"
+    BAD_SUBSCRIPTION = "BB-428"
     # What did not work out
     UNAVAILABLE = "BB-901"
     NOT_DELIVERED = "BB-902"
@@ -105,6 +114,14 @@ TEXT: dict[Problem, str] = {
     Problem.DELETED: "Ressursen er slettet.",
     Problem.BAD_SEARCH: "Søket har en ugyldig parameter.",
     Problem.NOT_ACCEPTABLE: "Formatet støttes ikke. Bruk application/fhir+json.",
+    Problem.BAD_TOKEN: "Tilgangstokenet er ugyldig eller utløpt. Hent et nytt.",
+    Problem.BAD_PROOF: "DPoP-beviset er ugyldig, for gammelt eller brukt før. Lag et nytt for hver forespørsel.",
+    Problem.DPOP_NONCE: "DPoP-beviset må ha vår nonce. Bruk verdien i svaret og prøv igjen.",
+    Problem.SCOPE_MISSING: "Tilgangstokenet gir ikke rett til dette. Be om flere scopes, eller kontakt kommunens IT-drift.",
+    Problem.TOO_MANY: "For mange forespørsler. Vent så lenge svaret sier, og prøv igjen.",
+    Problem.BAD_CLIENT: "Klienten kunne ikke bekreftes. Kontroller klient-id, nøkkel og klokke.",
+    Problem.BAD_GRANT: "Tokenforespørselen er ugyldig. Bruk client_credentials med private_key_jwt.",
+    Problem.BAD_SUBSCRIPTION: "Abonnementet kan ikke opprettes slik. Kontroller emne, filter, kanal og adresse.",
     Problem.UNAVAILABLE: "Vi får ikke kontakt akkurat nå. Ingenting er endret. Prøv igjen senere.",
     Problem.NOT_DELIVERED: "Meldingen kom ikke fram til mottakeren innen fristen.",
 }

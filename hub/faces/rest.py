@@ -83,7 +83,7 @@ class Rest:
         path = scope["path"][len(scope.get("root_path", "")):].strip("/")
         asked = Asked(
             scope["method"], tuple(path.split("/")) if path else (), scope["query_string"].decode("latin-1"), headers, body or b"",
-            self._reader(headers),
+            scope["reader"] if "reader" in scope else self._reader(headers),
         )
         answer = self._guarded(asked, too_large=body is None)
         await _send(send, asked, answer)
@@ -201,6 +201,8 @@ class Rest:
         )
 
     def _limit(self, reader: Reader | None, type_: str) -> Condition | None:
+        if reader is not None and not (reader.may(type_, "r") or reader.may(type_, "s")):
+            raise Refused(Problem.SCOPE_MISSING, f"this token does not give {type_}")
         if reader is not None and reader.departments == ALL_DEPARTMENTS:
             return None
         parameter = self._definitions.served[type_].limit

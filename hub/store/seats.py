@@ -12,12 +12,12 @@ _NOW = "(until is null or until > ?)"
 
 
 def take(connection: Connection, slot: str, holder: str, capacity: int, now: datetime, until: datetime | None) -> None:
-    """A seat; the one that the holder already has counts, and its end is set anew. Raises Refused FULL."""
+    """A seat; one that the holder already has counts, and a held one gets this end (None: it is for good). Raises Refused FULL."""
     connection.run("delete from seat where slot = ? and until is not null and until <= ?", (slot, micros(now)))
     taken = dict(connection.rows("select number, holder from seat where slot = ?", (slot,)))
     ends = micros(until) if until else None
-    if holder in taken.values():
-        connection.run("update seat set until = ? where slot = ? and holder = ?", (ends, slot, holder))
+    if holder in taken.values():  # what it has for good stays so
+        connection.run("update seat set until = ? where slot = ? and holder = ? and until is not null", (ends, slot, holder))
         return
     if len(taken) >= capacity:
         raise Refused(Problem.FULL, "every place at this time is taken", "Appointment.start")

@@ -229,6 +229,7 @@ class Store:
 
         def work(connection: Connection) -> int:
             connection.run("delete from session where expires <= ?", (micros(now),))
+            connection.run("delete from used_once where until <= ?", (micros(now),))
             auditing.sweep(self._secrets.home / "audit", connection)
             return letters.prune(connection, now)
 

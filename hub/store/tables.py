@@ -114,7 +114,7 @@ class StringRow(SQLModel, table=True):
 
 
 class SeatRow(SQLModel, table=True):
-    """Who has which seat in a slot. The primary key makes a double booking impossible."""
+    """Who has which seat in a slot, for good or held for a while. The primary key makes a double booking impossible."""
 
     __tablename__: ClassVar[Any] = "seat"
     __table_args__ = (
@@ -125,6 +125,15 @@ class SeatRow(SQLModel, table=True):
     holder: str = _text()
     until: int | None = _number()
     """Held until then, and free from then on whether somebody swept or not; null: booked."""
+
+
+class UsedRow(SQLModel, table=True):
+    """What may be used once: proofs and assertions, until they would be too old anyway."""
+
+    __tablename__: ClassVar[Any] = "used_once"
+    __table_args__ = (sa.Index("used_once_until", "until"), _INDEX_ONLY)
+    key: str = _text(primary_key=True)
+    until: int = _number()
 
 
 class EnvelopeRow(SQLModel, table=True):

@@ -165,6 +165,13 @@ class Transaction:
         self.connection.run("update delivery set parcel = ? where id = ?", (sealed.parcel, sealed.id))
         return sealed
 
+    def first_time(self, key: str, until: datetime) -> bool:
+        """True when nobody used `key` before (shared by every process on this database); it is remembered until `until`."""
+        return self.connection.run(
+            "insert into used_once (key, until) values (?, ?) on conflict (key) do update set until = excluded.until"
+            " where used_once.until <= ?", (key, micros(until), micros(self.now)),
+        ) == 1
+
     def remember(self, name: str, value: str) -> None:
         """A small fact of the house."""
         self.connection.run(

@@ -51,6 +51,8 @@ class DayCell:
 
 @dataclass(frozen=True, slots=True)
 class TimeButton:
+    """A time that can be pressed."""
+
     value: str
     said: str
     """`kl. 09:15–09:45`."""
@@ -58,6 +60,8 @@ class TimeButton:
 
 @dataclass(frozen=True, slots=True)
 class PartOfDay:
+    """The times of a morning, an afternoon …"""
+
     name: str
     times: tuple[TimeButton, ...]
 

@@ -1,0 +1,194 @@
+"""The scheduling operations over HTTP: `Appointment/$find`, `$hold`, `$book`, `$cancel`, and AppointmentResponse; the rest is the inner face's.
+
+A POST body is Parameters (`appt-resource`, `appt-reference`, `patient-reference`, `reason`), or the Appointment itself, or the searchset
+that `$find` gave with one entry. Every answer is a searchset of Appointments, or an OperationOutcome with our number.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+import orjson
+
+from hub.access import Reader
+from hub.booking.conventions import points_to
+from hub.faces.parameters import ID, UNDERSTOOD, appointment_of, load, parameters_of, patient_of, reference_of, wish_of
+from hub.fhir.outcome import OUTCOME, outcome
+from hub.message import Resource
+from hub.problem import Problem, Refused, Unavailable
+from hub.scheduling.desk import HOLD_PREFIX, Caller, Desk
+from hub.scheduling.offers import Found, find
+from hub.store import Store
+
+log = logging.getLogger(__name__)
+LARGEST = 1024 * 1024
+MIRRORED = (b"x-request-id", b"x-correlation-id")
+OPERATIONS = ("$find", "$hold", "$book", "$cancel")
+_TAG = re.compile(r'(?:W/)?"(\d+)"', re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One call of an operation."""
+
+    operation: str
+    """One of OPERATIONS, or `respond`."""
+    id: str
+    """The Appointment it was called on; empty: the type."""
+    parameters: list[tuple[str, Any]]
+    reader: Reader
+    version: str
+    """From If-Match."""
+    strict: bool
+    get: bool
+
+
+class Operations:
+    """ASGI: stands between the gate (`scope["reader"]`) and the FHIR face."""
+
+    def __init__(self, store: Store, desk: Desk, inner: Any, pool: Executor, base_url: str, clock: Callable[[], datetime]) -> None:
+        self._store, self._desk, self._inner, self._pool, self._base, self._clock = store, desk, inner, pool, base_url, clock
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        below = tuple(p for p in scope["path"][len(scope.get("root_path", "")):].split("/") if p)
+        which = operation(scope["method"], below)
+        if which is None:
+            await self._inner(scope, receive, send)
+            return None
+        name, id_, methods = which
+        if scope["method"] not in methods:
+            allowed: tuple[tuple[bytes, bytes], ...] = ((b"allow", ", ".join(methods).encode()),)
+            return await _send(send, scope, 405, outcome(Problem.NOT_SUPPORTED, f"{name} is called by {' or '.join(methods)}"), allowed)
+        headers: tuple[tuple[bytes, bytes], ...] = ()
+        try:
+            asked = await _asked(scope, receive, name, id_)
+            status, body = 200 if name != "respond" else 201, await asyncio.get_running_loop().run_in_executor(self._pool, self._do, asked)
+        except Refused as refused:
+            status, body = OUTCOME[refused.problem][0], outcome(refused.problem, refused.detail, refused.where)
+        except Unavailable as later:
+            status, body = 503, outcome(Problem.UNAVAILABLE, later.detail)
+            headers = ((b"retry-after", str(int(later.retry_after or 5)).encode()),)
+        except Exception:
+            log.exception("an operation failed")
+            status, body = 500, outcome(Problem.UNAVAILABLE, "a fault of ours; it is logged")
+        await _send(send, scope, status, body, headers)
+
+    def _do(self, asked: Asked) -> bytes:
+        desk, caller = self._desk, Caller.of(asked.reader)
+        match asked.operation:
+            case "$find":
+                wish = wish_of(asked.parameters)
+                return self._found(asked, find(self._store, asked.reader, wish, self._clock()))
+            case "$hold":
+                return searchset([orjson.dumps(self._store.write(lambda tx: desk.hold(tx, caller, appointment_of(asked.parameters))))])
+            case "$book":
+                return searchset([self._store.write(lambda tx: desk.book(tx, caller, self._to_book(tx, caller, asked))).body])
+            case "$cancel":
+                id_ = asked.id or reference_of(asked.parameters)
+                reason = next((v for n, v in asked.parameters if n == "reason" and isinstance(v, dict)), None)
+                cancelled = self._store.write(lambda tx: desk.cancel(tx, caller, id_, reason, asked.version))
+                return searchset([cancelled.body] if cancelled else [])
+        response = next((v for n, v in asked.parameters if n == "resource"), None)
+        if not isinstance(response, dict) or response.get("resourceType") != "AppointmentResponse":
+            raise Refused(Problem.INVALID, "the body is an AppointmentResponse", "resourceType")
+        return self._store.write(lambda tx: desk.respond(tx, caller, response)).body
+
+    def _to_book(self, tx: Any, caller: Caller, asked: Asked) -> Resource:
+        """What shall be booked: the resource that was sent, or what the hold of that id holds; for this patient, where one is told."""
+        sent = next((v for n, v in asked.parameters if n in ("appt-resource", "resource")), None)
+        id_ = "" if sent is not None else reference_of(asked.parameters)
+        if id_ and not id_.startswith(HOLD_PREFIX):
+            raise Refused(Problem.INVALID, "appt-reference names a hold; send the Appointment to move a booking", "Parameters.parameter")
+        appointment = self._desk.held(tx, caller, id_) if id_ else appointment_of(asked.parameters)
+        patient = patient_of(asked.parameters)
+        if not patient:
+            return appointment
+        others = [p for p in appointment.get("participant") or () if not points_to(p.get("actor"), "Patient")]
+        return {**appointment, "participant": [{"actor": {"reference": patient, "type": "Patient"}, "status": "accepted"}, *others]}
+
+    def _found(self, asked: Asked, found: Found) -> bytes:
+        unknown = sorted({name for name, _ in asked.parameters if name not in UNDERSTOOD})
+        if unknown and asked.strict:
+            raise Refused(Problem.BAD_SEARCH, f"unknown parameters: {', '.join(unknown)}")
+        note = outcome(Problem.BAD_SEARCH, f"ignored: {', '.join(unknown)}") if unknown else None
+        links = []
+        if asked.get:
+            used = [(n, str(v)) for n, v in asked.parameters if n in UNDERSTOOD]
+            links.append(("self", f"{self._base}/Appointment/$find?{urlencode(used)}"))
+            if found.next is not None:
+                more = [*((n, v) for n, v in used if n != "_after"), ("_after", "~".join(found.next))]
+                links.append(("next", f"{self._base}/Appointment/$find?{urlencode(more)}"))
+        return searchset([orjson.dumps(o) for o in found.offers], found.total, links, note)
+
+
+def operation(method: str, below: tuple[str, ...]) -> tuple[str, str, tuple[str, ...]] | None:
+    """(operation, id, methods) that a path below the FHIR base means; None: it is not one of ours."""
+    match below:
+        case ("Appointment", "$find"):
+            return "$find", "", ("GET", "HEAD", "POST")
+        case ("Appointment", "$hold" | "$book" | "$cancel" as name):
+            return name, "", ("POST",)
+        case ("Appointment", id_, "$cancel") if ID.fullmatch(id_):
+            return "$cancel", id_, ("POST",)
+        case ("AppointmentResponse",) if method == "POST":
+            return "respond", "", ("POST",)
+    return None
+
+
+async def _asked(scope: Any, receive: Any, name: str, id_: str) -> Asked:
+    headers = dict(scope["headers"])
+    query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    parameters: list[tuple[str, Any]] = [(n, v) for n, v in query if v]
+    if scope["method"] == "POST":
+        kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        body = await _body(receive)
+        if body and kind not in (b"application/fhir+json", b"application/json"):
+            raise Refused(Problem.NOT_ACCEPTABLE, "a body is application/fhir+json")
+        parameters += parameters_of(load(body)) if body else []
+    tag = headers.get(b"if-match", b"").decode("latin-1")
+    match = _TAG.fullmatch(tag)
+    if tag and match is None:
+        raise Refused(Problem.OUT_OF_DATE, "If-Match is no version of ours")
+    strict = b"handling=strict" in headers.get(b"prefer", b"")
+    return Asked(name, id_, parameters, scope["reader"], match[1] if match else "", strict, scope["method"] != "POST")
+
+
+async def _body(receive: Any) -> bytes:
+    chunks, size, more = [], 0, True
+    while more:
+        message = await receive()
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        more = message.get("more_body", False)
+        if size > LARGEST:
+            raise Refused(Problem.TOO_LARGE, f"a body of more than {LARGEST} bytes")
+    return b"".join(chunks)
+
+
+def searchset(entries: list[bytes], total: int | None = None, links: list[tuple[str, str]] | None = None, note: bytes | None = None) -> bytes:
+    """A searchset of stored or made bytes. `total` is always told."""
+    pieces = [b'{"resource":' + body + b',"search":{"mode":"match"}}' for body in entries]
+    if note is not None:
+        pieces.append(b'{"resource":' + note + b',"search":{"mode":"outcome"}}')
+    head: dict[str, Any] = {"resourceType": "Bundle", "type": "searchset", "total": len(entries) if total is None else total}
+    if links:
+        head["link"] = [{"relation": relation, "url": url} for relation, url in links]
+    return orjson.dumps(head)[:-1] + (b',"entry":[' + b",".join(pieces) + b"]" if pieces else b"") + b"}"
+
+
+async def _send(send: Any, scope: Any, status: int, body: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+    asked = dict(scope["headers"])
+    every = [
+        (b"content-type", b"application/fhir+json; fhirVersion=4.0; charset=utf-8"), (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"), *headers, *((name, asked[name][:200]) for name in MIRRORED if name in asked),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": every})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

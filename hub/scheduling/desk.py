@@ -1,0 +1,199 @@
+"""`$hold`, `$book` and `$cancel`, and an AppointmentResponse's word: each is one transaction under the rules of booking.
+
+A hold is a seat with an expiry and nothing more: no Appointment is kept for it. What it held is read back from its seats, so that a client
+may book by the hold's id alone. Booking gives the hold's seats back and takes them as the booking's in the same transaction.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from hub.access import ALL_DEPARTMENTS, Ground, Reader
+from hub.booking import Statement, rules
+from hub.booking.clock import read, write
+from hub.booking.conventions import SHOP_BOOKING, identifier, points_to, with_extension
+from hub.booking.slots import cells_over, slot_id
+from hub.booking.statement import times, which
+from hub.booking.views import stated_department
+from hub.keeping import Keeping, Speaker, count_seats
+from hub.message import Resource, Resources
+from hub.problem import Problem, Refused
+from hub.store import Stored, Transaction
+
+HOLD = timedelta(minutes=10)
+"""How long a time is held."""
+HOLD_PREFIX = "hold-"
+ANSWERS = {"accepted": "booked", "declined": "cancelled"}
+"""AppointmentResponse.participantStatus of the service → what it states of the booking; `tentative` and `needs-action` state nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A client of the API, as `hub.keeping` knows a speaker."""
+
+    name: str
+    may_state: frozenset[str]
+    departments: frozenset[str]
+
+    @classmethod
+    def of(cls, reader: Reader) -> Caller:
+        """Raises Refused NOT_ALLOWED for a client without a department: an empty set means all of them elsewhere."""
+        if not reader.departments:
+            raise Refused(Problem.NOT_ALLOWED, "no department is opened to this client")
+        return cls(reader.reference, reader.may_state, frozenset() if reader.departments == ALL_DEPARTMENTS else reader.departments)
+
+
+    @property
+    def speaker(self) -> Speaker:
+        return Speaker(self.name, self.may_state, self.name, Ground.VENDOR.value, self.departments, channel="fhir")
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Where times are asked for."""
+
+    keeping: Keeping
+    fresh_id: Callable[[], str] = lambda: str(uuid.uuid4())
+
+    def hold(self, tx: Transaction, caller: Caller, asked: Resource) -> Resource:
+        """Holds the asked time for HOLD; again with the hold's id, it is held as long from now. Returns the pending Appointment.
+
+        Raises:
+            Refused: UNKNOWN_SERVICE, NOT_ALLOWED, INVALID, TOO_LATE, BEYOND_HORIZON, OUTSIDE_OPENING_HOURS, FULL.
+        """
+        self.keeping.check(asked)
+        count_seats(tx, dict.fromkeys(tx.free_expired()))
+        id_ = str(asked.get("id") or "")
+        id_ = id_ if id_.startswith(HOLD_PREFIX) else f"{HOLD_PREFIX}{self.fresh_id()}"
+        service = tx.get("HealthcareService", stated_department(asked))
+        department = rules.known_department(service.resource if service else None)
+        if caller.departments and department.code not in caller.departments:
+            raise Refused(Problem.NOT_ALLOWED, "the department is not opened to this client", "Appointment.participant.actor")
+        span = times(Statement(asked), None, department.visit_minutes)
+        if span is None:
+            raise Refused(Problem.INVALID, "no start", "Appointment.start")
+        _bookable(rules.Asked("", department, *span), tx)
+        until = tx.now + HOLD
+        touched = dict.fromkeys(tx.free_seats(_holder(caller, id_)))
+        for cell in cells_over(department, *span):
+            slot = slot_id(department.code, cell.start)
+            tx.take_seat(slot, _holder(caller, id_), department.capacity_at(cell.start), until)
+            touched[slot] = None
+        count_seats(tx, touched)
+        held = {**asked, "id": id_, "status": "pending", "start": write(span[0]), "end": write(span[1])}
+        return with_extension(held, "held-until", "Instant", write(until))
+
+    def book(self, tx: Transaction, caller: Caller, asked: Resource) -> Stored:
+        """Books an offer or a hold, or moves a booking that is kept. The same again gives the same booking.
+
+        Raises:
+            Refused: what the rules say; HOLD_EXPIRED when the hold ran out and somebody else took its time.
+        """
+        self.keeping.check(asked)
+        id_ = str(asked.get("id") or "")
+        if id_ and not id_.startswith(HOLD_PREFIX):
+            self._own(tx, caller, id_)
+            return self._kept(tx, caller, {**asked, "status": "proposed"})
+        held = tx.free_seats(_holder(caller, id_)) if id_ else []
+        stated = _stated(asked, id_ or _name(asked) or self.fresh_id())
+        known = tx.get("Appointment", which(Statement(stated), caller.name))
+        try:
+            booked = known or self._kept(tx, caller, stated)
+        except Refused as refused:
+            if id_ and not held and refused.problem is Problem.FULL:
+                raise Refused(Problem.HOLD_EXPIRED, "the hold ran out, and the time was taken", "Appointment.id") from refused
+            raise
+        count_seats(tx, dict.fromkeys(held))
+        return booked
+
+    def cancel(self, tx: Transaction, caller: Caller, id_: str, reason: Resource | None, version: str = "") -> Stored | None:
+        """Cancels a booking, or gives back a hold (None). `version` is the one the client saw; empty: whichever.
+
+        Raises:
+            Refused: UNKNOWN_BOOKING, TOO_LATE, OUT_OF_DATE, IMPOSSIBLE_CHANGE, NOT_ALLOWED.
+        """
+        if id_.startswith(HOLD_PREFIX):
+            count_seats(tx, dict.fromkeys(tx.free_seats(_holder(caller, id_))))
+            return None
+        self._own(tx, caller, id_)
+        stated: Resource = {"resourceType": "Appointment", "id": id_, "status": "cancelled"}
+        if reason:
+            stated["cancelationReason"] = reason
+        if version:
+            stated["meta"] = {"versionId": version}
+        return self._kept(tx, caller, stated)
+
+    def respond(self, tx: Transaction, caller: Caller, response: Resource) -> Stored:
+        """Keeps an AppointmentResponse; the service's own yes or no confirms or cancels the booking, other times move it.
+
+        Raises:
+            Refused: INVALID, UNKNOWN_BOOKING, or what the rules say.
+        """
+        self.keeping.check(response)
+        id_ = points_to(response.get("appointment"), "Appointment")
+        booking = self._own(tx, caller, id_)
+        actor = response.get("actor") or {}
+        of_service = bool(points_to(actor, "HealthcareService")) or "confirm" in caller.may_state
+        status = ANSWERS.get(str(response.get("participantStatus")))
+        if status == "cancelled" or (status == "booked" and of_service):
+            moved = {key: response[key] for key in ("start", "end") if status == "booked" and key in response}
+            self._kept(tx, caller, {"resourceType": "Appointment", "id": booking.id, "status": status, **moved})
+        return tx.keep({**response, "id": self.fresh_id()}, origin=caller.name)
+
+    def _own(self, tx: Transaction, caller: Caller, id_: str) -> Stored:
+        """A booking of the caller's departments; another's is as unknown as none."""
+        kept = tx.get("Appointment", id_) if id_ else None
+        if kept is None or kept.deleted or (caller.departments and stated_department(kept.resource) not in caller.departments):
+            raise Refused(Problem.UNKNOWN_BOOKING, "no such booking", "Appointment.id")
+        return kept
+
+    def _kept(self, tx: Transaction, caller: Caller, stated: Resource) -> Stored:
+        self.keeping.keep(tx, caller.speaker, Resources((stated,)))
+        kept = tx.get("Appointment", which(Statement(stated), caller.name))
+        assert kept is not None
+        return kept
+
+    def held(self, tx: Transaction, caller: Caller, id_: str) -> Resource:
+        """The Appointment that a hold holds, read back from its seats, to be booked by its id alone. Raises Refused HOLD_EXPIRED."""
+        slots = [kept.resource for slot in tx.held(_holder(caller, id_)) if (kept := tx.get("Slot", slot)) is not None]
+        if not slots:
+            raise Refused(Problem.HOLD_EXPIRED, "no such hold, or it ran out", "Appointment.id")
+        department = points_to(slots[0]["schedule"], "Schedule")
+        return {
+            "resourceType": "Appointment", "id": id_, "status": "pending", "start": min(s["start"] for s in slots),
+            "end": max(s["end"] for s in slots),
+            "participant": [{"actor": {"reference": f"HealthcareService/{department}", "type": "HealthcareService"}, "status": "needs-action"}],
+        }
+
+
+def _bookable(asked: rules.Asked, tx: Transaction) -> None:
+    """The rules that need no person; the seat itself is the store's."""
+    rules.welcome(asked.department, asked.asker)
+    rules.in_time(asked.start, asked.department.notice_minutes, tx.now)
+    rules.within_horizon(asked.department, asked.start, tx.now)
+    rules.within_opening_hours(asked)
+    rules.on_the_grid(asked)
+
+
+def _holder(caller: Caller, id_: str) -> str:
+    """Whose seats these are: another client cannot use, or end, a hold by guessing its id."""
+    return f"{id_}/{caller.name}"
+
+
+def _name(asked: Resource) -> str:
+    """The client's own name for the booking, when it has one: then a repeated `$book` is the same booking."""
+    own = next((i for i in asked.get("identifier") or () if i.get("value") and i.get("system")), None)
+    return hashlib.sha256(f"{own['system']}|{own['value']}".encode()).hexdigest()[:32] if own else ""
+
+
+def _stated(asked: Resource, name: str) -> Resource:
+    """The offer or hold as a statement that asks for a new booking, under a name that is the same at every repetition."""
+    stated = {key: value for key, value in asked.items() if key not in ("id", "meta", "slot", "extension")}
+    if not identifier(asked, SHOP_BOOKING):
+        stated["identifier"] = [*(asked.get("identifier") or ()), {"system": SHOP_BOOKING, "value": name}]
+    read(str(asked.get("start", "")), "Appointment.start")
+    return {**stated, "status": "proposed"}
