@@ -31,6 +31,7 @@ from hub.faces.rest import Rest
 from hub.fhir import definitions, index, validate
 from hub.flow import Flow
 from hub.keeping import Keeping
+from hub.noticing import Noticing
 from hub.oauth.dpop import Nonce
 from hub.oauth.gate import Gate
 from hub.oauth.issuing import Issuing
@@ -86,7 +87,8 @@ def put_together(home: Path, clock: Callable[[], datetime] = utc_now) -> Parts:
     texts = {text.name: text for text in read_adapters(home)}
     adapters = {name: make_adapter(hub, text) for name, text in texts.items()}
     store = open_store(hub, clock)
-    keeping = Keeping(adapters, partial(validate.require, definitions=definitions.load()))
+    noticing = Noticing(adapters, hub.municipality, hub.phone)
+    keeping = Keeping(adapters, partial(validate.require, definitions=definitions.load()), noticing)
     flow = Flow(store, adapters, keeping, Settling(store, adapters, keeping.rejected), clock)
     return Parts(hub, store, flow, Shop(store, keeping), adapters, texts, clock)
 

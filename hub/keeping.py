@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from hub.access import AuditLine
 from hub.adapter import Adapter
 from hub.booking import ANSWER, MOVED_FROM, Asker, Booking, Outcome, Statement, Status, gather, statements, weigh, which, with_taken
 from hub.booking.conventions import SHOP_BOOKING, appointment_id, extension, identifier, with_extension
+from hub.booking.life import What
 from hub.delivery import Delivery, State
 from hub.message import Resource, Resources
 from hub.problem import Problem, Refused
@@ -50,6 +51,8 @@ class Keeping:
     adapters: Mapping[str, Adapter]
     check: Any
     """`check(resource)`: validates against the FHIR definitions; raises Refused. (hub.fhir.validate)"""
+    notify: Callable[[Transaction, What, bool, Resource | None, Resource], None] = lambda *_: None
+    """Owes the notices that a change causes: what, whether a customer asked for it, the Appointment before and after (hub.noticing)."""
 
     def keep(self, tx: Transaction, speaker: Speaker, message: Resources) -> tuple[str, ...]:
         """Weighs and keeps each statement; all or none.
@@ -82,7 +85,9 @@ class Keeping:
         self._seat(tx, id_, outcome)
         if outcome.appointment is not None:
             self.check(outcome.appointment)
-            self._owe(tx, tx.keep(outcome.appointment, origin=speaker.name), speaker)
+            change = tx.keep(outcome.appointment, origin=speaker.name)
+            self._owe(tx, change, speaker)
+            self.notify(tx, outcome.what, "confirm" not in speaker.may, stored, change.resource)
         if outcome.encounter is not None:
             self.check(outcome.encounter)
             about.append(tx.keep(outcome.encounter, origin=speaker.name).reference)

@@ -58,14 +58,14 @@ def insert(connection: Connection, d: Delivery) -> int:
     return int(row[0])
 
 
-def untried(connection: Connection, d: Delivery) -> list[Delivery]:
+def untried(connection: Connection, adapter: str, key: str | None, function: str) -> list[Delivery]:
     """Earlier deliveries that a new one with the same key makes needless: due, never tried, in nobody's hands."""
-    if d.key is None:
+    if key is None:
         return []
     rows = connection.rows(
         f"select {FIELDS} from delivery where adapter = ? and key = ? and function = ? and state in ('due', 'sent') and key is not null"
         " and state = 'due' and tries = 0 and parcel is null and owner is null",
-        (d.adapter, d.key, d.function),
+        (adapter, key, function),
     )
     return [of(row) for row in rows]
 
@@ -138,4 +138,4 @@ def step(
 def superseded(connection: Connection, old: Delivery, by: int, now: datetime) -> None:
     """A newer state of the same appointment is owed: this one is not sent any more."""
     connection.run("update delivery set state = 'superseded', due_at = ? where id = ?", (micros(now), old.id))
-    step(connection, now, old.subject, Step.SUPERSEDED.value, f"by number {by}", old.id, None, old.adapter)
+    step(connection, now, old.subject, Step.SUPERSEDED.value, f"by number {by}" if by else "withdrawn", old.id, None, old.adapter)

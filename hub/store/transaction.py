@@ -142,13 +142,22 @@ class Transaction:
         """A new delivery, numbered; one with the same key that nobody tried to send yet is superseded: the newest state wins."""
         if content is not None:
             delivery = replace(delivery, content=letters.put_content(self.connection, self.secrets, content, self.now))
-        needless = deliveries.untried(self.connection, delivery)
+        needless = deliveries.untried(self.connection, delivery.adapter, delivery.key, delivery.function)
         number = deliveries.insert(self.connection, delivery)
         for old in needless:
             deliveries.superseded(self.connection, old, number, self.now)
         deliveries.step(self.connection, self.now, delivery.subject, "owed", delivery.function, delivery.id, None, delivery.adapter)
         self.owed = True
         return replace(delivery, number=number)
+
+    def untried(self, adapter: str, key: str, function: str) -> list[Delivery]:
+        """Deliveries with this key that are due, never tried and in nobody's hands: what a newer one would replace."""
+        return deliveries.untried(self.connection, adapter, key, function)
+
+    def withdraw(self, adapter: str, key: str, function: str) -> None:
+        """What is untried is not sent any more, and nothing in its place."""
+        for old in self.untried(adapter, key, function):
+            deliveries.superseded(self.connection, old, 0, self.now)
 
     def delivery(self, id_: str) -> Delivery | None:
         return deliveries.get(self.connection, id_)

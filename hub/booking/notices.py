@@ -1,0 +1,140 @@
+"""What people are told by SMS and e-mail, when, and who: pure rules (facts/portal.md 4.3, 4.4).
+
+A notice bears no health word, no name, no time, no place and no link: it says that something is new and where to look. So it can be
+read by whoever holds the telephone, and be sent to persons with a protected address.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from enum import StrEnum
+
+from hub.booking.clock import at, begin, local
+from hub.booking.conventions import extension
+from hub.booking.life import What
+from hub.message import Resource
+
+_DAY = timedelta(days=1)
+QUIET_FROM, QUIET_UNTIL = time(21), time(7)
+REMINDED_AT = time(10)
+"""On the day before."""
+GATHERED_FOR = timedelta(minutes=2)
+"""What happens within this becomes one notice: the newest."""
+
+
+class Kind(StrEnum):
+    """What a notice is about."""
+
+    RECEIPT = "receipt"
+    CONFIRMED = "confirmed"
+    MOVED = "moved"
+    CANCELLED = "cancelled"
+    REMINDER = "reminder"
+    COMPLETED = "completed"
+    NOT_HOME = "not-home"
+
+
+class Level(StrEnum):
+    """How much somebody wants to hear: the extension `notice-level` of Patient and RelatedPerson."""
+
+    NONE = "ingen"
+    LITTLE = "begrenset"
+    NORMAL = "normal"
+    FULL = "full"
+
+
+_BY_LEVEL: dict[Level, frozenset[Kind]] = {
+    Level.NONE: frozenset(),
+    Level.LITTLE: frozenset({Kind.MOVED, Kind.CANCELLED, Kind.NOT_HOME}),
+    Level.NORMAL: frozenset(Kind) - {Kind.COMPLETED},
+    Level.FULL: frozenset(Kind),
+}
+TEXTS: dict[Kind, str] = {
+    Kind.RECEIPT: "Vi har mottatt bestillingen din.",
+    Kind.CONFIRMED: "Avtalen din er bekreftet.",
+    Kind.MOVED: "Avtalen din har fått et nytt tidspunkt.",
+    Kind.CANCELLED: "En avtale er avlyst eller avbestilt.",
+    Kind.REMINDER: "Du har en avtale i morgen.",
+    Kind.COMPLETED: "En avtale er gjennomført.",
+    Kind.NOT_HOME: "Vi fikk ikke kontakt med deg til avtalt tid.",
+}
+KINDS: dict[What, Kind] = {
+    What.BOOK: Kind.RECEIPT, What.CONFIRM: Kind.CONFIRMED, What.ASSIGN: Kind.CONFIRMED, What.MOVE: Kind.MOVED, What.CANCEL: Kind.CANCELLED,
+    What.COMPLETE: Kind.COMPLETED, What.NOT_HOME: Kind.NOT_HOME,
+}
+
+
+class Channel(StrEnum):
+    """By what it travels; an adapter that carries it wants `notice-<channel>`."""
+
+    SMS = "sms"
+    EMAIL = "email"
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """Where one person is reached."""
+
+    channel: Channel
+    address: str
+    level: Level
+
+    @property
+    def digest(self) -> str:
+        """Tells two numbers apart without telling either."""
+        return hashlib.sha256(f"{self.channel}|{self.address}".encode()).hexdigest()[:24]
+
+    def wants(self, kind: Kind) -> bool:
+        return kind in _BY_LEVEL[self.level]
+
+
+def contact(person: Resource) -> Contact | None:
+    """A mobile number before an e-mail address; None when there is neither, or the person wants nothing."""
+    level = next((known for known in Level if known == extension(person, "notice-level")), Level.NORMAL)
+    found = {t.get("system"): t for t in reversed(person.get("telecom") or ()) if t.get("value") and t.get("use") != "old"}
+    for system, channel in (("sms", Channel.SMS), ("phone", Channel.SMS), ("email", Channel.EMAIL)):
+        if system in found and level is not Level.NONE:
+            return Contact(channel, "".join(str(found[system]["value"]).split()), level)
+    return None
+
+
+def contacts(person: Resource, relatives: Iterable[Resource]) -> list[Contact]:
+    """The person's own, then those of relatives who may have notices; one number hears once, as much as whoever wants most."""
+    found: dict[tuple[Channel, str], Contact] = {}
+    order = list(Level)
+    for one in (person, *relatives):
+        if (own := contact(one)) is not None:
+            before = found.get((own.channel, own.address))
+            found[own.channel, own.address] = own if before is None or order.index(own.level) > order.index(before.level) else before
+    return list(found.values())
+
+
+def kind_of(what: What, by_customer: bool, before: Resource | None) -> Kind | None:
+    """What a change is to those who are told; None: nothing worth a notice."""
+    if what is What.MOVE and by_customer:
+        return Kind.RECEIPT
+    if what in (What.CONFIRM, What.ASSIGN) and before is not None and before.get("status") != "pending":
+        return None
+    return KINDS.get(what)
+
+
+def text(kind: Kind, municipality: str, phone: str) -> str:
+    """The whole message."""
+    return f"{municipality}: {TEXTS[kind]} Logg inn i portalen for å se mer, eller ring {phone}. Du kan ikke svare på denne meldingen."
+
+
+def loud(moment: datetime) -> datetime:
+    """The moment, or the end of the quiet hours it lies in."""
+    wall = local(moment)
+    if QUIET_UNTIL <= wall.time() < QUIET_FROM:
+        return moment
+    return at(wall.date() + (_DAY if wall.time() >= QUIET_FROM else timedelta()), QUIET_UNTIL)
+
+
+def reminded_at(appointment: Resource, now: datetime) -> datetime | None:
+    """The day before at ten; None when that is past: whoever booked so late needs no reminder."""
+    moment = at(local(begin(appointment["start"])).date() - _DAY, REMINDED_AT)
+    return moment if moment > now else None

@@ -1,0 +1,101 @@
+"""Owes the notices that a change of a booking causes, in its transaction: durable, tried again and seen like every letter."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import orjson
+
+from hub.access import Mandate, Person, Protection, Reader, Scope, may_see, protection
+from hub.adapter import Adapter
+from hub.booking import Booking
+from hub.booking.clock import begin
+from hub.booking.life import What
+from hub.booking.notices import GATHERED_FOR, Contact, Kind, contacts, kind_of, loud, reminded_at, text
+from hub.delivery import Delivery, State
+from hub.message import Content, Resource
+from hub.store import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Noticing:
+    """Who is told what, over the adapters that want `notice-sms` or `notice-email`."""
+
+    adapters: Mapping[str, Adapter]
+    municipality: str
+    phone: str
+
+    def __call__(self, tx: Transaction, what: What, by_customer: bool, before: Resource | None, after: Resource) -> None:
+        """Called once for each change that was kept. Without a carrier for notices nothing is owed."""
+        wanted = {word for adapter in self.adapters.values() for word in adapter.wants if word.startswith("notice-")}
+        kind = kind_of(what, by_customer, before)
+        if not wanted or (kind is None and what is not What.MOVE):
+            return
+        booking = Booking.of(after)
+        for contact in self._contacts(tx, booking):
+            if f"notice-{contact.channel}" not in wanted:
+                continue
+            if kind is not None and contact.wants(kind):
+                self._news(tx, contact, booking, kind)
+            self._reminder(tx, contact, booking, after)
+
+    def _contacts(self, tx: Transaction, booking: Booking) -> list[Contact]:
+        patient = tx.get("Patient", booking.patient.partition("/")[2])
+        if patient is None:
+            return []
+        return contacts(patient.resource, _told(tx, patient.resource, booking.patient))
+
+    def _news(self, tx: Transaction, contact: Contact, booking: Booking, kind: Kind) -> None:
+        """The newest of what happened in GATHERED_FOR; a cancelled time and a new one become «moved»."""
+        key = f"news:{booking.department}:{contact.digest}"
+        for adapter in self._carriers(contact):
+            if kind is Kind.RECEIPT and any(d.note == Kind.CANCELLED for d in tx.untried(adapter.name, key, f"notice-{contact.channel}")):
+                kind = Kind.MOVED
+            due = loud(tx.now + GATHERED_FOR)
+            tx.owe(self._delivery(tx, adapter, contact, booking, kind, key, due, due + adapter.patience.give_up_after), self._content(contact, kind))
+
+    def _reminder(self, tx: Transaction, contact: Contact, booking: Booking, after: Resource) -> None:
+        """One per visit, at its newest time; gone with the visit."""
+        key = f"reminder:{booking.id}:{contact.digest}"
+        due = reminded_at(after, tx.now) if booking.active and contact.wants(Kind.REMINDER) else None
+        for adapter in self._carriers(contact):
+            function = f"notice-{contact.channel}"
+            if due is None or booking.status not in ("pending", "booked"):
+                tx.withdraw(adapter.name, key, function)
+            elif not any(d.due_at == due for d in tx.untried(adapter.name, key, function)):
+                made = self._delivery(tx, adapter, contact, booking, Kind.REMINDER, key, due, begin(after["start"]))
+                tx.owe(made, self._content(contact, Kind.REMINDER))
+
+    def _carriers(self, contact: Contact) -> list[Adapter]:
+        return [adapter for adapter in self.adapters.values() if f"notice-{contact.channel}" in adapter.wants]
+
+    def _content(self, contact: Contact, kind: Kind) -> Content:
+        return Content(orjson.dumps({"to": contact.address, "text": text(kind, self.municipality, self.phone)}), "application/json")
+
+    def _delivery(
+        self, tx: Transaction, adapter: Adapter, contact: Contact, booking: Booking, kind: Kind, key: str, due: datetime, ends: datetime,
+    ) -> Delivery:
+        return Delivery(
+            id=str(uuid.uuid4()), adapter=adapter.name, function=f"notice-{contact.channel}", subject=f"Appointment/{booking.id}", state=State.DUE,
+            due_at=due, expires=ends, created=tx.now, key=key, conversation=booking.id, version=booking.version, answer_due=False,
+            note=kind.value,
+        )
+
+
+def _told(tx: Transaction, patient: Resource, person: str) -> list[Resource]:
+    """The relatives whose mandate gives notices now. Nobody is told of a protected person, and no protected person is told."""
+    if protection(patient) is not Protection.OPEN:
+        return []
+    found = []
+    for kept in tx.find("Consent", patient=person):
+        mandate = Mandate.of(kept.resource)
+        for holder in mandate.holders:
+            relative = tx.get("RelatedPerson", holder.partition("/")[2])
+            if relative is not None and not relative.deleted:
+                reader = Reader(holder, mandate.ground, mandate, protection(relative.resource))
+                if may_see(reader, Person.of(patient), Scope.NOTICES, tx.now):
+                    found.append(relative.resource)
+    return found
