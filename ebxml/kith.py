@@ -141,16 +141,19 @@ def instant(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def moment(value: str, remarks: list[str], what: str) -> datetime | None:
-    """xs:dateTime as an instant in UTC; None when it cannot be read. Without a zone: Norwegian wall time, the earlier of two."""
+def moment(value: str, remarks: list[str], what: str, zone: ZoneInfo | None = None) -> datetime | None:
+    """xs:dateTime as an instant in UTC; None when it cannot be read. Without an offset: wall time in `zone`, else Norwegian; the earlier of two."""
     try:
         read = datetime.fromisoformat(value.strip())
     except ValueError:
         remarks.append(f"{what} is no dateTime")
         return None
     if read.tzinfo is None:
-        remarks.append(f"{what} has no time zone: read as Norwegian time")
-        read = read.replace(tzinfo=OSLO, fold=0)
+        if zone is None:
+            remarks.append(f"{what} has no time zone: read as Norwegian time")
+        read = read.replace(tzinfo=zone or OSLO, fold=0)
+        if read.utcoffset() != read.replace(fold=1).utcoffset():
+            remarks.append(f"{what} is in the hour that comes twice, or never: read with the offset that held before")
     try:
         return read.astimezone(UTC)
     except OverflowError:

@@ -118,6 +118,7 @@ def test_what_the_cpa_never_asks_for_is_not_asked_for(both: Both) -> None:
     assert header(both.hub(cpa_text(both.pki, channel=plain)).close(CONTENT, LETTER, AT)).ack_requested == "unsigned"
 
 
+@pytest.mark.spec("facts/ebxml", "6.ValueNotRecognized")
 @pytest.mark.spec("facts/ebxml", "8")
 @pytest.mark.parametrize("changes", [{"action": "Kvittering"}, {"service": "Legemelding"}, {"from_role": "Bestiller"}])
 def test_role_service_and_action_must_all_be_agreed(both: Both, changes: dict[str, str]) -> None:
@@ -135,6 +136,7 @@ def test_a_direction_that_only_one_side_has_is_not_agreed(both: Both) -> None:
     assert wrong.value.problem is Problem.UNKNOWN_AGREEMENT
 
 
+@pytest.mark.spec("facts/ebxml", "6.ValueNotRecognized")
 @pytest.mark.spec("facts/ebxml", "8")
 def test_another_cpa_id_and_an_agreement_out_of_force_are_refused(both: Both) -> None:
     other = both.hub(cpa_text(both.pki).replace(b"cpa:77", b"cpa:78"))
@@ -190,6 +192,7 @@ def test_the_operators_own_files_come_before_the_certificates_in_the_cpa(both: B
         shutil.rmtree(theirs)
 
 
+@pytest.mark.spec("facts/ebxml", "3")
 def test_without_a_cpa_the_national_defaults_hold(both: Both) -> None:
     found = agreement(both.home, HUB, EPJ, {})
     assert (found.id, found.formal, found.ack, found.sync, found.duplicate_elimination) == (f"{HUB}:{EPJ}", False, "signed", True, True)
