@@ -7,7 +7,7 @@ from datetime import datetime
 
 from lxml import etree
 
-from ebxml import people
+from ebxml import people, xml
 from ebxml.errors import ErrorCode, Violation
 from ebxml.kith import HER, ID_NAMES, Address, Coded, Ident, Party, attribute, child, children, coded, content, instant, moment, read_coded, text
 from ebxml.people import element, some
@@ -97,7 +97,7 @@ def read(data: bytes) -> AppRec:
         Violation: OtherXml, when it is no XML, no AppRec, or does not say of what it is the receipt.
     """
     root = parse(data)
-    name = etree.QName(root)
+    name = xml.name(root.tag)
     version = _VERSIONS.get(name.namespace or "")
     if version is None or name.localname != "AppRec":
         raise Violation(ErrorCode.OTHER_XML, "the root element is no AppRec 1.0 or 1.1", "/")

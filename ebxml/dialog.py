@@ -7,7 +7,7 @@ from typing import Literal
 
 from lxml import etree
 
-from ebxml import people
+from ebxml import people, xml
 from ebxml.errors import ErrorCode, Violation
 from ebxml.kith import Coded, Party, Person, child, children, coded, content, read_coded
 from ebxml.people import FK1, element, some
@@ -140,7 +140,7 @@ def read(data: bytes) -> Dialog:
         Violation: OtherXml.
     """
     root = parse(data)
-    name = etree.QName(root)
+    name = xml.name(root.tag)
     version = _VERSIONS.get(name.namespace or "")
     if version is None or name.localname != "Dialogmelding":
         raise Violation(ErrorCode.OTHER_XML, "the root element is no Dialogmelding 1.0 or 1.1", "/")

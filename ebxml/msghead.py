@@ -7,7 +7,7 @@ from datetime import datetime
 
 from lxml import etree
 
-from ebxml import people
+from ebxml import people, xml
 from ebxml.errors import ErrorCode, Violation
 from ebxml.kith import Coded, Ident, Party, Person, attribute, child, children, coded, content, instant, local, moment, read_coded, text
 from ebxml.people import element, some
@@ -52,7 +52,7 @@ class Document:
     @property
     def namespace(self) -> str:
         """The namespace of the content's root element; empty when there is no content."""
-        return etree.QName(parse(self.content)).namespace or "" if self.content else ""
+        return xml.name(parse(self.content).tag).namespace if self.content else ""
 
 
 @dataclass(frozen=True, slots=True)

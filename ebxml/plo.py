@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from lxml import etree
 
+from ebxml import xml
 from ebxml.errors import ErrorCode, Violation
 from ebxml.kith import Coded, content, local, moment, read_coded
 from ebxml.xml import parse
@@ -120,7 +121,7 @@ def read(data: bytes, type_: str) -> Stay:
         Violation: OtherXml, when its namespace is not one of PLO's.
     """
     root = parse(data)
-    name = etree.QName(root)
+    name = xml.name(root.tag)
     if not (name.namespace or "").startswith(NAMESPACE):
         raise Violation(ErrorCode.OTHER_XML, "no PLO document", "/")
     remarks = [] if type_ in EVENTS else ["a type that is none of PLO's: information only"]
