@@ -114,7 +114,7 @@ class Party:
     """(certId, certificate) of those that can be read."""
 
     def channel(self, id_: str) -> Channel | None:
-        return next((c for c in self.channels if c.id == id_), None)
+        return next((c for c in self.channels if id_ and c.id == id_), None)
 
     def for_signal(self, action: str) -> Channel | None:
         """Where it takes an Acknowledgment, MessageError, Ping …: by its override, else the default channel."""

@@ -16,6 +16,7 @@ from adapters.registries.agreements import BadAgreement, agreement, of_cpa
 from adapters.registries.certificates import MissingCertificate
 from adapters.seals.ebms import EbmsSeal, ebms
 from ebxml import certificate, cpa, envelope, mime, xml
+from ebxml.errors import Violation
 from hub.adapter import Surroundings, Unopened
 from hub.message import Content, Letter, Parcel
 from hub.problem import Problem, Refused
@@ -219,3 +220,29 @@ def test_public_cpas_are_read_from_both_sides(
     assert actions <= ours.we_send
     assert (ours.ack, ours.sync) == (ack, sync)
     assert ours.endpoint
+
+
+@pytest.mark.spec("facts/ebxml", "7.2")
+@pytest.mark.spec("facts/ebxml", "8")
+def test_a_cpa_and_the_register_offer_the_same_terms(both: Both) -> None:
+    formal = both.hub(cpa_text(both.pki)).agreement
+    row = FUNCTIONS["booking"]
+    action = (row["from_role"], row["service"], row["action"])
+    terms = formal.terms(action, ours=True)
+    assert (terms.endpoint, terms.ack, terms.sync) == (formal.endpoint, "signed", True)
+    with pytest.raises(Violation):
+        formal.terms(("Nobody", *action[1:]), ours=True)
+    register = agreement(both.home, HUB, EPJ, {}).terms(action, ours=True)
+    assert type(register) is type(terms)
+    assert (register.ack, register.sign, register.encrypt, register.retries) == ("signed", True, True, 5)
+    assert register.time_to_live(AT) == AT + timedelta(hours=72)
+
+
+@pytest.mark.spec("facts/ebxml", "8")
+def test_an_action_whose_channel_is_not_there_is_refused_before_anything_is_sent(both: Both) -> None:
+    text = cpa_text(both.pki)
+    broken = text.replace(b"a:channelId=", b"a:channelIdentity=")
+    assert broken != text
+    with pytest.raises(Refused) as wrong:
+        both.hub(broken).close(CONTENT, LETTER, AT)
+    assert wrong.value.problem is Problem.UNKNOWN_AGREEMENT
