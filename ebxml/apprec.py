@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from lxml import etree
 
+from ebxml import people, xml
 from ebxml.errors import ErrorCode, Violation
-from ebxml.kith import HER, ID_NAMES, Coded, Ident, Party, child, children, coded, content, instant, moment, read_coded, text
+from ebxml.kith import HER, ID_NAMES, Address, Coded, Ident, Party, attribute, child, children, coded, content, instant, moment, read_coded, text
+from ebxml.people import element, some
 from ebxml.xml import parse
 
 NAMESPACES = {"1.0": "http://www.kith.no/xmlstds/apprec/2004-11-21", "1.1": "http://www.kith.no/xmlstds/apprec/2012-02-15"}
@@ -35,6 +37,9 @@ class AppRec:
     errors: tuple[Coded, ...] = ()
     version: str = "1.1"
     software: str = ""
+    software_version: str = ""
+    sender_role: Coded = Coded("")
+    receiver_role: Coded = Coded("")
     remarks: tuple[str, ...] = field(default=(), compare=False)
 
 
@@ -42,12 +47,13 @@ def write(receipt: AppRec) -> bytes:
     """The receipt as UTF-8 XML, valid by the schema of its version."""
     if receipt.generated is None:
         raise ValueError("a receipt needs a time")
-    software = f"<SoftwareName>{text(receipt.software)}</SoftwareName>" if receipt.software else ""
+    software = element("SoftwareName", receipt.software) + element("SoftwareVersion", receipt.software_version)
     return (
         f'<?xml version="1.0" encoding="UTF-8"?>\n<AppRec xmlns="{NAMESPACES[receipt.version]}">'
         f"{coded('MsgType', Coded('APPREC', 'Applikasjonskvittering'))}<MIGversion>{_MIG[receipt.version]}</MIGversion>{software}"
         f"<GenDate>{instant(receipt.generated)}</GenDate><Id>{text(receipt.id)}</Id>"
-        f"<Sender>{_party(receipt.sender)}</Sender><Receiver>{_party(receipt.receiver)}</Receiver>"
+        f"<Sender>{some('Role', receipt.sender_role)}{_party(receipt.sender)}</Sender>"
+        f"<Receiver>{some('Role', receipt.receiver_role)}{_party(receipt.receiver)}</Receiver>"
         f"{coded('Status', Coded(receipt.status, _STATUS.get(receipt.status, '')))}"
         f"{''.join(coded('Error', error) for error in receipt.errors)}"
         f"<OriginalMsgId>{coded('MsgType', receipt.original_type)}<IssueDate>{text(receipt.original_issued)}</IssueDate>"
@@ -56,13 +62,21 @@ def write(receipt: AppRec) -> bytes:
 
 
 def _party(party: Party) -> str:
-    """The schema has a Dept before the AdditionalIds, and an HCPerson after them."""
+    """The schema has the departments before the AdditionalIds, and the persons after them."""
     main, more = _named(party)
-    if party.inner is None:
-        return f"<HCP><Inst>{main}{more}</Inst></HCP>"
-    inner = "".join(_named(party.inner))
-    below = f"{more}<HCPerson>{inner}</HCPerson>" if party.inner.person else f"<Dept>{inner}</Dept>{more}"
-    return f"<HCP><Inst>{main}{below}</Inst></HCP>"
+    below = [level for level in (party.inner, *party.beside) if level is not None]
+    departments = "".join(f"<Dept>{some('Type', b.type)}{''.join(_named(b))}</Dept>" for b in below if not b.person)
+    persons = "".join(f"<HCPerson>{''.join(_named(b))}</HCPerson>" for b in below if b.person)
+    who = f"<HCProf>{some('Type', party.type)}{main}{more}</HCProf>" if party.person else f"<Inst>{main}{departments}{more}{persons}</Inst>"
+    return f"<HCP>{who}{some('MedSpeciality', party.speciality)}{_address(party.address)}</HCP>"
+
+
+def _address(a: Address | None) -> str:
+    if a is None or a.type == Coded(""):  # the schema demands a type
+        return ""
+    lines = element("StreetAdr", a.street) + element("PostalCode", a.postal_code) + element("City", a.city)
+    codes = some("County", a.county) + some("Country", a.country) + some("CityDistr", a.district)
+    return f"<Address>{coded('Type', a.type)}{lines}{codes}{''.join(f'<TeleAddress V={attribute(t)}/>' for t in a.telecoms)}</Address>"
 
 
 def _named(party: Party) -> tuple[str, str]:
@@ -83,7 +97,7 @@ def read(data: bytes) -> AppRec:
         Violation: OtherXml, when it is no XML, no AppRec, or does not say of what it is the receipt.
     """
     root = parse(data)
-    name = etree.QName(root)
+    name = xml.name(root.tag)
     version = _VERSIONS.get(name.namespace or "")
     if version is None or name.localname != "AppRec":
         raise Violation(ErrorCode.OTHER_XML, "the root element is no AppRec 1.0 or 1.1", "/")
@@ -98,19 +112,29 @@ def read(data: bytes) -> AppRec:
         sender=_read_party(child(root, "Sender", "HCP")), receiver=_read_party(child(root, "Receiver", "HCP")), status=status,
         original_type=read_coded(child(original, "MsgType")), original_issued=content(original, "IssueDate"),
         original_id=content(original, "Id"), errors=tuple(read_coded(e) for e in children(root, "Error")), version=version,
-        software=content(root, "SoftwareName"), remarks=tuple(remarks),
+        software=content(root, "SoftwareName"), software_version=content(root, "SoftwareVersion"),
+        sender_role=read_coded(child(root, "Sender", "Role")), receiver_role=read_coded(child(root, "Receiver", "Role")), remarks=tuple(remarks),
     )
 
 
-def _read_party(element: etree._Element | None) -> Party:
-    inst = child(element, "Inst")
-    if inst is None:
-        inst = child(element, "HCProf")
-    inner = child(inst, "Dept")
-    person = inner is None
-    if inner is None:
-        inner = child(inst, "HCPerson")
-    return Party(content(inst, "Name"), _ids(inst), Party(content(inner, "Name"), _ids(inner), None, person) if inner is not None else None)
+def _read_party(found: etree._Element | None) -> Party:
+    inst = child(found, "Inst")
+    alone = child(found, "HCProf") if inst is None else None
+    main = inst if alone is None else alone
+    below = [_level(e, person=False) for e in children(inst, "Dept")] + [_level(e, person=True) for e in children(inst, "HCPerson")]
+    return Party(
+        content(main, "Name"), _ids(main), below[0] if below else None, alone is not None, read_coded(child(main, "Type")),
+        _read_address(child(found, "Address")), beside=tuple(below[1:]), speciality=read_coded(child(found, "MedSpeciality")),
+    )
+
+
+def _level(found: etree._Element, *, person: bool) -> Party:
+    return Party(content(found, "Name"), _ids(found), None, person, read_coded(child(found, "Type")))
+
+
+def _read_address(found: etree._Element | None) -> Address | None:
+    address = people.read_address(found)
+    return replace(address, telecoms=tuple(read_coded(t).v for t in children(found, "TeleAddress"))) if address is not None else None
 
 
 def _ids(element: etree._Element | None) -> tuple[Ident, ...]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from cryptography import x509
 from lxml import etree
 
-from ebxml import certificate
+from ebxml import certificate, xml
 from ebxml.errors import ErrorCode, Fault, Violation
 from ebxml.xml import parse
 
@@ -114,7 +114,7 @@ class Party:
     """(certId, certificate) of those that can be read."""
 
     def channel(self, id_: str) -> Channel | None:
-        return next((c for c in self.channels if c.id == id_), None)
+        return next((c for c in self.channels if id_ and c.id == id_), None)
 
     def for_signal(self, action: str) -> Channel | None:
         """Where it takes an Acknowledgment, MessageError, Ping …: by its override, else the default channel."""
@@ -163,7 +163,7 @@ def _first(element: etree._Element | None, tag: str) -> etree._Element | None:
 
 def _own(element: etree._Element | None) -> tuple[tuple[str, str], ...]:
     """All attributes, by local name."""
-    return tuple((etree.QName(str(key)).localname, str(value)) for key, value in element.attrib.items()) if element is not None else ()
+    return tuple((xml.name(str(key)).localname, str(value)) for key, value in element.attrib.items()) if element is not None else ()
 
 
 def read(data: bytes) -> Agreement:
@@ -173,8 +173,8 @@ def read(data: bytes) -> Agreement:
         Violation: it is none.
     """
     root = parse(data)
-    kind = {"CollaborationProtocolAgreement": "CPA", "CollaborationProtocolProfile": "CPP"}.get(etree.QName(root).localname)
-    if kind is None or etree.QName(root).namespace != NAMESPACE:
+    kind = {"CollaborationProtocolAgreement": "CPA", "CollaborationProtocolProfile": "CPP"}.get(xml.name(root.tag).localname)
+    if kind is None or xml.name(root.tag).namespace != NAMESPACE:
         raise Violation(ErrorCode.OTHER_XML, "neither a CPA nor a CPP 2.0", "/", Fault.UNKNOWN_AGREEMENT)
     remarks = ["a UTF-8 byte order mark"] if data.startswith(b"\xef\xbb\xbf") else []
     ids = [_attribute(e, "certId") for e in root.iter(_name("Certificate"))]

@@ -7,6 +7,7 @@ from typing import Any
 
 from lxml import etree
 
+from ebxml import xml
 from ebxml.compose import write
 from ebxml.errors import ErrorCode, Fault, Violation
 from ebxml.header import (
@@ -115,7 +116,7 @@ def _look_at(head: etree._Element, main: etree._Element, service: etree._Element
     for element in head:
         if not isinstance(element.tag, str):
             continue
-        must, name = element.get(f"{{{SOAP}}}mustUnderstand"), etree.QName(element)
+        must, name = element.get(f"{{{SOAP}}}mustUnderstand"), xml.name(element.tag)
         if name.namespace not in (EB, DS, SOAP):
             if must in ("1", "true"):
                 raise Violation(ErrorCode.NOT_SUPPORTED, "a header that must be understood and is not", "//Header", Fault.NOT_SUPPORTED)

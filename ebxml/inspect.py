@@ -116,7 +116,7 @@ def _xml(data: bytes, package: mime.Package, at: datetime | None, schemas: Path 
     root = xml.parse(data)
     if schemas is not None:
         report.schema = schema_says(root, schemas)
-    name = etree.QName(root)
+    name = xml.name(root.tag)
     readers: dict[tuple[str | None, str], Callable[..., None]] = {
         (envelope.SOAP, "Envelope"): _envelope, (msghead.NAMESPACE, "MsgHead"): _msghead,
         (cpa.NAMESPACE, "CollaborationProtocolAgreement"): _cpa, (cpa.NAMESPACE, "CollaborationProtocolProfile"): _cpa,
@@ -268,7 +268,7 @@ def schema_says(root: etree._Element, schemas: Path) -> str:
         envelope.SOAP: "ebms/envelope.xsd", msghead.NAMESPACE: "kith/MsgHead-v1_2.xsd", cpa.NAMESPACE: "ebms/cpp-cpa-2_0.xsd",
         apprec.NAMESPACES["1.0"]: "kith/apprec-v1.0.xsd", apprec.NAMESPACES["1.1"]: "kith/apprec-v1.1.xsd",
     }
-    name = names.get(etree.QName(root).namespace or "")
+    name = names.get(xml.name(root.tag).namespace)
     if name is None or not (schemas / name).exists():
         return "not checked"
     folders = {"ebms/envelope.xsd": [(envelope.EB, "ebms/msg-header-2_0.xsd")]}.get(name, [])
@@ -276,7 +276,7 @@ def schema_says(root: etree._Element, schemas: Path) -> str:
     folders += [("http://www.kith.no/xmlstds/base64container", "kith/kith-base64.xsd")] if name.startswith("kith/MsgHead") else []
     imports = "".join(
         f'<xs:import namespace="{namespace}" schemaLocation="{(schemas / path).resolve().as_uri()}"/>'
-        for namespace, path in [(etree.QName(root).namespace, name), *folders]
+        for namespace, path in [(xml.name(root.tag).namespace, name), *folders]
     )
     driver = f'<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema">{imports}</xs:schema>'
     schema = etree.XMLSchema(etree.fromstring(driver, etree.XMLParser(no_network=True)))

@@ -41,6 +41,52 @@ class Ident:
 
 
 @dataclass(frozen=True, slots=True)
+class Address:
+    """Where somebody lives or is. `district` (CityDistr) is AppRec's alone, `postbox` MsgHead's and Dialogmelding's."""
+
+    type: Coded = Coded("")
+    """Volven 3401."""
+    street: str = ""
+    postal_code: str = ""
+    city: str = ""
+    postbox: str = ""
+    county: Coded = Coded("")
+    country: Coded = Coded("")
+    district: Coded = Coded("")
+    telecoms: tuple[str, ...] = ()
+    """TeleAddress of AppRec's Address, as URIs."""
+
+
+@dataclass(frozen=True, slots=True)
+class TeleCom:
+    """`tel:`, `mailto:` … and of which kind (Volven 8110)."""
+
+    address: str
+    type: Coded = Coded("")
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A patient, a professional or another person."""
+
+    family: str = ""
+    given: str = ""
+    middle: str = ""
+    born: str = ""
+    """xs:date as text."""
+    idents: tuple[Ident, ...] = ()
+    sex: Coded = Coded("")
+    """Volven 3101."""
+    nationality: Coded = Coded("")
+    address: Address | None = None
+    telecoms: tuple[TeleCom, ...] = ()
+    type: Coded = Coded("")
+    """TypeHealthcareProfessional (Volven 9060): of a professional only."""
+    role_to_patient: Coded = Coded("")
+    """Volven 9034: of a professional only."""
+
+
+@dataclass(frozen=True, slots=True)
 class Party:
     """An organisation, and what is inside it: level 1 → level 2 (a service or a person)."""
 
@@ -49,22 +95,20 @@ class Party:
     inner: Party | None = None
     person: bool = False
     """A HealthcareProfessional, not an Organisation."""
+    type: Coded = Coded("")
+    """TypeOrganisation; in an AppRec the Type of a department or a professional."""
+    address: Address | None = None
+    telecoms: tuple[TeleCom, ...] = ()
+    who: Person | None = None
+    """Of a professional in a MsgHead: all that is told."""
+    beside: tuple[Party, ...] = ()
+    """More that stands at the level of `inner`."""
+    speciality: Coded = Coded("")
+    """AppRec's MedSpeciality."""
 
     def ident(self, type_: str) -> str:
         """The identifier of this type; empty when there is none."""
         return next((i.id for i in self.idents if i.type == type_), "")
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """A patient or another person."""
-
-    family: str = ""
-    given: str = ""
-    middle: str = ""
-    born: str = ""
-    """xs:date as text."""
-    idents: tuple[Ident, ...] = ()
 
 
 def text(value: str) -> str:
@@ -90,11 +134,6 @@ def read_coded(element: etree._Element | None) -> Coded:
     return Coded(element.get("V", "").strip(), element.get("DN", ""), element.get("S", ""), element.get("OT", ""))
 
 
-def ident(item: Ident, list_: str) -> str:
-    """`<Ident>` as MsgHead has it."""
-    return f"<Ident><Id>{text(item.id)}</Id>{coded('TypeId', Coded(item.type, ID_NAMES.get(item.type, item.type), list_))}</Ident>"
-
-
 def instant(moment: datetime) -> str:
     """xs:dateTime in UTC, whole seconds. Raises ValueError for a naive time."""
     if moment.tzinfo is None:
@@ -102,16 +141,19 @@ def instant(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def moment(value: str, remarks: list[str], what: str) -> datetime | None:
-    """xs:dateTime as an instant in UTC; None when it cannot be read. Without a zone: Norwegian wall time, the earlier of two."""
+def moment(value: str, remarks: list[str], what: str, zone: ZoneInfo | None = None) -> datetime | None:
+    """xs:dateTime as an instant in UTC; None when it cannot be read. Without an offset: wall time in `zone`, else Norwegian; the earlier of two."""
     try:
         read = datetime.fromisoformat(value.strip())
     except ValueError:
         remarks.append(f"{what} is no dateTime")
         return None
     if read.tzinfo is None:
-        remarks.append(f"{what} has no time zone: read as Norwegian time")
-        read = read.replace(tzinfo=OSLO, fold=0)
+        if zone is None:
+            remarks.append(f"{what} has no time zone: read as Norwegian time")
+        read = read.replace(tzinfo=zone or OSLO, fold=0)
+        if read.utcoffset() != read.replace(fold=1).utcoffset():
+            remarks.append(f"{what} is in the hour that comes twice, or never: read with the offset that held before")
     try:
         return read.astimezone(UTC)
     except OverflowError:

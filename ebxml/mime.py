@@ -61,6 +61,8 @@ def read(headers: Mapping[str, str], body: bytes) -> Package:
     """
     remarks: list[str] = []
     known = {name.lower(): value for name, value in headers.items()}
+    if known.get("soapaction", "ebxml").strip().strip('"').lower() not in ("ebxml", ""):
+        remarks.append("SOAPAction is not ebXML")
     if "content-type" not in known:
         known, body = _own_headers(body, known, remarks)
     media_type, parameters = content_type(known.get("content-type", ""))

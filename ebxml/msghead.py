@@ -7,38 +7,22 @@ from datetime import datetime
 
 from lxml import etree
 
+from ebxml import people, xml
 from ebxml.errors import ErrorCode, Violation
-from ebxml.kith import (
-    ORGANISATION_IDS,
-    PERSON_IDS,
-    Coded,
-    Ident,
-    Party,
-    Person,
-    attribute,
-    child,
-    children,
-    coded,
-    content,
-    ident,
-    idents,
-    instant,
-    local,
-    moment,
-    read_coded,
-    text,
-)
+from ebxml.kith import Coded, Ident, Party, Person, attribute, child, children, coded, content, instant, local, moment, read_coded, text
+from ebxml.people import element, some
 from ebxml.xml import parse
 
 NAMESPACE = "http://www.kith.no/xmlstds/msghead/2006-05-24"
 VERSION = "v1.2 2006-05-24"
 XML_DOCUMENT, ATTACHMENT, REFERENCE = "XML", "A", "REF"
+_PROCESSING, _ACK = {"P": "Production", "D": "Debugging"}, {"J": "Ja", "N": "Nei", "F": "Kun ved feil"}
 _KINDS = {XML_DOCUMENT: "XML-instans", ATTACHMENT: "Vedlegg", REFERENCE: "Referanse"}
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One RefDoc: its content as the bytes of one XML element, or a reference to a file."""
+    """One Document with its RefDoc: its content as the bytes of one XML element, or a reference to a file."""
 
     content: bytes
     kind: str = XML_DOCUMENT
@@ -47,11 +31,52 @@ class Document:
     mime_type: str = ""
     description: str = ""
     file_reference: str = ""
+    id: str = ""
+    compression: Coded = Coded("")
+    more_content: tuple[bytes, ...] = ()
+    """Further elements in the same Content; hardly anybody has any."""
+    connection: Coded = Coded("")
+    """DocumentConnection."""
+    content_type: Coded = Coded("")
+    content_description: str = ""
+    category: Coded = Coded("")
+    consent: Coded = Coded("")
+    annotation: str = ""
+    from_date: str = ""
+    to_date: str = ""
+    oid: str = ""
+    """OidRef."""
+    enquiry: str = ""
+    """EnquiryRefId."""
 
     @property
     def namespace(self) -> str:
         """The namespace of the content's root element; empty when there is no content."""
-        return etree.QName(parse(self.content)).namespace or "" if self.content else ""
+        return xml.name(parse(self.content).tag).namespace if self.content else ""
+
+
+@dataclass(frozen=True, slots=True)
+class OtherReceiver:
+    """Somebody else who gets it: an organisation, the patient, another person or a professional; exactly one of them."""
+
+    role: Coded
+    method: Coded = Coded("")
+    """ComMethod."""
+    organisation: Party | None = None
+    patient: Person | None = None
+    person: Person | None = None
+    professional: Person | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PatientReport:
+    """One patient's documents in a message about several."""
+
+    case: str
+    """CaseNo."""
+    documents: tuple[Document, ...]
+    patient: Person | None = None
+    connection: Coded = Coded("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +97,14 @@ class MsgHead:
     """P production, D test; empty when not told."""
     parent: str = ""
     conversation: str = ""
-    other_receivers: int = 0
+    other_receivers: tuple[OtherReceiver, ...] = ()
+    priority: Coded = Coded("")
+    """RequestedPriority."""
+    sender_method: Coded = Coded("")
+    """ComMethod of the sender, and of the receiver."""
+    receiver_method: Coded = Coded("")
+    reports: tuple[PatientReport, ...] = ()
+    """Instead of `documents`: a message about several patients."""
     signed: bool = False
     """Carries an enveloped ds:Signature; whether it holds is `ebxml.signature`'s to say."""
     remarks: tuple[str, ...] = field(default=(), compare=False)
@@ -82,48 +114,52 @@ def write(message: MsgHead) -> bytes:
     """The message as UTF-8 XML, valid by MsgHead-v1_2.xsd when its documents are by theirs."""
     if message.generated is None:
         raise ValueError("a message needs a time")
-    names = {"J": "Ja", "N": "Nei", "F": "Kun ved feil"}
     parts = [
         f'<?xml version="1.0" encoding="UTF-8"?>\n<MsgHead xmlns="{NAMESPACE}"><MsgInfo>{coded("Type", message.type)}'
         f"<MIGversion>{VERSION}</MIGversion><GenDate>{instant(message.generated)}</GenDate><MsgId>{text(message.id)}</MsgId>",
-        coded("ProcessingStatus", Coded(message.processing, {"P": "Production", "D": "Debugging"}[message.processing]))
-        if message.processing else "",
-        coded("Ack", Coded(message.ack, names.get(message.ack, ""))) if message.ack else "",
+        some("ProcessingStatus", Coded(message.processing, _PROCESSING.get(message.processing, ""))), some("RequestedPriority", message.priority),
+        some("Ack", Coded(message.ack, _ACK.get(message.ack, ""))),
         f"<ConversationRef><RefToParent>{text(message.parent or message.conversation)}</RefToParent>"
         f"<RefToConversation>{text(message.conversation)}</RefToConversation></ConversationRef>" if message.conversation else "",
-        f"<Sender>{_party(message.sender)}</Sender><Receiver>{_party(message.receiver)}</Receiver>",
-        _patient(message.patient) if message.patient else "",
-        "</MsgInfo>",
+        f"<Sender>{some('ComMethod', message.sender_method)}{people.organisation(message.sender)}</Sender>",
+        f"<Receiver>{some('ComMethod', message.receiver_method)}{people.organisation(message.receiver)}</Receiver>",
+        "".join(map(_other, message.other_receivers)), _person("Patient", message.patient), "</MsgInfo>",
     ]
-    head = "".join(parts).encode()
-    return head + b"".join(_document(document) for document in message.documents) + b"</MsgHead>"
+    return "".join(parts).encode() + b"".join(map(_document, message.documents)) + b"".join(map(_report, message.reports)) + b"</MsgHead>"
 
 
-def _party(party: Party) -> str:
-    if party.person:
-        inner = "".join(ident(i, PERSON_IDS) for i in party.idents)
-        return f"<HealthcareProfessional><FamilyName>{text(party.name)}</FamilyName>{inner}</HealthcareProfessional>"
-    inner = "".join(ident(i, ORGANISATION_IDS) for i in party.idents)
-    below = _party(party.inner) if party.inner else ""
-    return f"<Organisation><OrganisationName>{text(party.name)}</OrganisationName>{inner}{below}</Organisation>"
+def _person(tag: str, who: Person | None) -> str:
+    return f"<{tag}>{people.person(who, professional=tag == 'HealthcareProfessional')}</{tag}>" if who is not None else ""
 
 
-def _patient(person: Person) -> str:
-    parts = (("FamilyName", person.family), ("MiddleName", person.middle), ("GivenName", person.given), ("DateOfBirth", person.born))
-    names = "".join(f"<{tag}>{text(value)}</{tag}>" for tag, value in parts if value)
-    return f"<Patient>{names}{''.join(ident(i, PERSON_IDS) for i in person.idents)}</Patient>"
+def _other(receiver: OtherReceiver) -> str:
+    who = people.organisation(receiver.organisation) if receiver.organisation is not None else (
+        _person("Patient", receiver.patient) or _person("Person", receiver.person) or _person("HealthcareProfessional", receiver.professional)
+    )
+    return f"<OtherReceiver>{some('ComMethod', receiver.method)}{coded('RoleReceiver', receiver.role)}{who}</OtherReceiver>"
 
 
-def _document(document: Document) -> bytes:
-    issued = f"<IssueDate V={attribute(document.issued)}/>" if document.issued else ""
-    mime = f"<MimeType>{text(document.mime_type)}</MimeType>" if document.mime_type else ""
-    told = f"<Description>{text(document.description)}</Description>" if document.description else ""
-    kind = coded("MsgType", Coded(document.kind, _KINDS.get(document.kind, "")))
-    if document.file_reference:
-        body = f"<FileReference>{text(document.file_reference)}</FileReference>".encode()
-    else:
-        body = b"<Content>" + document.content + b"</Content>"
-    return f"<Document><RefDoc>{issued}{kind}{mime}{told}".encode() + body + b"</RefDoc></Document>"
+def _report(report: PatientReport) -> bytes:
+    start = f"<PatientReport>{some('DocumentConnection', report.connection)}<CaseNo>{text(report.case)}</CaseNo>"
+    return start.encode() + b"".join(map(_document, report.documents)) + f"{_person('Patient', report.patient)}</PatientReport>".encode()
+
+
+def _time(tag: str, value: str) -> str:
+    return f"<{tag} V={attribute(value)}/>" if value else ""
+
+
+def _document(d: Document) -> bytes:
+    about = (
+        some("DocumentConnection", d.connection) + some("ContentType", d.content_type) + element("ContentDescription", d.content_description)
+        + some("ContentCategory", d.category) + some("Consent", d.consent) + element("Annotation", d.annotation) + _time("FromDate", d.from_date)
+        + _time("ToDate", d.to_date) + element("OidRef", d.oid) + element("EnquiryRefId", d.enquiry)
+    )
+    reference = (
+        _time("IssueDate", d.issued) + coded("MsgType", Coded(d.kind, _KINDS.get(d.kind, ""))) + element("Id", d.id)
+        + element("MimeType", d.mime_type) + element("Description", d.description) + some("Compression", d.compression)
+    )
+    body = element("FileReference", d.file_reference).encode() or b"<Content>" + b"".join((d.content, *d.more_content)) + b"</Content>"
+    return f"<Document>{about}<RefDoc>{reference}".encode() + body + b"</RefDoc></Document>"
 
 
 def read(data: bytes) -> MsgHead:
@@ -138,7 +174,7 @@ def read(data: bytes) -> MsgHead:
     remarks: list[str] = []
     info = child(root, "MsgInfo")
     type_, id_ = read_coded(child(info, "Type")), content(info, "MsgId")
-    sender, receiver = _read_party(child(info, "Sender", "Organisation")), _read_party(child(info, "Receiver", "Organisation"))
+    sender, receiver = (people.read_organisation(child(info, who, "Organisation")) for who in ("Sender", "Receiver"))
     if not type_.v or not id_ or sender is None or receiver is None:
         raise Violation(ErrorCode.OTHER_XML, "MsgInfo lacks Type, MsgId, Sender or Receiver", "/MsgHead/MsgInfo")
     if content(info, "MIGversion") != VERSION:
@@ -149,48 +185,43 @@ def read(data: bytes) -> MsgHead:
     generated = content(info, "GenDate")
     return MsgHead(
         type=type_, id=id_, generated=moment(generated, remarks, "GenDate"), generated_text=generated, sender=sender, receiver=receiver,
-        documents=_read_documents(root), patient=_read_person(child(info, "Patient")), ack=read_coded(child(info, "Ack")).v,
-        processing=read_coded(child(info, "ProcessingStatus")).v, parent=content(reference, "RefToParent"),
-        conversation=content(reference, "RefToConversation"), other_receivers=len(children(info, "OtherReceiver")),
+        documents=tuple(map(_read_document, children(root, "Document"))), patient=people.read_person(child(info, "Patient")),
+        ack=read_coded(child(info, "Ack")).v, processing=read_coded(child(info, "ProcessingStatus")).v, parent=content(reference, "RefToParent"),
+        conversation=content(reference, "RefToConversation"), other_receivers=tuple(map(_read_other, children(info, "OtherReceiver"))),
+        priority=read_coded(child(info, "RequestedPriority")), sender_method=read_coded(child(info, "Sender", "ComMethod")),
+        receiver_method=read_coded(child(info, "Receiver", "ComMethod")), reports=tuple(map(_read_report, children(root, "PatientReport"))),
         signed=child(root, "Signature") is not None, remarks=tuple(remarks),
     )
 
 
-def _read_documents(root: etree._Element) -> tuple[Document, ...]:
-    found = children(root, "Document") + [d for report in children(root, "PatientReport") for d in children(report, "Document")]
-    return tuple(_read_document(d) for d in found)
+def _read_other(found: etree._Element) -> OtherReceiver:
+    return OtherReceiver(
+        read_coded(child(found, "RoleReceiver")), read_coded(child(found, "ComMethod")), people.read_organisation(child(found, "Organisation")),
+        *(people.read_person(child(found, tag)) for tag in ("Patient", "Person", "HealthcareProfessional")),
+    )
 
 
-def _read_document(element: etree._Element) -> Document:
-    doc = child(element, "RefDoc")
+def _read_report(found: etree._Element) -> PatientReport:
+    return PatientReport(
+        content(found, "CaseNo"), tuple(map(_read_document, children(found, "Document"))), people.read_person(child(found, "Patient")),
+        read_coded(child(found, "DocumentConnection")),
+    )
+
+
+def _read_document(found: etree._Element) -> Document:
+    doc = child(found, "RefDoc")
     body = child(doc, "Content")
-    inner = next((e for e in body if isinstance(e.tag, str)), None) if body is not None else None
-    issued = child(doc, "IssueDate")
+    inside = [etree.tostring(e, with_tail=False, encoding="utf-8") for e in body if isinstance(e.tag, str)] if body is not None else []
     return Document(
-        content=etree.tostring(inner, with_tail=False, encoding="utf-8") if inner is not None else b"",
-        kind=read_coded(child(doc, "MsgType")).v, issued=issued.get("V", "") if issued is not None else "",
-        mime_type=content(doc, "MimeType"), description=content(doc, "Description"), file_reference=content(doc, "FileReference"),
+        content=inside[0] if inside else b"", more_content=tuple(inside[1:]), kind=read_coded(child(doc, "MsgType")).v,
+        issued=read_coded(child(doc, "IssueDate")).v, mime_type=content(doc, "MimeType"), description=content(doc, "Description"),
+        file_reference=content(doc, "FileReference"), id=content(doc, "Id"), compression=read_coded(child(doc, "Compression")),
+        connection=read_coded(child(found, "DocumentConnection")), content_type=read_coded(child(found, "ContentType")),
+        content_description=content(found, "ContentDescription"), category=read_coded(child(found, "ContentCategory")),
+        consent=read_coded(child(found, "Consent")), annotation=content(found, "Annotation"), from_date=read_coded(child(found, "FromDate")).v,
+        to_date=read_coded(child(found, "ToDate")).v, oid=content(found, "OidRef"), enquiry=content(found, "EnquiryRefId"),
     )
 
 
-def _read_party(element: etree._Element | None) -> Party | None:
-    if element is None:
-        return None
-    inner = _read_party(child(element, "Organisation"))
-    professional = child(element, "HealthcareProfessional")
-    if inner is None and professional is not None:
-        inner = Party(f"{content(professional, 'GivenName')} {content(professional, 'FamilyName')}".strip(), idents(professional), None, True)
-    return Party(content(element, "OrganisationName"), idents(element), inner)
-
-
-def _read_person(element: etree._Element | None) -> Person | None:
-    if element is None:
-        return None
-    return Person(
-        content(element, "FamilyName"), content(element, "GivenName"), content(element, "MiddleName"), content(element, "DateOfBirth"),
-        idents(element),
-    )
-
-
-__all__ = ["ATTACHMENT", "NAMESPACE", "REFERENCE", "VERSION", "XML_DOCUMENT", "Coded", "Document", "Ident", "MsgHead", "Party", "Person", "read",
-           "write"]
+__all__ = ["ATTACHMENT", "NAMESPACE", "REFERENCE", "VERSION", "XML_DOCUMENT", "Coded", "Document", "Ident", "MsgHead", "OtherReceiver", "Party",
+           "PatientReport", "Person", "read", "write"]

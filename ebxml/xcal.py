@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from lxml import etree
 
+from ebxml.duration import Duration, duration
 from ebxml.errors import ErrorCode, Violation
-from ebxml.kith import child, children, content, instant, local, moment, text
+from ebxml.kith import OSLO, child, children, content, instant, local, moment, text
 from ebxml.xml import parse
 
 NAMESPACE = "urn:ietf:params:xml:ns:icalendar-2.0"
@@ -85,26 +87,61 @@ def read(data: bytes) -> Calendar:
         raise Violation(ErrorCode.OTHER_XML, "the root element is no icalendar (RFC 6321)", "/")
     remarks: list[str] = []
     vcalendar = child(root, "vcalendar")
-    if not content(vcalendar, "properties", "version"):
-        remarks.append("vcalendar has no version")
+    for name in ("version", "prodid"):
+        if not content(vcalendar, "properties", name):
+            remarks.append(f"vcalendar has no {name}")
     events = tuple(_read_event(e, remarks) for e in children(child(vcalendar, "components"), "vevent"))
     return Calendar(content(vcalendar, "properties", "prodid"), events, remarks=tuple(remarks))
 
 
 def _read_event(element: etree._Element, remarks: list[str]) -> Event:
     properties = child(element, "properties")
-    values = {local(p): content(p) for p in properties if local(p)} if properties is not None else {}
+    values: dict[str, str] = {}
+    for each in properties if properties is not None else ():
+        name = local(each).lower()
+        values[name] = ",".join(filter(None, (values.get(name, ""), _value(each))))
     sequence = values.get("sequence", "")
     if sequence and not (sequence.isascii() and sequence.isdigit() and len(sequence) < 10):
         remarks.append("sequence is no number")
         sequence = ""
+    start, end = (_when(child(properties, name), name, remarks) for name in ("dtstart", "dtend"))
+    if end is None and start is not None and (lasts := duration(values.get("duration", ""))) is not None:
+        end = _after(lasts, start, remarks)
+    held = {**values, "dtstart": "1" if start else "", "dtend": "1" if end else ""}
+    remarks += [f"a vevent has no {name}" for name in ("uid", "contact", "dtstart", "dtend") if not held.get(name)]
     return Event(
-        uid=values.get("uid", ""), start=_when(values, "dtstart", remarks), end=_when(values, "dtend", remarks),
+        uid=values.get("uid", ""), start=start, end=end,
         contact=values.get("contact", ""), status=values.get("status", "").upper(), sequence=int(sequence) if sequence else None,
         summary=values.get("summary", ""), description=values.get("description", ""), related_to=values.get("related-to", ""),
-        categories=values.get("categories", ""), extra=tuple((k.lower(), v) for k, v in values.items() if k.lower().startswith("x-")),
+        categories=values.get("categories", ""), extra=tuple((k, v) for k, v in values.items() if k.startswith("x-")),
     )
 
 
-def _when(values: dict[str, str], name: str, remarks: list[str]) -> datetime | None:
-    return moment(values[name], remarks, name) if values.get(name) else None
+def _value(found: etree._Element) -> str:
+    """A property's values, several joined by commas; its parameters are none of them."""
+    inside = ["".join(map(str, e.itertext())).strip() for e in found if local(e) not in ("", "parameters")]
+    return ",".join(filter(None, inside)) or (found.text or "").strip()
+
+
+def _when(found: etree._Element | None, name: str, remarks: list[str]) -> datetime | None:
+    """A time. Without an offset of its own it is in the zone that its parameters name, else Norwegian."""
+    if found is None:
+        return None
+    zone = content(found, "parameters", "tzid")
+    return moment(_value(found), remarks, name, _zone(zone, remarks)) if zone else moment(_value(found), remarks, name)
+
+
+def _zone(name: str, remarks: list[str]) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # unknown, or no name of a zone at all
+        remarks.append("an unknown time zone: read as Norwegian time")
+        return OSLO
+
+
+def _after(lasts: Duration, start: datetime, remarks: list[str]) -> datetime | None:
+    try:
+        return lasts.after(start)
+    except OverflowError:
+        remarks.append("a duration that ends beyond the calendar")
+        return None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from lxml import etree
+from lxml.etree import QName
 
 from ebxml.errors import ErrorCode, Fault, Violation
 
@@ -44,6 +46,19 @@ def parse(data: bytes, largest: int = LARGEST) -> etree._Element:
     if len(data) > HUGE and _depth(root) > DEEPEST:
         raise Violation(ErrorCode.OTHER_XML, f"nested deeper than {DEEPEST} levels")
     return root
+
+
+class Name(NamedTuple):
+    """An element's or attribute's name. (lxml's own QName refuses namespaces that hold a brace, which a stranger may send.)"""
+
+    namespace: str
+    localname: str
+
+
+def name(tag: str | bytes | bytearray | QName) -> Name:
+    """Of `element.tag` or an attribute's key."""
+    namespace, _, local = str(tag).rpartition("}")
+    return Name(namespace.removeprefix("{"), local)
 
 
 def _depth(root: etree._Element) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+import tomllib
 from collections import defaultdict
 from pathlib import Path
 
@@ -42,18 +43,36 @@ def states() -> str:
 
 
 def conformance() -> str:
-    """Which test is for which cited rule, read from the marks in the tests."""
+    """Which test is for which rule: every rule of tools/rules.toml, tested or not, and whatever else a test cites."""
+    found, rules = marked(), tomllib.loads((ROOT / "tools" / "rules.toml").read_text(encoding="utf-8"))
+    texts = {(document, rule): text for document, named in rules.items() for rule, text in named.items()}
+    missing = [f"{document} {rule}" for document, rule in texts if (document, rule) not in found]
+    rows = [
+        f"| {document} | {rule} | {texts.get((document, rule), '')} | {'<br>'.join(found[document, rule]) or '**no test**'} |"
+        for document, rule in sorted({*texts, *found}, key=_by_number)
+    ]
+    about = (
+        "Numbers are sections of the standard; `facts/…` and `portal.md` are this project's own requirement sheets, by section or number."
+        f" Of the {len(texts)} rules in `tools/rules.toml`, {len(texts) - len(missing)} have a test; without: {', '.join(missing) or 'none'}."
+    )
+    head = "| document | rule | what it says | tests |\n|---|---|---|---|"
+    return f"# Conformance: rule → test\n\n{PRINTED}\n\n{about}\n\n{head}\n" + "\n".join(rows) + "\n"
+
+
+def marked() -> dict[tuple[str, str], list[str]]:
+    """(document, rule) → the tests that are marked with it."""
     found: dict[tuple[str, str], list[str]] = defaultdict(list)
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef | ast.ClassDef):
                 for document, rule in _marks(node.decorator_list):
                     found[document, rule].append(f"`{path.relative_to(ROOT / 'tests')}::{node.name}`")
-    rows = [f"| {document} | {rule} | {'<br>'.join(tests)} |" for (document, rule), tests in sorted(found.items())]
-    about = (
-        "Numbers are sections of the standard; `facts/…` and `portal.md` are this project's own requirement sheets, by section or number."
-    )
-    return f"# Conformance: rule → test\n\n{PRINTED}\n\n{about}\n\n| document | rule | tests |\n|---|---|---|\n" + "\n".join(rows) + "\n"
+    return found
+
+
+def _by_number(row: tuple[str, str]) -> tuple[str, list[tuple[bool, int, str]]]:
+    """2 before 10, and a number before a word."""
+    return row[0], [(not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in row[1].split(".")]
 
 
 def _marks(decorators: list[ast.expr]) -> list[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ class Agreement:
     duplicate_elimination: bool = True
     signing: tuple[x509.Certificate, ...] = ()
     encryption: tuple[x509.Certificate, ...] = ()
-    decides: Callable[[Action, bool], Terms] | None = None
+    decides: Callable[[Action, bool], Terms] | None = field(default=None, compare=False, repr=False)
     """The CPA's word on one action; None where there is no CPA."""
 
     def terms(self, action: Action, *, ours: bool) -> Terms:

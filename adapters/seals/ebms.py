@@ -159,7 +159,10 @@ class EbmsSeal:
         row = self._functions.get(letter.function)
         if row is None or not self.agreement.allows((row["from_role"], row["service"], row["action"]), ours=True):
             raise Refused(Problem.UNKNOWN_AGREEMENT, f"{letter.function} is not agreed with this partner")
-        terms = self.agreement.terms((row["from_role"], row["service"], row["action"]), ours=True)
+        try:
+            terms = self.agreement.terms((row["from_role"], row["service"], row["action"]), ours=True)
+        except Violation as unusable:
+            raise Refused(Problem.UNKNOWN_AGREEMENT, f"{letter.function}: {unusable.description}") from unusable
         part_id = f"{letter.id}.payload@{self._domain}"
         sealed = cms.envelop(content.body, self._certificates.encrypt)
         header = Header(

@@ -13,6 +13,7 @@ from hub.booking.national_id import Rule, check_digits, holds, is_d_number, is_s
 born = st.dates(date(1940, 1, 1), date(2039, 12, 31))
 
 
+@pytest.mark.spec("facts/ebxml", "10")
 @pytest.mark.spec("facts/planning", "4.1")
 @pytest.mark.parametrize(("number", "today"), [("02013299997", True), ("30108299920", True), ("30108299939", False)])
 def test_the_published_numbers_hold_by_the_right_rule(number: str, today: bool) -> None:

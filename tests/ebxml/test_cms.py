@@ -85,6 +85,7 @@ def test_ours_is_aes_256_cbc_by_issuer_and_serial_with_rsa_pkcs_1() -> None:
     assert told.recipients == (f"Common Name: us, serial {pair('us').certificate.serial_number:x}",)
 
 
+@pytest.mark.spec("facts/ebxml", "4.4.read")
 @pytest.mark.spec("facts/ebxml", "4.4")
 @pytest.mark.parametrize("stream", [(), ("-stream",)])
 @pytest.mark.parametrize("bits", ["128", "192", "256"])
@@ -94,6 +95,7 @@ def test_we_open_aes_of_every_length_from_openssl_in_der_and_in_streamed_ber(ope
     assert cms.open_(blob, [pair("us")]) == PLAIN
 
 
+@pytest.mark.spec("facts/ebxml", "4.4.keys")
 @pytest.mark.spec("facts/ebxml", "4.4")
 @pytest.mark.parametrize("digest", ["sha1", "sha256", "sha384", "sha512"])
 def test_we_open_oaep(openssl: OpenSsl, digest: str) -> None:
@@ -104,6 +106,7 @@ def test_we_open_oaep(openssl: OpenSsl, digest: str) -> None:
     assert cms.open_(blob, [pair("us")]) == PLAIN
 
 
+@pytest.mark.spec("facts/ebxml", "4.4.keys")
 @pytest.mark.spec("facts/ebxml", "4.4")
 def test_we_are_found_by_key_identifier(openssl: OpenSsl) -> None:
     blob = openssl.encrypted("-aes-256-cbc", "-keyid")
@@ -118,12 +121,14 @@ def test_we_are_found_by_a_key_identifier_that_only_our_certificate_knows(openss
     assert cms.open_(blob, [pair("us"), pair("odd", b"an id of its own")]) == PLAIN
 
 
+@pytest.mark.spec("facts/ebxml", "4.4.keys")
 @pytest.mark.spec("facts/ebxml", "4.4")
 @pytest.mark.parametrize("to", [("us", "other"), ("other", "us")])
 def test_with_two_recipients_ours_is_chosen_by_its_id_not_by_its_place(openssl: OpenSsl, to: tuple[str, ...]) -> None:
     assert cms.open_(openssl.encrypted("-aes-256-cbc", to=to), [pair("us")]) == PLAIN
 
 
+@pytest.mark.spec("facts/ebxml", "4.4.keys")
 @pytest.mark.spec("facts/ebxml", "4.4")
 @pytest.mark.parametrize("option", ["-aes-256-cbc", "-aes-128-cbc"])
 def test_a_letter_to_the_old_key_is_opened_while_it_is_kept(openssl: OpenSsl, option: str) -> None:
@@ -132,6 +137,7 @@ def test_a_letter_to_the_old_key_is_opened_while_it_is_kept(openssl: OpenSsl, op
     assert refused(blob, pair("us")) == UNIFORM
 
 
+@pytest.mark.spec("facts/ebxml", "4.4.read")
 @pytest.mark.spec("facts/ebxml", "4.4")
 @pytest.mark.parametrize("stream", [(), ("-stream",)])
 def test_3des_is_opened_only_by_argument(openssl: OpenSsl, stream: tuple[str, ...]) -> None:
@@ -158,6 +164,7 @@ def spoiled() -> dict[str, bytes]:
     }
 
 
+@pytest.mark.spec("facts/ebxml", "4.4.uniform")
 @pytest.mark.spec("facts/ebxml", "4.4")
 @pytest.mark.parametrize("what", list(spoiled()))
 def test_every_failure_is_the_same_violation(what: str) -> None:

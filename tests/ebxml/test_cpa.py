@@ -59,6 +59,7 @@ def test_a_draft_is_valid_by_the_official_schema(shared: Path, changes: dict[str
     schema.assertValid(etree.fromstring(draft.make(replace(DRAFT, **changes))))  # type: ignore[arg-type]
 
 
+@pytest.mark.spec("facts/ebxml", "7.2")
 @pytest.mark.spec("facts/ebxml", "8")
 def test_an_agreement_decides_everything_about_a_message_from_the_receivers_channel_and_the_senders_promises() -> None:
     t = booking(agreement(packed=True))
@@ -111,6 +112,8 @@ def test_an_unsigned_receipt_needs_no_promise_of_a_signed_one() -> None:
     assert booking(cpa.read(text.replace('isNonRepudiationReceiptRequired="true"', 'isNonRepudiationReceiptRequired="0"').encode())).ack == "unsigned"
 
 
+@pytest.mark.spec("facts/ebxml", "3")
+@pytest.mark.spec("facts/ebxml", "7.2")
 @pytest.mark.spec("facts/ebxml", "8")
 def test_without_a_cpa_the_national_defaults_are_the_same_kind_of_value() -> None:
     assert isinstance(terms.REGISTER, terms.Terms)
@@ -147,6 +150,8 @@ def test_every_real_cpa_and_cpp_is_told_and_checked(samples: Path) -> None:
         assert agreed.check(data, AT)  # none of them is faultless: test agreements, expired ones, addresses without TLS
 
 
+@pytest.mark.spec("facts/ebxml", "8.lenient")
+@pytest.mark.spec("facts/ebxml", "8.p180m")
 @pytest.mark.spec("facts/ebxml", "8")
 def test_what_is_odd_in_the_real_ones_is_told_and_not_acted_upon(samples: Path) -> None:
     nav, helsenorge = ((samples / name).read_bytes() for name in (NAV, HELSENORGE))
@@ -195,6 +200,7 @@ def test_what_is_no_cpa_is_said_to_be_none() -> None:
     assert agreed.check(b"<a/>", AT)[0].startswith("Kan ikke leses")
 
 
+@pytest.mark.spec("facts/ebxml", "12.time")
 @pytest.mark.spec("facts/ebxml", "12")
 @pytest.mark.parametrize(
     ("written", "at", "then"),

@@ -76,6 +76,7 @@ def without_references(read: Header) -> dict[str, Any]:
     return {name: getattr(read, name) for name in read.__slots__ if name not in ("references", "remarks")}
 
 
+@pytest.mark.spec("facts/ebxml", "5.signed")
 @pytest.mark.spec("facts/ebxml", "5")
 def test_a_signed_acknowledgment_keeps_the_references_it_repeats_apart_from_its_own() -> None:
     own = pair("partner")
@@ -114,6 +115,7 @@ ODD = [
 ]
 
 
+@pytest.mark.spec("facts/ebxml", "12.xml")
 @pytest.mark.spec("facts/ebxml", "12")
 @pytest.mark.parametrize(("old", "new", "remark"), ODD)
 def test_oddities_are_read_and_listed(old: str, new: str, remark: str) -> None:
@@ -125,6 +127,7 @@ def test_oddities_are_read_and_listed(old: str, new: str, remark: str) -> None:
     assert read.timestamp == AT
 
 
+@pytest.mark.spec("facts/ebxml", "12.time")
 @pytest.mark.spec("facts/ebxml", "12")
 @pytest.mark.parametrize(
     ("written", "read"),
@@ -146,6 +149,7 @@ def test_of_several_party_ids_the_her_id_decides() -> None:
     assert EbParty((ids[0], ids[2])).her == "999999999"
 
 
+@pytest.mark.spec("facts/ebxml", "12.xml")
 @pytest.mark.parametrize("charset", ["utf-8-sig", "iso-8859-1", "utf-16"])
 def test_a_byte_order_mark_and_other_charsets_are_read(charset: str) -> None:
     text = envelope.write(header(description="Besøk")).decode()
@@ -153,6 +157,7 @@ def test_a_byte_order_mark_and_other_charsets_are_read(charset: str) -> None:
     assert envelope.read(xml.parse((declared + text).encode(charset))).description == "Besøk"
 
 
+@pytest.mark.spec("facts/ebxml", "6.OtherXml")
 @pytest.mark.parametrize(
     ("old", "new"),
     [

@@ -76,6 +76,7 @@ def test_what_the_schema_would_refuse_is_not_written(changes: dict[str, object])
         envelope.write(header(**changes))
 
 
+@pytest.mark.spec("facts/ebxml", "2.2.ackrequested")
 @pytest.mark.spec("facts/ebxml", "2.2")
 def test_no_receipt_is_asked_for_a_receipt() -> None:
     with pytest.raises(ValueError, match="for a receipt"):
@@ -115,6 +116,7 @@ def test_each_tolerance_is_a_remark(old: str, new: str, remark: str, values: dic
     assert any(remark in told for told in read.remarks) if remark else not read.remarks
 
 
+@pytest.mark.spec("facts/ebxml", "2.2.syncreply")
 @pytest.mark.spec("facts/ebxml", "12")
 @pytest.mark.parametrize("order", ["{ack}{sync}", "{sync}{ack}"])
 def test_sync_reply_and_ack_requested_stand_in_either_order(order: str) -> None:
@@ -124,6 +126,7 @@ def test_sync_reply_and_ack_requested_stand_in_either_order(order: str) -> None:
     assert read == header()
 
 
+@pytest.mark.spec("facts/ebxml", "5.read")
 @pytest.mark.spec("facts/ebxml", "5")
 @pytest.mark.parametrize(
     ("inside", "outside", "want"), [("m-1", "m-1", "m-1"), ("m-1", "", "m-1"), ("", "m-1", "m-1"), ("m-1", "m-2", "m-1")],
@@ -138,6 +141,7 @@ def test_the_acknowledgments_own_reference_counts_first(inside: str, outside: st
     assert any("same message" in told for told in read.remarks) == (inside != outside and bool(outside))
 
 
+@pytest.mark.spec("facts/ebxml", "2.2.once")
 @pytest.mark.spec("facts/ebxml", "2.2")
 @pytest.mark.parametrize("name", ["AckRequested", "Acknowledgment", "ErrorList", "MessageOrder", "Manifest", "StatusRequest", "StatusResponse"])
 def test_what_may_stand_once_is_refused_when_it_stands_twice(name: str) -> None:
@@ -152,6 +156,7 @@ def test_what_may_stand_once_is_refused_when_it_stands_twice(name: str) -> None:
     assert wrong.value.code is ErrorCode.OTHER_XML
 
 
+@pytest.mark.spec("facts/ebxml", "6.OtherXml")
 @pytest.mark.spec("facts/ebxml", "6")
 @pytest.mark.parametrize("spoil", [("<eb:Action>Bestilling</eb:Action>", ""), (">HelsefagligDialog<", "><")])
 def test_without_service_or_action_it_is_other_xml(spoil: tuple[str, str]) -> None:
@@ -160,6 +165,7 @@ def test_without_service_or_action_it_is_other_xml(spoil: tuple[str, str]) -> No
     assert (wrong.value.code, wrong.value.location) == (ErrorCode.OTHER_XML, "//Header/MessageHeader")
 
 
+@pytest.mark.spec("facts/ebxml", "6.NotSupported")
 @pytest.mark.spec("facts/ebxml", "6")
 def test_a_receipt_by_the_next_hop_is_not_supported() -> None:
     text = envelope.write(header()).decode().replace(envelope.TO_PARTY, NEXT_MSH)
@@ -193,6 +199,7 @@ def test_a_sequence_number_that_is_none_is_remarked(number: str) -> None:
     assert "SequenceNumber is no number" in read.remarks
 
 
+@pytest.mark.spec("facts/ebxml", "2.2.manifest")
 @pytest.mark.spec("facts/ebxml", "2.2")
 @pytest.mark.parametrize("href", ["http://example.no/part", "file:///etc/passwd", "part@x", "", "#part@x"])
 def test_a_part_that_is_elsewhere_is_missing_and_never_fetched(href: str) -> None:

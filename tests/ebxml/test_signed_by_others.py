@@ -55,6 +55,7 @@ ALL = list(itertools.product(
 ))
 
 
+@pytest.mark.spec("facts/ebxml", "4.2.filter")
 @pytest.mark.spec("facts/ebxml", "4.2")
 @pytest.mark.parametrize(("canonical", "method", "digest", "xpath", "indent"), ALL)
 def test_every_accepted_way_of_signing_holds_and_the_missing_filter_is_remarked(
@@ -77,6 +78,7 @@ def test_sha_1_by_others_is_accepted_only_from_a_partner_named_for_it(method: st
     assert verify(data, legacy=True).holds
 
 
+@pytest.mark.spec("facts/ebxml", "12.c14n")
 @pytest.mark.spec("facts/ebxml", "12")
 def test_what_is_for_the_next_hop_may_be_taken_out_of_an_indented_envelope() -> None:
     root = etree.fromstring(signed(signature.C14N, signature.RSA_SHA256, signature.SHA256, XPATH))

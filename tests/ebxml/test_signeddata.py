@@ -36,6 +36,7 @@ def test_openssl_verifies_ours(openssl: OpenSsl) -> None:
     assert (openssl.folder / "read").read_bytes() == PLAIN
 
 
+@pytest.mark.spec("facts/ebxml", "4.4.signed")
 @pytest.mark.spec("facts/ebxml", "4.4")
 @pytest.mark.parametrize(
     "options",
@@ -60,12 +61,14 @@ def test_sha_1_is_accepted_only_by_argument(openssl: OpenSsl) -> None:
     assert signeddata.verify(blob, [US.certificate], legacy=True).content == PLAIN
 
 
+@pytest.mark.spec("facts/ebxml", "4.4.signed")
 @pytest.mark.spec("facts/ebxml", "4.4")
 @pytest.mark.parametrize("by", [("us", "other"), ("other", "us")])
 def test_of_two_signers_the_partner_is_found_wherever_it_stands(openssl: OpenSsl, by: tuple[str, ...]) -> None:
     assert signeddata.verify(signed(openssl, by=by), [US.certificate]).signer == US.certificate
 
 
+@pytest.mark.spec("facts/ebxml", "4.4.signed")
 @pytest.mark.spec("facts/ebxml", "4.4")
 def test_the_partners_certificate_in_the_bundle_proves_nothing(openssl: OpenSsl) -> None:
     assert fault(signed(openssl, "-certfile", "us.pem", by=("other",))) is Fault.WRONG_SIGNER

@@ -52,6 +52,7 @@ def test_a_booking_travels_to_the_epj_and_back_to_its_end(world: World) -> None:
     assert kinds.index("owed") < kinds.index("sent") < kinds.index("arrived") and {"version", "accepted", "received"} <= set(kinds)
 
 
+@pytest.mark.spec("facts/ebxml", "7.3")
 def test_the_letter_is_the_same_on_every_try_and_its_receipt_may_come_late(world: World) -> None:
     booked(world)
     world.deliver()
@@ -73,6 +74,7 @@ def test_a_repeated_post_gets_the_same_answer_and_books_once(world: World) -> No
     assert len(world.store.deliveries_about(f"Appointment/{id_}")) == 1
 
 
+@pytest.mark.spec("facts/ebxml", "7.4.duplicate")
 def test_another_message_under_a_used_id_is_refused_and_shown(world: World) -> None:
     _, message = booked(world)
     altered = world.shop(body({**message, "fra": "2026-12-02T10:00:00+01:00"}), str(message["meldingsId"]))
@@ -80,6 +82,7 @@ def test_another_message_under_a_used_id_is_refused_and_shown(world: World) -> N
     assert world.store.envelopes("tjenesteshop", Problem.ALTERED_DUPLICATE, None, None, 5)
 
 
+@pytest.mark.spec("facts/ebxml", "7.4.duplicate")
 def test_an_epjs_letter_twice_is_one_statement_and_one_answer(world: World) -> None:
     id_, _ = booked(world)
     world.deliver()
@@ -126,6 +129,7 @@ def test_a_partner_that_is_down_keeps_its_letter(world: World, monkeypatch: pyte
     assert world.store.delivery(owed.id).state is State.ACCEPTED  # type: ignore[union-attr]
 
 
+@pytest.mark.spec("facts/ebxml", "7.3")
 def test_a_letter_nobody_takes_expires_and_can_be_sent_again_by_hand(world: World) -> None:
     id_, _ = booked(world)
     world.clock.now += timedelta(hours=73)
@@ -213,6 +217,7 @@ def test_a_broken_letter_is_answered_in_its_own_protocol_and_harms_nothing(world
     assert world.flow.receive(world.adapters["visma-profil"], good).verdict.accepted  # the next letter is untouched
 
 
+@pytest.mark.spec("facts/ebxml", "6.never")
 def test_errors_never_answer_errors(world: World) -> None:
     good = statement(world)
     error = world.flow.receive(world.adapters["visma-profil"], Parcel(good.headers, wrong_value(good.body))).parcel
@@ -261,6 +266,7 @@ def test_a_statement_the_rules_refuse_gets_a_receipt_and_a_negative_apprec(world
     assert answers and answers[0].startswith(("accepted", "rejected"))
 
 
+@pytest.mark.spec("facts/ebxml", "5.unknown")
 def test_a_receipt_for_a_letter_never_sent_changes_nothing_and_is_kept(world: World) -> None:
     good = statement(world)
     answer = world.flow.receive(world.adapters["visma-profil"], good)
@@ -288,6 +294,8 @@ def test_every_write_has_its_line_in_the_access_log(world: World) -> None:
     assert lines[0].channel == "inbox"
 
 
+@pytest.mark.spec("facts/ebxml", "6.TimeToLiveExpired")
+@pytest.mark.spec("facts/ebxml", "7.4.duplicate")
 @pytest.mark.spec("facts/ebxml", "7.4")
 def test_what_comes_too_late_is_told_so_and_changes_nothing_but_a_late_duplicate_gets_its_stored_answer(world: World) -> None:
     good, epj = statement(world), world.adapters["visma-profil"]
@@ -327,6 +335,7 @@ def test_ping_is_answered_and_a_status_request_tells_of_the_askers_own_letters_a
     assert len(world.store.envelopes("visma-profil", None, None, None, 50)) == filed + 1  # enquiries are not filed
 
 
+@pytest.mark.spec("facts/ebxml", "5.along")
 @pytest.mark.spec("facts/ebxml", "5")
 @pytest.mark.parametrize("known", [True, False])
 def test_an_acknowledgment_that_rides_on_a_letter_counts_as_well_as_the_letter(world: World, known: bool) -> None:
@@ -346,3 +355,16 @@ def test_an_acknowledgment_that_rides_on_a_letter_counts_as_well_as_the_letter(w
     assert told(answer.parcel).acknowledges == "rides@epj"
     if not known:
         assert any(e.kind == "odd-receipt" for e in world.store.timeline("Envelope/rides@epj"))
+
+
+@pytest.mark.spec("facts/ebxml", "12.early")
+def test_an_apprec_may_come_before_the_acknowledgment_of_the_letter_it_answers(world: World) -> None:
+    id_, _ = booked(world)
+    (owed,) = world.store.deliveries_about(f"Appointment/{id_}")
+    world.deliver()
+    acknowledgment = world.box.receive(world.carrier.sent.pop(0))
+    assert acknowledgment is not None
+    world.epj_says()
+    assert world.store.delivery(owed.id).state is State.ACCEPTED  # type: ignore[union-attr]
+    world.flow.receive(world.adapters["visma-profil"], acknowledgment)
+    assert world.store.delivery(owed.id).state is State.ACCEPTED  # type: ignore[union-attr]

@@ -227,6 +227,9 @@ def test_what_cannot_be_understood_is_refused_as_what_it_is(content: Content, pr
     assert wrong.value.problem == problem
 
 
+@pytest.mark.spec("facts/ebxml", "9.2.2")
+@pytest.mark.spec("facts/ebxml", "9.2.3")
+@pytest.mark.spec("facts/ebxml", "9.2.5")
 @pytest.mark.spec("facts/ebxml", "9.2")
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 @pytest.mark.parametrize("problem", [None, *Problem])
@@ -248,6 +251,7 @@ def test_every_verdict_becomes_a_valid_apprec_with_our_number(schema: etree.XMLS
     assert (read.kind, read.refers_to, read.codes) == (kind, LETTER.id, codes)
 
 
+@pytest.mark.spec("facts/ebxml", "9.2.4")
 @pytest.mark.spec("facts/ebxml", "9.2")
 def test_an_apprec_is_never_answered() -> None:
     content = made().write(items(appointment()), LETTER)
@@ -257,6 +261,7 @@ def test_an_apprec_is_never_answered() -> None:
         assert made().answer(envelope(answer), Verdict(Problem.UNKNOWN_REFERENCE), Letter("apprec-2", "", "receipt", AT)) is None
 
 
+@pytest.mark.spec("facts/ebxml", "9.2.1")
 @pytest.mark.spec("facts/ebxml", "9.2")
 @pytest.mark.parametrize(("ack", "accepted", "rejected"), [("J", True, True), ("", True, True), ("F", False, True), ("N", False, False)])
 def test_an_apprec_is_sent_as_the_sender_asked(ack: str, accepted: bool, rejected: bool) -> None:
@@ -292,3 +297,13 @@ def test_a_letter_with_a_hole_is_read_or_refused_and_answered_or_not_but_never_c
     except Refused as wrong:
         assert wrong.problem in (Problem.UNREADABLE, Problem.INVALID, Problem.UNKNOWN_CODE, Problem.UNKNOWN_FUNCTION)
     made().answer(envelope(content), Verdict(Problem.INVALID), LETTER)
+
+
+@pytest.mark.spec("facts/ebxml", "9.2.8")
+@pytest.mark.parametrize("status", ["0", "4", "OK", ""])
+def test_an_unknown_status_of_an_apprec_is_not_guessed(status: str) -> None:
+    answer = made().answer(envelope(made().write(items(appointment()), LETTER)), Verdict(), Letter("a", "", "receipt", AT))
+    assert answer is not None
+    with pytest.raises(Refused) as wrong:
+        made().read(envelope(Content(answer.body.replace(b'<Status V="1"', f'<Status V="{status}"'.encode()), "application/xml")))
+    assert wrong.value.problem in (Problem.UNKNOWN_CODE, Problem.UNREADABLE)

@@ -16,6 +16,7 @@ from adapters.registries.agreements import BadAgreement, agreement, of_cpa
 from adapters.registries.certificates import MissingCertificate
 from adapters.seals.ebms import EbmsSeal, ebms
 from ebxml import certificate, cpa, envelope, mime, xml
+from ebxml.errors import Violation
 from hub.adapter import Surroundings, Unopened
 from hub.message import Content, Letter, Parcel
 from hub.problem import Problem, Refused
@@ -118,6 +119,7 @@ def test_what_the_cpa_never_asks_for_is_not_asked_for(both: Both) -> None:
     assert header(both.hub(cpa_text(both.pki, channel=plain)).close(CONTENT, LETTER, AT)).ack_requested == "unsigned"
 
 
+@pytest.mark.spec("facts/ebxml", "6.ValueNotRecognized")
 @pytest.mark.spec("facts/ebxml", "8")
 @pytest.mark.parametrize("changes", [{"action": "Kvittering"}, {"service": "Legemelding"}, {"from_role": "Bestiller"}])
 def test_role_service_and_action_must_all_be_agreed(both: Both, changes: dict[str, str]) -> None:
@@ -135,6 +137,7 @@ def test_a_direction_that_only_one_side_has_is_not_agreed(both: Both) -> None:
     assert wrong.value.problem is Problem.UNKNOWN_AGREEMENT
 
 
+@pytest.mark.spec("facts/ebxml", "6.ValueNotRecognized")
 @pytest.mark.spec("facts/ebxml", "8")
 def test_another_cpa_id_and_an_agreement_out_of_force_are_refused(both: Both) -> None:
     other = both.hub(cpa_text(both.pki).replace(b"cpa:77", b"cpa:78"))
@@ -190,6 +193,7 @@ def test_the_operators_own_files_come_before_the_certificates_in_the_cpa(both: B
         shutil.rmtree(theirs)
 
 
+@pytest.mark.spec("facts/ebxml", "3")
 def test_without_a_cpa_the_national_defaults_hold(both: Both) -> None:
     found = agreement(both.home, HUB, EPJ, {})
     assert (found.id, found.formal, found.ack, found.sync, found.duplicate_elimination) == (f"{HUB}:{EPJ}", False, "signed", True, True)
@@ -216,3 +220,29 @@ def test_public_cpas_are_read_from_both_sides(
     assert actions <= ours.we_send
     assert (ours.ack, ours.sync) == (ack, sync)
     assert ours.endpoint
+
+
+@pytest.mark.spec("facts/ebxml", "7.2")
+@pytest.mark.spec("facts/ebxml", "8")
+def test_a_cpa_and_the_register_offer_the_same_terms(both: Both) -> None:
+    formal = both.hub(cpa_text(both.pki)).agreement
+    row = FUNCTIONS["booking"]
+    action = (row["from_role"], row["service"], row["action"])
+    terms = formal.terms(action, ours=True)
+    assert (terms.endpoint, terms.ack, terms.sync) == (formal.endpoint, "signed", True)
+    with pytest.raises(Violation):
+        formal.terms(("Nobody", *action[1:]), ours=True)
+    register = agreement(both.home, HUB, EPJ, {}).terms(action, ours=True)
+    assert type(register) is type(terms)
+    assert (register.ack, register.sign, register.encrypt, register.retries) == ("signed", True, True, 5)
+    assert register.time_to_live(AT) == AT + timedelta(hours=72)
+
+
+@pytest.mark.spec("facts/ebxml", "8")
+def test_an_action_whose_channel_is_not_there_is_refused_before_anything_is_sent(both: Both) -> None:
+    text = cpa_text(both.pki)
+    broken = text.replace(b"a:channelId=", b"a:channelIdentity=")
+    assert broken != text
+    with pytest.raises(Refused) as wrong:
+        both.hub(broken).close(CONTENT, LETTER, AT)
+    assert wrong.value.problem is Problem.UNKNOWN_AGREEMENT

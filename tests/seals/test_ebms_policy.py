@@ -36,6 +36,8 @@ def from_hub(both: Both, body: bytes, media_type: str, *, before: tuple[str, str
     return Parcel(*mime.write(soap, [("p@x", media_type, body)], "b", "r@x"))
 
 
+@pytest.mark.spec("facts/ebxml", "12.plain")
+@pytest.mark.spec("facts/ebxml", "6.SecurityFailure")
 @pytest.mark.spec("facts/ebxml", "12")
 @pytest.mark.parametrize("media_type", ["application/xml", "text/xml", "application/pkcs7-mime"])
 def test_a_payload_that_is_not_encrypted_is_read_only_where_the_settings_say_so(both: Both, media_type: str) -> None:

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lxml import etree
-from two_parties import AT, CONTENT, EPJ, HUB, LETTER, STRANGER, Both, refused, told
+from two_parties import AT, CONTENT, EPJ, FUNCTIONS, HUB, LETTER, STRANGER, Both, refused, told
 
 from adapters.registries import pki
 from adapters.seals.ebms import EBMS, FAULTS, EbmsSeal
@@ -49,6 +49,8 @@ def test_what_the_hub_closes_the_epj_opens(both: Both) -> None:
     assert (opened.function, opened.wants_receipt, opened.wants_reply, opened.remarks) == ("HelsefagligDialog/Bestilling", True, True, ())
 
 
+@pytest.mark.spec("facts/ebxml", "5.swap")
+@pytest.mark.spec("facts/ebxml", "5.signed")
 @pytest.mark.spec("facts/ebxml", "5")
 def test_the_acknowledgment_is_signed_repeats_what_was_signed_and_says_that_the_letter_arrived(both: Both) -> None:
     parcel = both.sent()
@@ -69,6 +71,7 @@ def test_the_acknowledgment_is_signed_repeats_what_was_signed_and_says_that_the_
     assert both.hub.receipt(opened, None, AT) is None
 
 
+@pytest.mark.spec("facts/ebxml", "7.3")
 def test_the_same_letter_has_the_same_message_id_at_every_closing(both: Both) -> None:
     first, second = both.sent(), both.hub.close(CONTENT, LETTER, AT + timedelta(hours=1))
     assert first.body != second.body
@@ -131,6 +134,9 @@ def encrypted_to_another(both: Both) -> EbmsSeal:
     return both.seal("epj-new", EPJ, HUB)
 
 
+@pytest.mark.spec("facts/ebxml", "6.SecurityFailure")
+@pytest.mark.spec("facts/ebxml", "6.Inconsistent")
+@pytest.mark.spec("facts/ebxml", "6.MimeProblem")
 @pytest.mark.spec("facts/ebxml", "7.4")
 @pytest.mark.parametrize("case", list(CASES))
 def test_each_wrong_thing_is_refused_as_itself_and_the_sender_is_told_its_number(both: Both, case: str) -> None:
@@ -161,6 +167,7 @@ def test_a_message_error_says_to_its_receiver_that_the_letter_failed_and_is_neve
     assert both.hub.receipt(read, Refused(Problem.UNKNOWN_REFERENCE, "unknown"), AT) is None
 
 
+@pytest.mark.spec("facts/ebxml", "6.never")
 @pytest.mark.spec("facts/ebxml", "6")
 def test_an_error_or_a_receipt_that_cannot_be_opened_is_not_answered(both: Both) -> None:
     opened = both.epj.open(both.sent(), AT)
@@ -171,6 +178,9 @@ def test_an_error_or_a_receipt_that_cannot_be_opened_is_not_answered(both: Both)
         assert both.hub.refusal(unopened, AT) is None
 
 
+@pytest.mark.spec("facts/ebxml", "6.nobody")
+@pytest.mark.spec("facts/ebxml", "2.1.fault")
+@pytest.mark.spec("facts/ebxml", "2.1.answer")
 @pytest.mark.spec("facts/ebxml", "6")
 @pytest.mark.parametrize("body", [b"", b"{}", b"<a", b"<a/>", b"<!DOCTYPE a><a/>", b"<a>&lt;x&gt;</a>"])
 def test_what_cannot_be_read_is_answered_with_a_soap_fault_and_500(both: Both, body: bytes) -> None:
@@ -232,3 +242,10 @@ def test_any_bytes_are_refused_and_never_crash(both: Both, body: bytes, media_ty
     assert answer is not None
     assert answer.status == 500
     etree.fromstring(answer.body)
+
+
+@pytest.mark.spec("facts/ebxml", "2.4")
+def test_role_service_and_action_are_the_functions_row_and_nothing_in_code(both: Both) -> None:
+    row = {**FUNCTIONS["booking"], "service": "PLO", "action": "Innlagt", "from_role": "Sykehus", "to_role": "Kommune"}
+    header = told(both.seal("hub", HUB, EPJ, functions={"booking": row}).close(CONTENT, LETTER, AT))
+    assert (header.service, header.action, header.sender.role, header.receiver.role) == ("PLO", "Innlagt", "Sykehus", "Kommune")

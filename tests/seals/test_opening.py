@@ -81,6 +81,7 @@ def code(wire: Wire, unopened: Unopened) -> str:
 P7M = "application/pkcs7-mime; smime-type=enveloped-data"
 
 
+@pytest.mark.spec("facts/ebxml", "5.along")
 @pytest.mark.spec("facts/ebxml", "5")
 def test_a_letter_that_an_acknowledgment_rides_on_is_read_as_the_letter_and_gets_its_own_receipt(wire: Wire) -> None:
     parcel = wire.written([("a", P7M, wire.encrypted(FIRST))], acknowledges="ours@besoksbro.example", ref_to_message_id="ours@besoksbro.example")
@@ -90,6 +91,8 @@ def test_a_letter_that_an_acknowledgment_rides_on_is_read_as_the_letter_and_gets
     assert wire.hub.receipt(opened, None, AT) is not None
 
 
+@pytest.mark.spec("facts/ebxml", "6.warning")
+@pytest.mark.spec("facts/ebxml", "6.DeliveryFailure")
 @pytest.mark.spec("facts/ebxml", "6")
 def test_a_warning_says_that_the_letter_was_processed(wire: Wire) -> None:
     warning = (EbError("DeliveryFailure", "Warning", "slow"),)
@@ -99,6 +102,7 @@ def test_a_warning_says_that_the_letter_was_processed(wire: Wire) -> None:
     assert (opened.receipt.kind, opened.receipt.refers_to, opened.receipt.codes) == ("arrived", "x", ("DeliveryFailure",))
 
 
+@pytest.mark.spec("facts/ebxml", "6.never")
 @pytest.mark.spec("facts/ebxml", "5")
 @pytest.mark.parametrize("action", [ACKNOWLEDGMENT, MESSAGE_ERROR])
 def test_a_signal_that_says_nothing_is_refused_and_not_answered(wire: Wire, action: str) -> None:
@@ -139,6 +143,7 @@ def test_our_ping_is_ponged_and_the_pong_says_nothing_more(wire: Wire) -> None:
     assert wire.hub.receipt(heard, None, AT) is None
 
 
+@pytest.mark.spec("facts/ebxml", "2.2.status")
 @pytest.mark.spec("facts/ebxml", "7.1")
 @pytest.mark.parametrize(("received", "accepted", "word"), [(None, False, "UnAuthorized"), (AT, False, "Received"), (AT, True, "Processed")])
 def test_our_status_request_is_answered_with_the_fate_of_the_letter(wire: Wire, received: datetime | None, accepted: bool, word: str) -> None:
@@ -166,6 +171,7 @@ def test_an_attachment_may_be_anything(wire: Wire) -> None:
     assert [(c.body, c.media_type) for c in opened.attachments] == [(b"%PDF-1.7", "application/octet-stream")]
 
 
+@pytest.mark.spec("facts/ebxml", "6.MimeProblem")
 def test_a_letter_without_a_payload_is_refused(wire: Wire) -> None:
     assert code(wire, refused(wire, wire.written([]))) == "MimeProblem"
 
@@ -183,6 +189,7 @@ def test_the_payload_is_the_manifests_first_part_in_whatever_order_the_parts_tra
         assert opened.digest != opened.content.digest
 
 
+@pytest.mark.spec("facts/ebxml", "2.2.manifest")
 @pytest.mark.spec("facts/ebxml", "4.2")
 def test_a_part_that_is_signed_but_not_listed_is_refused_even_when_another_is_listed_twice(wire: Wire) -> None:
     parts = [("a", P7M, wire.encrypted(FIRST)), ("b", P7M, wire.encrypted(SECOND))]
@@ -195,6 +202,7 @@ def test_a_manifest_may_write_a_content_id_percent_encoded(wire: Wire) -> None:
     assert wire.hub.open(wire.written([("a+b@epj", P7M, wire.encrypted(FIRST))], ("cid:a%2Bb%40epj",)), AT).content.body == FIRST
 
 
+@pytest.mark.spec("facts/ebxml", "4.4.gzip")
 @pytest.mark.spec("facts/ebxml", "4.4")
 def test_a_packed_payload_is_unpacked_and_a_broken_one_refused(wire: Wire) -> None:
     packed = gzip.compress(FIRST)
@@ -215,6 +223,7 @@ def test_a_packed_payload_that_grows_beyond_all_measure_is_refused(wire: Wire) -
     assert refused(wire, wire.written([("a", P7M, wire.encrypted(bomb))])).problem is Problem.TOO_LARGE
 
 
+@pytest.mark.spec("facts/ebxml", "12.plain")
 @pytest.mark.spec("facts/ebxml", "12")
 @pytest.mark.parametrize("media_type", ["application/xml", P7M])
 def test_a_payload_in_the_clear_is_read_only_from_a_partner_named_for_it(wire: Wire, media_type: str) -> None:
@@ -223,6 +232,8 @@ def test_a_payload_in_the_clear_is_read_only_from_a_partner_named_for_it(wire: W
     assert wire.plain.open(parcel, AT).content.body == FIRST
 
 
+@pytest.mark.spec("facts/ebxml", "2.2.order")
+@pytest.mark.spec("facts/ebxml", "6.NotSupported")
 @pytest.mark.spec("facts/ebxml", "2.2")
 def test_message_order_is_declined(wire: Wire) -> None:
     order = b'<eb:MessageOrder eb:version="2.0" SOAP:mustUnderstand="1"><eb:SequenceNumber>1</eb:SequenceNumber></eb:MessageOrder></SOAP:Header>'
@@ -230,6 +241,7 @@ def test_message_order_is_declined(wire: Wire) -> None:
     assert code(wire, refused(wire, parcel)) == "NotSupported"
 
 
+@pytest.mark.spec("facts/ebxml", "2.2.understand")
 def test_a_header_that_must_be_understood_and_is_not_gets_the_soap_fault_for_it(wire: Wire) -> None:
     other = b'<t:Other xmlns:t="urn:t" SOAP:mustUnderstand="%d"/></SOAP:Header>'
     parts = [("a", P7M, wire.encrypted(FIRST))]
@@ -241,6 +253,7 @@ def test_a_header_that_must_be_understood_and_is_not_gets_the_soap_fault_for_it(
     assert opened.remarks == ("a header that is not ebMS 2.0's",)
 
 
+@pytest.mark.spec("facts/ebxml", "5.signed")
 @pytest.mark.spec("facts/ebxml", "5")
 def test_an_unsigned_receipt_is_given_without_references_and_still_signed(wire: Wire) -> None:
     opened = wire.hub.open(wire.written([("a", P7M, wire.encrypted(FIRST))], ack_requested="unsigned"), AT)
