@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -36,12 +36,26 @@ class Carrier(Protocol):
     def close(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """What a partner and we have agreed of trying again (a CPA's Retries, RetryInterval, PersistDuration)."""
+
+    interval: timedelta
+    """Between two tries, and as long a transport receipt may take."""
+    lives_for: timedelta
+    """From when the letter is made until it may not be sent again."""
+
+
 class Seal(Protocol):
     """Protects and opens. Pure but for its keys."""
 
     @property
     def acknowledges(self) -> bool:
         """The partner's transport receipt is a message of its own. If not, a hand-over that worked is the receipt (HTTP 2xx)."""
+        ...
+
+    def agreed(self, function: str, at: datetime) -> Agreed | None:
+        """What a formal agreement says of trying again, for a letter made at `at`; None: the adapter's own patience decides."""
         ...
 
     def open(self, parcel: Parcel, at: datetime) -> Envelope:
@@ -127,6 +141,8 @@ class Adapter:
     answers: str = "letter"
     """`reply`: the verdict goes straight back. `letter`: the transport receipt goes back, the verdict is owed."""
     patience: Patience = Patience()
+    patience_of: Mapping[str, Patience] = field(default_factory=dict)
+    """Function → its own, where it is not the adapter's: a deadline per partner and kind of message."""
     answer_due: bool = True
     concurrency: int = 2
     max_bytes: int = 50 * 1024 * 1024
@@ -137,3 +153,11 @@ class Adapter:
     """It is told only of what it booked itself: a shop has no business with other people's visits."""
     pause: timedelta = timedelta(seconds=1)
     """Between two looks at a carrier that collects."""
+
+    def patience_for(self, function: str, made: datetime) -> Patience:
+        """How long to try a letter of this function that was made then: what was agreed formally comes before our own settings."""
+        own = self.patience_of.get(function, self.patience)
+        agreed = self.seal.agreed(function, made)
+        if agreed is None:
+            return own
+        return replace(own, pauses=(agreed.interval,), receipt_within=agreed.interval, give_up_after=agreed.lives_for)

@@ -107,7 +107,8 @@ def make_adapter(hub: Hub, text: AdapterText) -> Adapter:
     return Adapter(
         name=text.name, party=text.party, carrier=make("carriers", text.carrier), seal=make("seals", text.seal),
         format=make("formats", text.format), wants=text.wants, departments=text.departments, may_state=text.may, answers=text.answers,
-        patience=text.patience, answer_due=text.answer_due, only_own=text.only_own, concurrency=text.concurrency, token_digest=text.token_digest,
+        patience=text.patience, patience_of=text.patience_of, answer_due=text.answer_due, only_own=text.only_own, concurrency=text.concurrency,
+        token_digest=text.token_digest,
     )
 
 

@@ -87,6 +87,7 @@ class AdapterText:
     may: frozenset[str]
     answers: str
     patience: Patience
+    patience_of: Mapping[str, Patience]
     answer_due: bool
     only_own: bool
     concurrency: int
@@ -153,6 +154,10 @@ def read_adapter(path: Path) -> AdapterText:
         may=frozenset(_get(table, "may", list, where, [])),
         answers=answers,
         patience=_patience(_get(table, "patience", dict, where, {}), where),
+        patience_of={
+            function: _patience({**_get(table, "patience", dict, where, {}), **own}, f"{where} patience_of.{function}")
+            for function, own in _get(table, "patience_of", dict, where, {}).items()
+        },
         answer_due=_get(table, "answer_due", bool, where, True),
         only_own=_get(table, "only_own", bool, where, False),
         concurrency=_get(table, "concurrency", int, where, 2),

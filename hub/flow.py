@@ -97,7 +97,7 @@ class Flow:
             tx.owe(
                 Delivery(
                     id=letter_id, adapter=adapter.name, function="receipt", subject=subject, state=State.DUE, due_at=tx.now,
-                    expires=tx.now + adapter.patience.give_up_after, created=tx.now, conversation=envelope.conversation,
+                    expires=tx.now + adapter.patience_for("receipt", tx.now).give_up_after, created=tx.now, conversation=envelope.conversation,
                     refers_to=envelope.id, answer_due=False,
                 ),
                 content,

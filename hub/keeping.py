@@ -137,7 +137,7 @@ class Keeping:
             tx.owe(
                 Delivery(
                     id=str(uuid.uuid4()), adapter=adapter.name, function=BOOKING, subject=change.reference, state=State.DUE,
-                    due_at=tx.now, expires=tx.now + adapter.patience.give_up_after, created=tx.now, key=change.reference,
+                    due_at=tx.now, expires=tx.now + adapter.patience_for(BOOKING, tx.now).give_up_after, created=tx.now, key=change.reference,
                     conversation=change.id, version=change.version, answer_due=adapter.answer_due,
                 ),
             )

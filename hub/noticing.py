@@ -55,7 +55,8 @@ class Noticing:
             if kind is Kind.RECEIPT and any(d.note == Kind.CANCELLED for d in tx.untried(adapter.name, key, f"notice-{contact.channel}")):
                 kind = Kind.MOVED
             due = loud(tx.now + GATHERED_FOR)
-            tx.owe(self._delivery(tx, adapter, contact, booking, kind, key, due, due + adapter.patience.give_up_after), self._content(contact, kind))
+            ends = due + adapter.patience_for(f"notice-{contact.channel}", tx.now).give_up_after
+            tx.owe(self._delivery(tx, adapter, contact, booking, kind, key, due, ends), self._content(contact, kind))
 
     def _reminder(self, tx: Transaction, contact: Contact, booking: Booking, after: Resource) -> None:
         """One per visit, at its newest time; gone with the visit."""

@@ -56,7 +56,7 @@ class Settling:
             raise Refused(Problem.UNKNOWN_REFERENCE, "no letter of ours to this partner has that id")
         note = " ".join(told.codes)  # the partner's own text could name a person: it stays in the stored letter
         try:
-            after = before.after(STEPS[told.kind], tx.now, adapter.patience, note)
+            after = before.after(STEPS[told.kind], tx.now, adapter.patience_for(before.function, before.created), note)
         except Impossible as odd:
             tx.note(before.subject, "odd-receipt", f"{told.kind}: {odd}", delivery=before.id, origin=adapter.name)
             return (before.subject,)
@@ -70,7 +70,7 @@ class Settling:
             current = tx.delivery(before.id) or before
             if current.state is not before.state:  # a receipt was quicker than this try
                 return current
-            after = current.after(step, tx.now, adapter.patience, note)
+            after = current.after(step, tx.now, adapter.patience_for(current.function, current.created), note)
             tx.settle(after, current, step, note)
             return after
 
@@ -84,7 +84,7 @@ class Settling:
             if before is None:
                 raise Refused(Problem.UNKNOWN_REFERENCE, "no such delivery")
             try:
-                after = before.after(Step.RESEND, tx.now, self.adapters[before.adapter].patience)
+                after = before.after(Step.RESEND, tx.now, self.adapters[before.adapter].patience_for(before.function, tx.now))
             except Impossible as odd:
                 raise Refused(Problem.IMPOSSIBLE_CHANGE, str(odd)) from odd
             tx.settle(after, before, Step.RESEND, reason)

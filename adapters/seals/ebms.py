@@ -18,7 +18,7 @@ from ebxml import certificate as certs
 from ebxml import cms, envelope, kith, mime, signature, xml
 from ebxml.envelope import EbError, EbParty, Header, MessageStatus, PartyId, Status
 from ebxml.errors import ErrorCode, Fault, Violation
-from hub.adapter import Surroundings, Unopened
+from hub.adapter import Agreed, Surroundings, Unopened
 from hub.message import Content, Enquiry, Envelope, Letter, Parcel, Receipt, ReceiptKind
 from hub.problem import Problem, Refused
 
@@ -153,6 +153,17 @@ class EbmsSeal:
             carried=None if header.signal else receipt, enquiry=_enquiry(header), wants_receipt=bool(header.ack_requested),
             wants_reply=header.sync_reply, transport=transport, remarks=(*header.remarks, *remarks),
         )
+
+    def agreed(self, function: str, at: datetime) -> Agreed | None:
+        """The CPA's Retries, RetryInterval and PersistDuration, by the calendar from `at` (facts/ebxml.md 7.2); None without a CPA."""
+        row = self._functions.get(function)
+        if row is None or not self.agreement.formal:
+            return None
+        try:
+            terms = self.agreement.terms((row["from_role"], row["service"], row["action"]), ours=True)
+            return Agreed(terms.retry_interval.after(at) - at, terms.time_to_live(at) - at)
+        except (Violation, OverflowError):  # not agreed: closing the letter refuses it in so many words
+            return None
 
     def close(self, content: Content, letter: Letter, at: datetime) -> Parcel:
         """One letter, sealed. Its MessageId is the letter's id at our domain, the same at every sealing."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from hub.adapter import Surroundings, Unopened
+from hub.adapter import Agreed, Surroundings, Unopened
 from hub.message import Content, Envelope, Letter, Parcel
 from hub.problem import Refused
 
@@ -18,6 +18,9 @@ class PlainSeal:
 
     def __init__(self, surroundings: Surroundings) -> None:
         self._party, self._own = surroundings.party, surroundings.own_party
+
+    def agreed(self, function: str, at: datetime) -> Agreed | None:
+        return None
 
     def open(self, parcel: Parcel, at: datetime) -> Envelope:
         content = Content(parcel.body, parcel.headers.get("content-type", "").partition(";")[0].strip())

@@ -11,13 +11,15 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from adapters.carriers.memory import MemoryCarrier
 from adapters.registries import pki
 from adapters.registries.agreements import BadAgreement, agreement, of_cpa
 from adapters.registries.certificates import MissingCertificate
 from adapters.seals.ebms import EbmsSeal, ebms
 from ebxml import certificate, cpa, envelope, mime, xml
 from ebxml.errors import Violation
-from hub.adapter import Surroundings, Unopened
+from hub.adapter import Adapter, Surroundings, Unopened
+from hub.delivery import Patience
 from hub.message import Content, Letter, Parcel
 from hub.problem import Problem, Refused
 
@@ -246,3 +248,31 @@ def test_an_action_whose_channel_is_not_there_is_refused_before_anything_is_sent
     with pytest.raises(Refused) as wrong:
         both.hub(broken).close(CONTENT, LETTER, AT)
     assert wrong.value.problem is Problem.UNKNOWN_AGREEMENT
+
+
+RELIABLE = "<ebXMLSenderBinding><ReliableMessaging><Retries>4</Retries><RetryInterval>{}</RetryInterval></ReliableMessaging><PersistDuration>{}</PersistDuration>"
+
+
+@pytest.mark.spec("facts/ebxml", "7.2")
+@pytest.mark.parametrize(("made", "interval", "persist", "expected"), [
+    (datetime(2026, 11, 26, tzinfo=UTC), "PT720M", "P4D", (timedelta(hours=12), timedelta(hours=60))),
+    (datetime(2026, 11, 26, tzinfo=UTC), "PT720M", "P2D", (timedelta(hours=12), timedelta(hours=48))),
+    (datetime(2027, 1, 31, tzinfo=UTC), "P1M", "P2M", (timedelta(days=28), timedelta(days=59))),
+])
+def test_how_long_to_try_is_the_cpas_word_by_the_calendar(
+    both: Both, made: datetime, interval: str, persist: str, expected: tuple[timedelta, timedelta],
+) -> None:
+    text = cpa_text(both.pki).replace(b"<ebXMLSenderBinding>", RELIABLE.format(interval, persist).encode())
+    seal = both.hub(text)
+    agreed = seal.agreed("booking", made)
+    assert agreed is not None and (agreed.interval, agreed.lives_for) == expected
+    adapter = Adapter("epj", EPJ, MemoryCarrier(), seal, None, frozenset(), patience=Patience(answer_within=timedelta(hours=5)))  # type: ignore[arg-type]
+    patience = adapter.patience_for("booking", made)
+    assert patience.pause(1) == patience.pause(9) == patience.receipt_within == expected[0] and patience.give_up_after == expected[1]
+    assert patience.answer_within == timedelta(hours=5), "a CPA says nothing of the application's answer"
+
+
+def test_without_a_cpa_the_adapters_own_patience_decides_and_a_function_may_have_its_own(both: Both) -> None:
+    own, mine = Patience(give_up_after=timedelta(hours=1)), Patience(answer_within=timedelta(minutes=9))
+    adapter = Adapter("hub", HUB, MemoryCarrier(), both.epj, None, frozenset(), patience=own, patience_of={"receipt": mine})  # type: ignore[arg-type]
+    assert adapter.patience_for("booking", AT) == own and adapter.patience_for("receipt", AT) == mine
