@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -33,6 +34,7 @@ STATUSES = {"pending": "Venter på svar", "booked": "Bekreftet", "arrived": "Und
 
 def play(home: Path = Path(".demo"), seed: int = 1, database: str | None = None) -> None:
     """Runs until it is interrupted. Entry point `demo`."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever stops us stops the hub and the EPJs, too
     console = Console()
     began = time.monotonic()
     found = open_home(home)

@@ -67,7 +67,11 @@ class Processes:
             self.wait(name)
 
     def start(self, name: str) -> None:
-        """One of them, in a process group of its own."""
+        """One of them, in a process group of its own. Raises TookTooLong when somebody else already answers on its port."""
+        port = self.home.hub_port if name == HUB else self.home.epj_ports[name]
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                raise TookTooLong(f"something else answers on port {port}, which {name} needs: stop it, or start with another --home")
         if name == HUB:
             command = [sys.executable, "-m", "hub", "run", "--home", str(self.home.hub)]
         else:
