@@ -41,7 +41,7 @@ from hub.replaying import replay
 from hub.rolling import roll_slots
 from hub.scheduling.desk import Desk
 from hub.settling import Settling
-from hub.shop import Shop
+from hub.shop import ORIGIN, Shop
 from hub.store import Secrets, Store
 from hub.worker import Chore, Worker
 
@@ -136,7 +136,8 @@ def faces(parts: Parts) -> Any:
         municipality=Municipality(hub.municipality, hub.phone, hub.opening_hours),
         assets=assets_in(ROOT / ".assets" / "web"),
         operators=tuple(Operator(o.name, o.token_digest) for o in hub.operators),
-        adapters=partial(_cards, parts), shop=parts.shop, resend=parts.flow.settling.resend, replay=partial(replay, parts.flow),
+        adapters=partial(_cards, parts), customers=partial(_customers, parts), shop=parts.shop, resend=parts.flow.settling.resend,
+        replay=partial(replay, parts.flow),
     )
     rest = Rest(
         parts.store, definitions.load(), partial(vendor, hub.vendors), f"{hub.base_url}/fhir", parts.clock, Secrets.open(hub.home).hash_id,
@@ -216,6 +217,11 @@ def vendor(vendors: tuple[VendorToken, ...], token: str) -> Reader | None:
         if hmac.compare_digest(known.token_digest, digest):
             return Reader(f"vendor:{known.name}", Ground.VENDOR, departments=known.departments)
     return None
+
+
+def _customers(parts: Parts) -> frozenset[str]:
+    """The hub's own shop, and every adapter whose word books and does not confirm."""
+    return frozenset({ORIGIN, *(a.name for a in parts.adapters.values() if "book" in a.may_state and "confirm" not in a.may_state)})
 
 
 def _cards(parts: Parts) -> tuple[AdapterCard, ...]:

@@ -75,6 +75,8 @@ class Context:
     shop: Shop
     operators: tuple[Operator, ...] = ()
     adapters: Callable[[], tuple[AdapterCard, ...]] = tuple
+    customers: Callable[[], frozenset[str]] = frozenset
+    """Who may order and does not run the service: the origins of what people booked themselves."""
     resend: Callable[[str, str, str], None] = _no_resend
     """`resend(delivery_id, by, reason)`: puts a delivery back in the queue and notes who and why on the timeline. Raises Refused when
     it cannot be sent again."""

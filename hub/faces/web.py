@@ -87,7 +87,17 @@ class Redirect:
     audit: tuple[AuditLine, ...] = ()
 
 
-Answer = Page | Redirect
+@dataclass(frozen=True, slots=True)
+class Download:
+    """An answer to keep as a file."""
+
+    body: bytes
+    media_type: str
+    name: str
+    audit: tuple[AuditLine, ...] = ()
+
+
+Answer = Page | Redirect | Download
 Handler = Callable[[Context, Asked], Answer]
 
 
@@ -160,6 +170,9 @@ class Face:
         match answer:
             case Redirect():
                 response: Response = RedirectResponse(answer.to, 303)
+            case Download():
+                response = Response(answer.body, media_type=answer.media_type)
+                response.headers["content-disposition"] = f'attachment; filename="{answer.name}"'
             case Page():
                 response = HTMLResponse(self._render(answer), answer.status)
         response.headers.update(HEADERS)

@@ -182,6 +182,15 @@ class Store:
 
         return self._database.read(work)
 
+    def steps(self, kinds: Iterable[str], first: datetime, until: datetime) -> list[TimelineEntry]:
+        """What of these kinds happened to anything in [first, until), oldest first; `text` is the subject's reference, then a space and
+        the text."""
+        names = list(kinds)
+        marks = ", ".join("?" * len(names))
+        sql = f"select at, kind, subject, text, origin from step where kind in ({marks}) and at >= ? and at < ? order by key"
+        rows = self._database.read(lambda c: c.rows(sql, [*names, micros(first), micros(until)]))
+        return [TimelineEntry(moment(at), kind, f"{subject} {text}", None, None, None, origin) for at, kind, subject, text, origin in rows]
+
     def create_session(self, digest: str, data: dict[str, Any], now: datetime) -> None:
         """A login, found by the digest of its token."""
         subject = (data.get("who") or [""])[0]

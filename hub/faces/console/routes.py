@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from hub.faces.console import departments, incoming, login, messages, start, timeline
+from hub.faces.console import benefits, departments, incoming, login, messages, start, timeline
 from hub.faces.context import Context
 from hub.faces.web import Face
 
@@ -18,6 +18,9 @@ def routes(context: Context) -> list[BaseRoute]:
         console.page("/drift", start.start),
         console.page("/drift/koblinger", start.adapters),
         console.page("/drift/feil", start.problems),
+        console.page("/drift/gevinst", benefits.benefits),
+        console.page("/drift/gevinst.csv", benefits.as_csv),
+        console.page("/drift/gevinst.json", benefits.as_fhir),
         console.page("/drift/avdelinger", departments.departments),
         console.page("/drift/avdelinger/{id}", departments.department),
         console.form("/drift/avdelinger/{id}", departments.preview),

@@ -1,0 +1,144 @@
+"""«Gevinst»: what self-booking gives, per department and week, as a page with a plot, as CSV, and as FHIR MeasureReports."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+import orjson
+
+from hub.booking import Booking, Decision, Department
+from hub.booking.benefits import CALLS_EACH, SMALL, Figures, Said, figures, period, share, week_name
+from hub.booking.benefits import shown as told
+from hub.booking.clock import write
+from hub.booking.conventions import BASE
+from hub.booking.life import What
+from hub.booking.views import is_booking
+from hub.faces.console.start import shown
+from hub.faces.context import Context
+from hub.faces.web import Answer, Asked, Download, Page
+from hub.fhir.query import DateIs, Query
+from hub.store import micros
+
+WEEKS = (4, 12, 26, 52)
+EVERYTHING = 1_000_000
+MEASURE = f"{BASE}/Measure/selvbestilling"
+COLUMNS = (
+    "Avdeling", "Uke", "Innvilget", "Bestilt", "Selvbestilt", "Flyttet av bruker", "Flyttet av oss", "Avbestilt av bruker", "Herav sent",
+    "Avlyst av oss", "Utført", "Bomtur", "Andel selvbestilt", "Andel bomtur", "Svartid (median)", "Telefoner spart (antatt)",
+)
+BAR = 160
+"""The longest bar, in the plot's own units."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One week in the plot."""
+
+    label: str
+    granted: int
+    ordered: int
+    said: str
+
+
+def benefits(context: Context, asked: Asked) -> Answer:
+    """GET /drift/gevinst?uker=12."""
+    weeks = _weeks(asked)
+    found = _figures(context, asked.now, weeks)
+    names = _names(context)
+    rows = [row(f, names) for f in found]
+    links = {kind: f"/drift/gevinst.{kind}?" + urlencode({"uker": weeks}) for kind in ("csv", "json")}
+    return Page("console/benefits.html", shown(
+        asked, "benefits", columns=COLUMNS, rows=rows, plots=plots(found, names), weeks=weeks, choices=WEEKS, links=links, small=SMALL,
+        calls=CALLS_EACH))
+
+
+def as_csv(context: Context, asked: Asked) -> Answer:
+    """GET /drift/gevinst.csv: semicolons and a byte order mark, as a Norwegian spreadsheet reads it."""
+    made = io.StringIO()
+    writer = csv.writer(made, delimiter=";")
+    writer.writerow(COLUMNS)
+    names = _names(context)
+    writer.writerows(row(f, names) for f in _figures(context, asked.now, _weeks(asked)))
+    return Download(made.getvalue().encode("utf-8-sig"), "text/csv", "gevinst.csv")
+
+
+def as_fhir(context: Context, asked: Asked) -> Answer:
+    """GET /drift/gevinst.json: a collection of MeasureReports (summary), one per department and week."""
+    found = _figures(context, asked.now, _weeks(asked))
+    bundle = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": measure_report(f, asked.now)} for f in found]}
+    return Download(orjson.dumps(bundle), "application/fhir+json", "gevinst.json")
+
+
+def row(f: Figures, names: dict[str, str]) -> list[str]:
+    """A line of the table, each figure as it may be published."""
+    c = f.counts
+    counts = [f.self_booked, c["moved-customer"], c["moved-service"], c["cancelled-customer"], c["cancelled-late"], c["cancelled-service"],
+              c["fulfilled"], c["noshow"]]
+    answer = f"{round(f.answer.total_seconds() / 60)} min" if f.answer is not None else "–"
+    return [
+        names.get(f.department, f.department), week_name(f.week), f"{f.granted:g}", told(f.ordered), *map(told, counts),
+        share(f.self_booked, c["booked"]), share(c["noshow"], c["noshow"] + c["fulfilled"]), answer, told(f.calls_avoided),
+    ]
+
+
+def plots(found: list[Figures], names: dict[str, str]) -> list[tuple[str, list[Bar]]]:
+    """Granted against ordered, a bar pair per week, by department."""
+    by: dict[str, list[Figures]] = {}
+    for f in found:
+        by.setdefault(f.department, []).append(f)
+    made = []
+    for code, weeks in by.items():
+        most = max([1.0, *(max(f.granted, f.ordered) for f in weeks)])
+        made.append((names.get(code, code), [
+            Bar(f"uke {f.week[1]}", round(BAR * f.granted / most), round(BAR * (f.ordered if f.ordered >= SMALL else 0) / most),
+                f"{week_name(f.week)}: {told(f.ordered)} bestilt av {f.granted:g} innvilget") for f in weeks]))
+    return made
+
+
+def measure_report(f: Figures, now: datetime) -> dict[str, Any]:
+    """R4 MeasureReport, type summary. A count that may not be told is left out with the reason `masked`."""
+    counts = {"ordered": f.ordered, "self-booked": f.self_booked, **{k: f.counts[k] for k in (
+        "moved-customer", "moved-service", "cancelled-customer", "cancelled-late", "cancelled-service", "fulfilled", "noshow")}}
+    year, number = f.week
+    first = datetime.fromisocalendar(year, number, 1).date()
+    return {
+        "resourceType": "MeasureReport", "status": "complete", "type": "summary", "measure": MEASURE, "date": write(now),
+        "reporter": {"reference": f"HealthcareService/{f.department}", "type": "HealthcareService"},
+        "period": {"start": first.isoformat(), "end": datetime.fromisocalendar(year, number, 7).date().isoformat()},
+        "group": [{"code": {"text": name}, **_score(count)} for name, count in counts.items()],
+    }
+
+
+def _score(count: int) -> dict[str, Any]:
+    if 0 < count < SMALL:
+        reason = {"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "masked"}
+        return {"measureScore": {"extension": [reason]}}
+    return {"measureScore": {"value": count}}
+
+
+def _weeks(asked: Asked) -> int:
+    text = asked.query.get("uker", "")
+    return int(text) if text in map(str, WEEKS) else WEEKS[1]
+
+
+def _names(context: Context) -> dict[str, str]:
+    return {s.id: str(s.resource.get("name", s.id)) for s in context.store.search(Query("HealthcareService", count=1000)).entries}
+
+
+def _figures(context: Context, now: datetime, weeks: int) -> list[Figures]:
+    first, until = period(now, weeks)
+    store = context.store
+    found = store.search(Query("Appointment", (DateIs("date", (("eq", micros(first), micros(until)),), main=True),), count=EVERYTHING)).entries
+    departments = {s.id: Department.of(s.resource) for s in store.search(Query("HealthcareService", count=1000)).entries}
+    decisions = [Decision.of(s.resource) for s in store.search(Query("ServiceRequest", count=EVERYTHING)).entries]
+    asked_before = period(first, max(WEEKS))[0]  # a visit may have been booked long before its week
+    said = [
+        Said(e.at, e.text.partition(" ")[0].removeprefix("Appointment/"), What(e.kind), e.origin in context.customers())
+        for e in store.steps([w.value for w in What], asked_before, until) if not e.text.endswith("already so")
+    ]
+    return figures([Booking.of(s.resource) for s in found if is_booking(s.resource)], said, decisions, departments)
