@@ -246,3 +246,29 @@ def test_an_action_whose_channel_is_not_there_is_refused_before_anything_is_sent
     with pytest.raises(Refused) as wrong:
         both.hub(broken).close(CONTENT, LETTER, AT)
     assert wrong.value.problem is Problem.UNKNOWN_AGREEMENT
+
+
+@pytest.mark.spec("facts/ebxml", "6.Inconsistent")
+@pytest.mark.parametrize(
+    ("word", "changes", "where"),
+    [
+        ("always", {"ack": ""}, "//Header/AckRequested"), ("always", {"ack": "unsigned"}, "//Header/AckRequested/@signed"),
+        ("always", {"duplicate_elimination": False}, "//Header/MessageHeader/DuplicateElimination"), ("never", {}, "//Header/AckRequested"),
+        ("never", {"ack": ""}, "//Header/MessageHeader/DuplicateElimination"), ("perMessage", {"ack": ""}, ""), ("perMessage", {}, ""),
+        ("never", {"ack": "", "duplicate_elimination": False}, ""), ("always", {}, ""),
+    ],
+)
+def test_what_both_sides_always_or_never_do_must_be_kept(both: Both, word: str, changes: dict[str, object], where: str) -> None:
+    promises = " ".join(f'a:{name}="{word}"' for name in ("ackRequested", "ackSignatureRequested", "duplicateElimination"))
+    hub = both.hub(cpa_text(both.pki, channel=promises))
+    epj = both.seal("epj", EPJ, HUB, cpa_id="cpa:77")
+    epj.agreement = replace(epj.agreement, **changes)  # type: ignore[arg-type]
+    parcel = epj.close(CONTENT, replace(LETTER, function="visit"), AT)
+    if not where:
+        assert hub.open(parcel, AT).content == CONTENT
+        return
+    with pytest.raises(Unopened) as wrong:
+        hub.open(parcel, AT)
+    assert (wrong.value.problem, wrong.value.where) == (Problem.NOT_AS_AGREED, where)
+    (error,) = header(hub.refusal(wrong.value, AT)).errors
+    assert (error.code, error.location) == ("Inconsistent", where)
