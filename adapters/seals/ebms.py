@@ -15,7 +15,7 @@ from adapters.registries import agreements
 from adapters.registries import certificates as registry
 from adapters.seals.payloads import Payloads
 from ebxml import certificate as certs
-from ebxml import cms, envelope, kith, mime, signature, xml
+from ebxml import cms, envelope, gzip, kith, mime, signature, xml
 from ebxml.envelope import EbError, EbParty, Header, MessageStatus, PartyId, Status
 from ebxml.errors import ErrorCode, Fault, Violation
 from hub.adapter import Surroundings, Unopened
@@ -165,7 +165,7 @@ class EbmsSeal:
         except Violation as unusable:
             raise Refused(Problem.UNKNOWN_AGREEMENT, f"{letter.function}: {unusable.description}") from unusable
         part_id = f"{letter.id}.payload@{self._domain}"
-        sealed = cms.envelop(content.body, self._certificates.encrypt)
+        sealed = cms.envelop(gzip.pack(content.body) if terms.pack else content.body, self._certificates.encrypt)
         header = Header(
             sender=EbParty((PartyId(self._own),), row["from_role"]), receiver=EbParty((PartyId(self._partner),), row["to_role"]),
             cpa_id=self.agreement.id, conversation_id=letter.conversation or letter.id, service=row["service"], service_type="string",

@@ -15,7 +15,7 @@ from adapters.registries import pki
 from adapters.registries.agreements import BadAgreement, agreement, of_cpa
 from adapters.registries.certificates import MissingCertificate
 from adapters.seals.ebms import EbmsSeal, ebms
-from ebxml import certificate, cpa, envelope, mime, xml
+from ebxml import certificate, cms, cpa, envelope, mime, xml
 from ebxml.errors import Violation
 from hub.adapter import Surroundings, Unopened
 from hub.message import Content, Letter, Parcel
@@ -272,3 +272,19 @@ def test_what_both_sides_always_or_never_do_must_be_kept(both: Both, word: str, 
     assert (wrong.value.problem, wrong.value.where) == (Problem.NOT_AS_AGREED, where)
     (error,) = header(hub.refusal(wrong.value, AT)).errors
     assert (error.code, error.location) == ("Inconsistent", where)
+
+
+@pytest.mark.spec("facts/ebxml", "4.1")
+@pytest.mark.spec("facts/ebxml", "4.4.gzip")
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_letter_is_packed_when_the_cpas_packaging_says_so(both: Both, packed: bool) -> None:
+    inner = '<Encapsulation a:id="z" a:mimetype="application/x-gzip"><Constituent a:idref="x"/></Encapsulation>' if packed else ""
+    packaging = f'<Packaging a:id="p"><CompositeList>{inner}</CompositeList></Packaging></CollaborationProtocolAgreement>'
+    text = cpa_text(both.pki).decode().replace("</CollaborationProtocolAgreement>", packaging)
+    text = text.replace("<ThisPartyActionBinding ", '<ThisPartyActionBinding a:packageId="p" ')
+    hub = both.hub(text.encode())
+    sent = hub.close(CONTENT, LETTER, AT)
+    (part,) = mime.read(sent.headers, sent.body).parts
+    opened = cms.open_(part.body, both.epj._keys.decrypt)
+    assert opened.startswith(b"\x1f\x8b") == packed
+    assert both.epj.open(sent, AT).content == CONTENT
