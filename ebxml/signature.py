@@ -112,6 +112,9 @@ def verify(
 def examine(root: etree._Element, fetch: Fetch, trusted: Sequence[x509.Certificate] | None = None) -> Examined:
     """Looks at the one signature of a document. Takes elements out of `root`.
 
+    Args:
+        trusted: whose unusual transforms are worth judging; None: anybody's, for an operator who looks at one file.
+
     Raises:
         Violation: when there is none or more than one, or it uses what no message may use (other URIs, other transforms).
     """
