@@ -33,6 +33,7 @@ class Fault(StrEnum):
     NOT_DECRYPTABLE = "not-decryptable"
     EXPIRED = "expired"
     WRONG_PARTY = "wrong-party"
+    NOT_AS_AGREED = "not-as-agreed"
     UNKNOWN_AGREEMENT = "unknown-agreement"
     NOT_SUPPORTED = "not-supported"
 

@@ -9,6 +9,12 @@ from ebxml.errors import ErrorCode, Fault, Violation
 MAGIC = b"\x1f\x8b"
 
 
+def pack(data: bytes) -> bytes:
+    """gzip without a time and a name, so that the same letter is the same bytes at every sealing."""
+    packer = zlib.compressobj(6, zlib.DEFLATED, 31)
+    return packer.compress(data) + packer.flush()
+
+
 def unpack(data: bytes, largest: int) -> bytes:
     """What was packed.
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from lxml import etree
 
-from ebxml import apprec, certificate, cms, cpa, dialog, envelope, mime, msghead, signature, xcal, xml
+from ebxml import apprec, certificate, cms, container, cpa, dialog, envelope, mime, msghead, signature, xcal, xml
 from ebxml.errors import ErrorCode, Violation
 
 MOST_UNPACKED = 50_000_000
@@ -205,7 +205,7 @@ def _msghead(data: bytes, root: etree._Element, package: mime.Package, at: datet
         "patient": "one (not shown)" if m.patient else "",
     }
     report.remarks += m.remarks
-    for document in m.documents:
+    for document in (*m.documents, *(d for patient in m.reports for d in patient.documents)):
         report.documents.append({"kind": document.kind, "mime type": document.mime_type, "bytes": len(document.content), **_inside(document, report)})
     _signature(root, package, at, report)
 
@@ -221,6 +221,8 @@ def _inside(document: msghead.Document, report: Report) -> dict[str, Any]:
         if namespace == xcal.NAMESPACE:
             calendar = xcal.read(document.content)
             return {"is": "calendar (RFC 6321)", "events": len(calendar.events)}
+        if namespace == container.NAMESPACE:
+            return {"is": "file (Base64Container)", "bytes inside": len(container.read(document.content))}
     except Violation as wrong:
         report.problems.append(str(wrong))
     return {"is": namespace}

@@ -109,8 +109,11 @@ def verify(
     return examined
 
 
-def examine(root: etree._Element, fetch: Fetch, trusted: Sequence[x509.Certificate] = ()) -> Examined:
+def examine(root: etree._Element, fetch: Fetch, trusted: Sequence[x509.Certificate] | None = None) -> Examined:
     """Looks at the one signature of a document. Takes elements out of `root`.
+
+    Args:
+        trusted: whose unusual transforms are worth judging; None: anybody's, for an operator who looks at one file.
 
     Raises:
         Violation: when there is none or more than one, or it uses what no message may use (other URIs, other transforms).
@@ -130,13 +133,13 @@ def examine(root: etree._Element, fetch: Fetch, trusted: Sequence[x509.Certifica
     remarks: list[str] = []
     shown = _certificates(signature)
     try:
-        signer = _signer(signature, info, shown or trusted, remarks)
+        signer = _signer(signature, info, shown or trusted or (), remarks)
         references = info.findall(f"{{{DS}}}Reference")
         uris = [r.get("URI") for r in references]
         if len(set(uris)) != len(uris):
             raise _fail("a part is referred to twice")
         kept = tuple((r.get("URI", ""), etree.tostring(r, with_tail=False)) for r in references)
-        judge = signer if signer in trusted or not trusted else None  # nobody else's transforms are worth xmlsec's time
+        judge = signer if trusted is None or signer in trusted else None  # nobody else's transforms are worth xmlsec's time
         digests = tuple(
             (str(r.get("URI")), _digest_holds(root, signature, r, fetch, remarks, judge)) for r in sorted(references, key=_envelope_last)
         )

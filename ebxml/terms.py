@@ -11,11 +11,16 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 
-from ebxml.cpa import NEVER, Agreement, Binding, Channel, Party
+from ebxml.cpa import ALWAYS, NEVER, Agreement, Binding, Channel, Party
 from ebxml.duration import Duration, duration
 from ebxml.errors import ErrorCode, Fault, Violation
+from ebxml.header import Header
 
 _ACTION = "//Header/MessageHeader/Action"
+_PLACES = {
+    "ack_requested": "//Header/AckRequested", "ack_signed": "//Header/AckRequested/@signed",
+    "duplicates": "//Header/MessageHeader/DuplicateElimination",
+}
 _LONG = timedelta(days=366)
 _TIMES = ("timeToAcknowledgeReceipt", "timeToAcknowledgeAcceptance", "timeToPerform")
 
@@ -46,7 +51,20 @@ class Terms:
     """The algorithm's URI; empty: the profile's."""
     encryption: tuple[x509.Certificate, ...] = ()
     """What is encrypted to the receiver."""
+    firm: tuple[tuple[str, bool], ...] = ()
+    """Of `ack_requested`, `ack_signed` and `duplicates` those that both sides say `always` or both say `never` to, and which it is."""
     remarks: tuple[str, ...] = ()
+
+    def must_be_kept(self, header: Header) -> None:
+        """Raises Violation (Inconsistent) when a message does not do what both sides always do, or does what both never do (section 6)."""
+        asked = header.ack_requested
+        done = {"ack_requested": bool(asked), "ack_signed": asked == "signed", "duplicates": header.duplicate_elimination}
+        for what, always in self.firm:
+            if what == "ack_signed" and not header.ack_requested:
+                continue  # whether a receipt is asked for at all is the first question's
+            if done[what] != always:
+                text = "lacks what the agreement always has" if always else "has what the agreement never has"
+                raise Violation(ErrorCode.INCONSISTENT, f"the message {text}", _PLACES[what], Fault.NOT_AS_AGREED)
 
     def time_to_live(self, sent: datetime) -> datetime:
         """Timestamp + RetryInterval × (Retries + 1), by the calendar, but never beyond what the receiver remembers."""
@@ -93,6 +111,10 @@ def of(agreement: Agreement, sender: str, receiver: str, role: str, service: str
         retries=_count(ours.retries, remarks), retry_interval=_long("RetryInterval", ours.retry_interval, REGISTER.retry_interval, remarks),
         persist=_long("PersistDuration", theirs.persist or ours.persist, REGISTER.persist, remarks), signing=ours.signing or here.signing,
         signature=ours.signature if ours.signature.startswith("http") else "", encryption=takes.encryption or theirs.envelope or there.encryption,
+        firm=tuple(
+            (what, getattr(ours, what) == ALWAYS) for what in _PLACES
+            if getattr(ours, what) == getattr(theirs, what) and getattr(ours, what) in (ALWAYS, NEVER)
+        ),
         remarks=tuple(remarks),
     )
 

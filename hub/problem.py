@@ -29,6 +29,7 @@ class Problem(Enum):
     MISSING_PART = "BB-114"
     NOT_SUPPORTED = "BB-115"
     NOT_AUTHENTICATED = "BB-116"
+    NOT_AS_AGREED = "BB-121"
     # The content
     INVALID = "BB-201"
     UNKNOWN_CODE = "BB-202"
@@ -90,6 +91,7 @@ TEXT: dict[Problem, str] = {
     Problem.UNKNOWN_AGREEMENT: "Avtalen, tjenesten eller handlingen er ukjent.",
     Problem.MISSING_PART: "En del som meldingen viser til, mangler.",
     Problem.NOT_SUPPORTED: "Meldingen bruker noe vi ikke støtter.",
+    Problem.NOT_AS_AGREED: "Meldingen ber om noe annet enn det avtalen sier om kvittering, duplikater eller svar på samme forbindelse.",
     Problem.NOT_AUTHENTICATED: "Du er ikke logget inn, eller tilgangen er utløpt.",
     Problem.INVALID: "Innholdet følger ikke formatet.",
     Problem.UNKNOWN_CODE: "En kode i meldingen er ukjent.",

@@ -25,6 +25,7 @@ APPREC: dict[Problem, str] = {
     Problem.UNREADABLE: "T01", Problem.TOO_LARGE: "T99", Problem.UNKNOWN_PARTNER: "E21", Problem.WRONG_PARTY: "E21",
     Problem.BAD_SIGNATURE: "S01", Problem.NOT_COVERED: "S01", Problem.UNSIGNED: "S01", Problem.WRONG_SIGNER: "S02",
     Problem.CERTIFICATE_EXPIRED: "S02", Problem.NOT_DECRYPTABLE: "S99", Problem.ALTERED_DUPLICATE: "E10", Problem.EXPIRED: "X99",
+    Problem.NOT_AS_AGREED: "X99",
     Problem.UNKNOWN_AGREEMENT: "T10", Problem.MISSING_PART: "T99", Problem.NOT_SUPPORTED: "T10", Problem.NOT_AUTHENTICATED: "S99",
     Problem.INVALID: "T02", Problem.UNKNOWN_CODE: "T99", Problem.UNKNOWN_FUNCTION: "T10", Problem.UNKNOWN_PERSON: "E35",
     Problem.UNKNOWN_SERVICE: "E21", Problem.UNKNOWN_BOOKING: "X99", Problem.OUT_OF_DATE: "X99", Problem.NOT_ALLOWED: "X99",

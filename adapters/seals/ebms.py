@@ -15,7 +15,7 @@ from adapters.registries import agreements
 from adapters.registries import certificates as registry
 from adapters.seals.payloads import Payloads
 from ebxml import certificate as certs
-from ebxml import cms, envelope, kith, mime, signature, xml
+from ebxml import cms, envelope, gzip, kith, mime, signature, xml
 from ebxml.envelope import EbError, EbParty, Header, MessageStatus, PartyId, Status
 from ebxml.errors import ErrorCode, Fault, Violation
 from hub.adapter import Agreed, Surroundings, Unopened
@@ -27,6 +27,7 @@ FAULTS: dict[Fault, Problem] = {
     Fault.BAD_SIGNATURE: Problem.BAD_SIGNATURE, Fault.NOT_COVERED: Problem.NOT_COVERED, Fault.UNSIGNED: Problem.UNSIGNED,
     Fault.WRONG_SIGNER: Problem.WRONG_SIGNER, Fault.CERTIFICATE_EXPIRED: Problem.CERTIFICATE_EXPIRED,
     Fault.NOT_DECRYPTABLE: Problem.NOT_DECRYPTABLE, Fault.EXPIRED: Problem.EXPIRED, Fault.WRONG_PARTY: Problem.WRONG_PARTY,
+    Fault.NOT_AS_AGREED: Problem.NOT_AS_AGREED,
     Fault.UNKNOWN_AGREEMENT: Problem.UNKNOWN_AGREEMENT, Fault.NOT_SUPPORTED: Problem.NOT_SUPPORTED,
 }
 """ebxml's faults as our problems."""
@@ -37,7 +38,7 @@ _SECURITY = {
 EBMS: dict[Problem, ErrorCode] = dict.fromkeys(Problem, ErrorCode.UNKNOWN) | dict.fromkeys(_SECURITY, ErrorCode.SECURITY_FAILURE) | {
     Problem.UNREADABLE: ErrorCode.OTHER_XML, Problem.INVALID: ErrorCode.OTHER_XML, Problem.TOO_LARGE: ErrorCode.MIME_PROBLEM,
     Problem.MISSING_PART: ErrorCode.MIME_PROBLEM, Problem.UNKNOWN_PARTNER: ErrorCode.VALUE_NOT_RECOGNIZED,
-    Problem.WRONG_PARTY: ErrorCode.INCONSISTENT, Problem.ALTERED_DUPLICATE: ErrorCode.INCONSISTENT,
+    Problem.WRONG_PARTY: ErrorCode.INCONSISTENT, Problem.NOT_AS_AGREED: ErrorCode.INCONSISTENT, Problem.ALTERED_DUPLICATE: ErrorCode.INCONSISTENT,
     Problem.EXPIRED: ErrorCode.TIME_TO_LIVE_EXPIRED, Problem.UNKNOWN_AGREEMENT: ErrorCode.VALUE_NOT_RECOGNIZED,
     Problem.NOT_SUPPORTED: ErrorCode.NOT_SUPPORTED, Problem.UNKNOWN_FUNCTION: ErrorCode.VALUE_NOT_RECOGNIZED,
     Problem.UNKNOWN_REFERENCE: ErrorCode.VALUE_NOT_RECOGNIZED, Problem.UNAVAILABLE: ErrorCode.DELIVERY_FAILURE,
@@ -113,6 +114,8 @@ class EbmsSeal:
             )
         if not header.signal and not header.enquiry and not self.agreement.allows((header.sender.role, header.service, header.action), ours=False):
             raise Violation(ErrorCode.VALUE_NOT_RECOGNIZED, "not agreed: role, service, action", action, Fault.UNKNOWN_AGREEMENT)
+        if not header.signal and not header.enquiry:
+            self.agreement.terms((header.sender.role, header.service, header.action), ours=False).must_be_kept(header)
 
     def _signature(self, root: etree._Element, package: mime.Package, header: Header, at: datetime) -> signature.Examined:
         listed = [package.part(href) for href in header.manifest]
@@ -175,7 +178,7 @@ class EbmsSeal:
         except Violation as unusable:
             raise Refused(Problem.UNKNOWN_AGREEMENT, f"{letter.function}: {unusable.description}") from unusable
         part_id = f"{letter.id}.payload@{self._domain}"
-        sealed = cms.envelop(content.body, self._certificates.encrypt)
+        sealed = cms.envelop(gzip.pack(content.body) if terms.pack else content.body, self._certificates.encrypt)
         header = Header(
             sender=EbParty((PartyId(self._own),), row["from_role"]), receiver=EbParty((PartyId(self._partner),), row["to_role"]),
             cpa_id=self.agreement.id, conversation_id=letter.conversation or letter.id, service=row["service"], service_type="string",

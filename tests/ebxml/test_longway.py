@@ -126,8 +126,9 @@ def test_a_strangers_transforms_are_never_evaluated(monkeypatch: pytest.MonkeyPa
 
     asked: list[object] = []
     monkeypatch.setattr(longway, "holds", lambda *given: asked.append(given) or True)
-    with pytest.raises(Violation):
-        verify(signed(LEGAL["one or"], signer="stranger"))
+    for pinned in ([pair("partner").certificate], []):
+        with pytest.raises(Violation):
+            signature.verify(xml.parse(signed(LEGAL["one or"], signer="stranger")), PARTS.get, [CID], pinned)
     assert asked == []
 
 

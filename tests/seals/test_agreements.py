@@ -16,7 +16,7 @@ from adapters.registries import pki
 from adapters.registries.agreements import BadAgreement, agreement, of_cpa
 from adapters.registries.certificates import MissingCertificate
 from adapters.seals.ebms import EbmsSeal, ebms
-from ebxml import certificate, cpa, envelope, mime, xml
+from ebxml import certificate, cms, cpa, envelope, mime, xml
 from ebxml.errors import Violation
 from hub.adapter import Adapter, Surroundings, Unopened
 from hub.delivery import Patience
@@ -276,3 +276,45 @@ def test_without_a_cpa_the_adapters_own_patience_decides_and_a_function_may_have
     own, mine = Patience(give_up_after=timedelta(hours=1)), Patience(answer_within=timedelta(minutes=9))
     adapter = Adapter("hub", HUB, MemoryCarrier(), both.epj, None, frozenset(), patience=own, patience_of={"receipt": mine})  # type: ignore[arg-type]
     assert adapter.patience_for("booking", AT) == own and adapter.patience_for("receipt", AT) == mine
+
+
+@pytest.mark.spec("facts/ebxml", "6.Inconsistent")
+@pytest.mark.parametrize(
+    ("word", "changes", "where"),
+    [
+        ("always", {"ack": ""}, "//Header/AckRequested"), ("always", {"ack": "unsigned"}, "//Header/AckRequested/@signed"),
+        ("always", {"duplicate_elimination": False}, "//Header/MessageHeader/DuplicateElimination"), ("never", {}, "//Header/AckRequested"),
+        ("never", {"ack": ""}, "//Header/MessageHeader/DuplicateElimination"), ("perMessage", {"ack": ""}, ""), ("perMessage", {}, ""),
+        ("never", {"ack": "", "duplicate_elimination": False}, ""), ("always", {}, ""),
+    ],
+)
+def test_what_both_sides_always_or_never_do_must_be_kept(both: Both, word: str, changes: dict[str, object], where: str) -> None:
+    promises = " ".join(f'a:{name}="{word}"' for name in ("ackRequested", "ackSignatureRequested", "duplicateElimination"))
+    hub = both.hub(cpa_text(both.pki, channel=promises))
+    epj = both.seal("epj", EPJ, HUB, cpa_id="cpa:77")
+    epj.agreement = replace(epj.agreement, **changes)  # type: ignore[arg-type]
+    parcel = epj.close(CONTENT, replace(LETTER, function="visit"), AT)
+    if not where:
+        assert hub.open(parcel, AT).content == CONTENT
+        return
+    with pytest.raises(Unopened) as wrong:
+        hub.open(parcel, AT)
+    assert (wrong.value.problem, wrong.value.where) == (Problem.NOT_AS_AGREED, where)
+    (error,) = header(hub.refusal(wrong.value, AT)).errors
+    assert (error.code, error.location) == ("Inconsistent", where)
+
+
+@pytest.mark.spec("facts/ebxml", "4.1")
+@pytest.mark.spec("facts/ebxml", "4.4.gzip")
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_letter_is_packed_when_the_cpas_packaging_says_so(both: Both, packed: bool) -> None:
+    inner = '<Encapsulation a:id="z" a:mimetype="application/x-gzip"><Constituent a:idref="x"/></Encapsulation>' if packed else ""
+    packaging = f'<Packaging a:id="p"><CompositeList>{inner}</CompositeList></Packaging></CollaborationProtocolAgreement>'
+    text = cpa_text(both.pki).decode().replace("</CollaborationProtocolAgreement>", packaging)
+    text = text.replace("<ThisPartyActionBinding ", '<ThisPartyActionBinding a:packageId="p" ')
+    hub = both.hub(text.encode())
+    sent = hub.close(CONTENT, LETTER, AT)
+    (part,) = mime.read(sent.headers, sent.body).parts
+    opened = cms.open_(part.body, both.epj._keys.decrypt)
+    assert opened.startswith(b"\x1f\x8b") == packed
+    assert both.epj.open(sent, AT).content == CONTENT
