@@ -113,12 +113,14 @@ class Party:
 
 def text(value: str) -> str:
     """Element content, escaped; characters that XML 1.0 cannot hold are left out."""
+    if value.isalnum():  # codes, names and numbers: most of what is written
+        return value
     return _UNSPEAKABLE.sub("", value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def attribute(value: str) -> str:
     """A quoted and escaped attribute value."""
-    return quoteattr(_UNSPEAKABLE.sub("", value))
+    return f'"{value}"' if value.isalnum() else quoteattr(_UNSPEAKABLE.sub("", value))
 
 
 def coded(tag: str, code: Coded) -> str:
