@@ -61,7 +61,7 @@ class Flow:
             verdict = self._verdict(tx, adapter, message, refused)
             reply = self._answered(tx, adapter, envelope, verdict, receipt, letter_id)
             tx.file(envelope, adapter.name, verdict, reply, parcel)
-            return Answer(verdict, reply)
+            return Answer(verdict, reply, later=adapter.seal.acknowledges and not envelope.wants_reply)
 
         try:
             return self.store.write(work)

@@ -170,6 +170,8 @@ class Answer:
     parcel: Parcel | None
     duplicate: bool = False
     """It came before: this is the stored answer."""
+    later: bool = False
+    """The sender does not wait for it on this connection: it goes to the sender's own address (ebMS 2.0 without SyncReply)."""
 
 
 def answer_parcel(content: Content | None, verdict: Verdict) -> Parcel | None:

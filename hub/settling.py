@@ -39,7 +39,7 @@ class Settling:
         if earlier is not None:
             for about in earlier.verdict.about:
                 tx.note(about, "duplicate", "the same message again: the stored answer", origin=adapter.name)
-            return Answer(earlier.verdict, earlier.reply, duplicate=True)
+            return Answer(earlier.verdict, earlier.reply, True, later=adapter.seal.acknowledges and not envelope.wants_reply)
         if envelope.expires is not None and envelope.expires < tx.now:
             raise Refused(Problem.EXPIRED, "it came after its time to live", "//Header/MessageHeader/MessageData/TimeToLive")
         if envelope.carried is not None:

@@ -14,10 +14,12 @@ from datetime import date, datetime, timedelta
 from hub.adapter import Adapter
 from hub.delivery import Delivery, Step
 from hub.flow import Flow
-from hub.problem import Unavailable
+from hub.message import Parcel
+from hub.problem import Refused, Unavailable
 
 LEASE = timedelta(seconds=60)
 """How long a claim holds when its process dies. Longer than any single send may take."""
+SOAP_FAULT = 500
 IDLE = 0.05
 """Seconds between two looks when nothing was due; a commit that owes something wakes the worker at once."""
 
@@ -142,13 +144,31 @@ class Worker:
         while not self._stop.is_set():
             try:
                 for parcel, done in adapter.carrier.collect():
-                    self.flow.receive(adapter, parcel)
-                    done()
+                    self._take(adapter, parcel, done)
             except Unavailable as later:
                 log.warning("%s could not be emptied: %s", adapter.name, later.detail)
             except Exception:
                 log.exception("collecting from %s failed", adapter.name)
             self._stop.wait(adapter.pause.total_seconds())
+
+    def _take(self, adapter: Adapter, parcel: Parcel, done: Callable[[], None]) -> None:
+        """One parcel: stored, its receipt on the way, and only then let go of. What dies in between comes again, and gets the stored answer.
+
+        Raises:
+            Unavailable: it stays where it lies.
+        """
+        try:
+            answer = self.flow.receive(adapter, parcel)
+            if answer.parcel is not None and answer.parcel.status != SOAP_FAULT:  # a Fault names nothing that it could be matched with
+                adapter.carrier.send(answer.parcel)
+        except Unavailable:
+            raise
+        except Refused as never:
+            log.warning("%s does not take our receipt: %s", adapter.name, never.problem.value)
+        except Exception:  # a bug of ours: it stays where it lies, and the next one is not its fault
+            log.exception("a parcel from %s could not be taken", adapter.name)
+            return
+        done()
 
 
 def today(now: datetime) -> date:

@@ -18,7 +18,7 @@ import orjson
 from hub.adapter import Adapter
 from hub.flow import Flow
 from hub.message import Answer, Parcel
-from hub.problem import Problem, Unavailable
+from hub.problem import Problem, Refused, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,18 @@ class Inbox:
         except Unavailable as later:
             log.warning("nothing was kept: %s", later.detail)
             return await _problem(send, Problem.UNAVAILABLE, retry_after=later.retry_after or 5)
+        if answer.later and answer.parcel is not None:
+            asyncio.get_running_loop().run_in_executor(self._pool, _send_later, adapter, answer.parcel)
+            return await _respond(send, 202, [], b"")
         await _answer(send, answer)
+
+
+def _send_later(adapter: Adapter, receipt: Parcel) -> None:
+    """A receipt on a connection of its own. When it does not arrive, the sender's next try brings the stored one again."""
+    try:
+        adapter.carrier.send(receipt)
+    except (Refused, Unavailable) as trouble:
+        log.warning("a receipt to %s was not taken: %s", adapter.name, type(trouble).__name__)
 
 
 def authentic(adapter: Adapter, authorization: str) -> bool:

@@ -1,0 +1,120 @@
+"""Transport receipts that do not go straight back: for what was collected, and for a sender who did not ask for them on its connection."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+
+from hubs import EPJ, FUNCTIONS, HUB, World
+from starlette.testclient import TestClient
+from test_flow import statement, told
+
+from adapters.carriers.memory import MemoryCarrier
+from adapters.demo.processes import wait_for
+from adapters.seals.ebms import ebms
+from hub.adapter import Surroundings
+from hub.faces.inbox import Inbox
+from hub.message import Content, Letter, Parcel
+from hub.problem import Problem, Refused, Unavailable
+from hub.worker import Worker
+
+
+def collected(world: World, *parcels: Parcel) -> MemoryCarrier:
+    """What lies waiting at the EPJ's carrier is taken by a real worker, until nothing does or it stays."""
+    carrier = MemoryCarrier()
+    carrier.waiting += parcels
+    world.adapters["visma-profil"] = replace(world.adapters["visma-profil"], carrier=carrier, pause=timedelta(milliseconds=20))
+    return carrier
+
+
+def test_a_collected_letter_is_kept_its_receipt_sent_and_only_then_let_go(world: World) -> None:
+    good = statement(world)
+    world.deliver()
+    carrier = collected(world, good)
+    worker = Worker(world.flow, 1)
+    worker.start()
+    wait_for(lambda: not carrier.waiting, "the letter taken", 20)
+    worker.stop()
+    receipts = [told(parcel) for parcel in carrier.sent]
+    assert [r.action for r in receipts if r.service.endswith("service")] == ["Acknowledgment"]
+
+
+def test_a_receipt_that_cannot_leave_keeps_the_letter_where_it_lies(world: World) -> None:
+    """The process may die between: the letter comes again, is a duplicate, and its stored receipt leaves then."""
+    good, tries = statement(world), list[Parcel]()
+    carrier = collected(world, good)
+
+    def down(parcel: Parcel) -> None:
+        tries.append(parcel)
+        if len(tries) == 1:
+            raise Unavailable("nobody answers")
+
+    carrier.send = down  # type: ignore[method-assign,assignment]
+    worker = Worker(replace(world.flow, adapters={"visma-profil": world.adapters["visma-profil"]}), 1)
+    for thread in range(2):
+        try:
+            for parcel, done in carrier.collect():
+                worker._take(world.adapters["visma-profil"], parcel, done)
+        except Unavailable:
+            assert thread == 0 and carrier.waiting == [good]
+    assert carrier.waiting == [] and tries[0] == tries[1], "the same receipt to the byte"
+
+
+def test_one_parcel_that_hits_a_bug_does_not_block_the_next(world: World) -> None:
+    good = statement(world)
+    strange = Parcel({"content-type": "text/xml"}, b"<x/>")
+    carrier = collected(world, strange, good)
+    visma = world.adapters["visma-profil"]
+    taken: list[Parcel] = []
+
+    class Broken:
+        """The flow, with a bug for one parcel."""
+
+        adapters = world.adapters
+
+        def receive(self, adapter: object, parcel: Parcel) -> object:
+            if parcel is strange:
+                raise ZeroDivisionError
+            taken.append(parcel)
+            return world.flow.receive(visma, parcel)
+
+        clock = staticmethod(world.clock)
+
+    worker = Worker(Broken(), 1)  # type: ignore[arg-type]
+    for parcel, done in carrier.collect():
+        worker._take(visma, parcel, done)
+    assert carrier.waiting == [strange] and taken == [good]
+
+
+def test_a_partner_that_refuses_our_receipt_is_not_asked_again(world: World) -> None:
+    good = statement(world)
+    carrier = collected(world, good)
+
+    def never(_: Parcel) -> None:
+        raise Refused(Problem.NOT_DELIVERED, "HTTP 404")
+
+    carrier.send = never  # type: ignore[method-assign,assignment]
+    for parcel, done in carrier.collect():
+        Worker(world.flow, 1)._take(world.adapters["visma-profil"], parcel, done)
+    assert carrier.waiting == []
+
+
+def letter(world: World, *, sync: bool) -> Parcel:
+    """A letter of the EPJ's that asks for its receipt on the same connection, or not."""
+    around = Surroundings(world.home / "epj", "epj", HUB, EPJ, "Visma Profil", {"functions": FUNCTIONS, "sync": sync})
+    content = Content(b"<MsgHead/>", "application/xml")
+    return ebms(around).close(content, Letter(f"letter-{sync}", "talk", "visit", world.clock.now), world.clock.now)
+
+
+def test_without_sync_reply_the_receipt_goes_to_the_partners_own_address(world: World) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        client = TestClient(Inbox(world.flow, world.adapters, pool))
+        for sync, status, sent in ((True, 200, 0), (False, 202, 1)):
+            parcel = letter(world, sync=sync)
+            answer = client.post("/inbox/visma-profil", content=parcel.body, headers=dict(parcel.headers))
+            wait_for(lambda sent=sent: len(world.carrier.sent) == sent, "the receipt on its own", 10)  # type: ignore[misc]
+            assert answer.status_code == status and bool(answer.content) is sync
+    assert told(world.carrier.sent[0]).action == "Acknowledgment"
+    again = world.flow.receive(world.adapters["visma-profil"], letter(world, sync=False))
+    assert again.duplicate and again.later and again.parcel is not None, "a repeated letter gets the stored receipt the same way"
