@@ -12,6 +12,7 @@ from hub.adapter import Adapter
 from hub.booking import ANSWER, MOVED_FROM, Asker, Booking, Outcome, Statement, Status, gather, statements, weigh, which, with_taken
 from hub.booking.conventions import SHOP_BOOKING, appointment_id, extension, identifier, with_extension
 from hub.booking.life import What
+from hub.booking.stays import after, stay_id
 from hub.delivery import Delivery, State
 from hub.message import Resource, Resources
 from hub.problem import Problem, Refused
@@ -63,6 +64,9 @@ class Keeping:
         Raises:
             Refused: what hub.booking.weigh, the validation or the store says.
         """
+        flags = [item for item in message.items if item.get("resourceType") == "Flag"]
+        if flags and len(flags) == len(message.items):
+            return tuple(ref for flag in flags for ref in self._away(tx, speaker, flag))
         stated = statements(message.items)
         if not stated:
             raise Refused(Problem.INVALID, "the message states no appointment")
@@ -94,6 +98,23 @@ class Keeping:
         person = Booking.of(outcome.appointment or stored or {}).patient
         tx.audit(AuditLine(tx.now, person, speaker.reader, speaker.ground, outcome.what.value, speaker.on_behalf_of, speaker.channel))
         return tuple(about)
+
+    def _away(self, tx: Transaction, speaker: Speaker, stated: Resource) -> tuple[str, ...]:
+        """Keeps that somebody is away, or home again: the rules of booking read it, and the portal shows the visits as paused."""
+        if "pause" not in speaker.may:
+            raise Refused(Problem.NOT_ALLOWED, "the sender may not state: pause", "Flag.status")
+        named = (stated.get("subject") or {}).get("identifier") or {}
+        found = tx.find("Patient", identifier=f"{named.get('system', '')}|{named.get('value', '')}") if named.get("value") else []
+        if not found:
+            raise Refused(Problem.UNKNOWN_PERSON, "no such person", "Flag.subject")
+        patient = f"Patient/{found[0].id}"
+        kept = tx.get("Flag", stay_id(patient))
+        flag = after(kept.resource if kept else None, stated, patient)
+        if flag is not None:
+            self.check(flag)
+            tx.keep(flag, origin=speaker.name)
+        tx.audit(AuditLine(tx.now, patient, speaker.reader, speaker.ground, "pause", speaker.on_behalf_of, speaker.channel))
+        return (f"Flag/{stay_id(patient)}",)
 
     def rejected(self, tx: Transaction, adapter: Adapter, letter: Delivery) -> None:
         """The service's application said no to what a letter asked for: a new time falls back to the confirmed one, a new booking is off.

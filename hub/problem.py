@@ -51,6 +51,7 @@ class Problem(Enum):
     OVERLAPS_OWN = "BB-308"
     NO_SUCH_TIME = "BB-309"
     HOLD_EXPIRED = "BB-310"
+    PAUSED = "BB-311"
     # Reading and searching
     UNKNOWN_RESOURCE = "BB-401"
     DELETED = "BB-402"
@@ -112,6 +113,7 @@ TEXT: dict[Problem, str] = {
     Problem.OVERLAPS_OWN: "Personen har allerede et besøk på dette tidspunktet.",
     Problem.NO_SUCH_TIME: "Klokkeslettet finnes ikke denne dagen, fordi klokken stilles om.",
     Problem.HOLD_EXPIRED: "Tiden ble ikke holdt av lenger. Velg tiden på nytt.",
+    Problem.PAUSED: "Besøkene er satt på pause i denne tiden. Ring oss hvis det er feil.",
     Problem.UNKNOWN_RESOURCE: "Ressursen finnes ikke.",
     Problem.DELETED: "Ressursen er slettet.",
     Problem.BAD_SEARCH: "Søket har en ugyldig parameter.",

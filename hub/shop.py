@@ -141,7 +141,8 @@ class Shop:
                 taken[slot] -= 1
         decisions = self._decisions(customer.person)
         own = self._bookings(customer.person, decisions, now, at(last, MIDNIGHT))
-        return free_times(Wish(customer.person, known, length, customer.asker, moved), decisions, own, taken, now)
+        stays = tuple(self._of("Flag", customer.person))
+        return free_times(Wish(customer.person, known, length, customer.asker, moved, stays), decisions, own, taken, now)
 
     def nearest(self, customer: Customer, order: Order, now: datetime, many: int = 3) -> list[Time]:
         """The free times nearest to one that could not be had, in order of time."""

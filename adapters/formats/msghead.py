@@ -6,10 +6,11 @@ from typing import Any
 
 from adapters.formats import appointments
 from adapters.formats.appointments import Statuses
-from ebxml import apprec, dialog, msghead, xcal
+from ebxml import apprec, dialog, msghead, plo, xcal
 from ebxml.errors import Violation
 from ebxml.kith import DNR, ENH, FNR, HER, Coded, Ident, Party, Person
 from hub.adapter import Surroundings
+from hub.booking import clock
 from hub.booking.conventions import DNR as DNR_SYSTEM
 from hub.booking.conventions import FNR as FNR_SYSTEM
 from hub.booking.conventions import identifier
@@ -31,7 +32,8 @@ APPREC: dict[Problem, str] = {
     Problem.UNKNOWN_SERVICE: "E21", Problem.UNKNOWN_BOOKING: "X99", Problem.OUT_OF_DATE: "X99", Problem.NOT_ALLOWED: "X99",
     Problem.UNKNOWN_REFERENCE: "X99", Problem.OUTSIDE_OPENING_HOURS: "X99", Problem.FULL: "X99", Problem.BEYOND_HORIZON: "X99",
     Problem.TOO_LATE: "X99", Problem.NO_DECISION: "X99", Problem.DECISION_USED_UP: "X99", Problem.IMPOSSIBLE_CHANGE: "X99",
-    Problem.OVERLAPS_OWN: "X99", Problem.NO_SUCH_TIME: "X99", Problem.HOLD_EXPIRED: "X99", Problem.UNKNOWN_RESOURCE: "X99", Problem.DELETED: "X99",
+    Problem.OVERLAPS_OWN: "X99", Problem.NO_SUCH_TIME: "X99", Problem.HOLD_EXPIRED: "X99",
+    Problem.PAUSED: "X99", Problem.UNKNOWN_RESOURCE: "X99", Problem.DELETED: "X99",
     Problem.BAD_SEARCH: "X99", Problem.NOT_ACCEPTABLE: "T10", Problem.UNAVAILABLE: "X99", Problem.NOT_DELIVERED: "X99",
     Problem.BAD_TOKEN: "S99", Problem.BAD_PROOF: "S99", Problem.DPOP_NONCE: "S99", Problem.SCOPE_MISSING: "X99", Problem.TOO_MANY: "X99",
     Problem.BAD_CLIENT: "S99", Problem.BAD_GRANT: "X99", Problem.BAD_SUBSCRIPTION: "X99",
@@ -71,8 +73,10 @@ class MsgheadFormat:
             message = msghead.read(envelope.content.body)
         except Violation as wrong:
             raise Refused(Problem.UNREADABLE, wrong.description, wrong.location) from wrong
-        rows = [row for row in self._functions.values() if row["msg_type"] == message.type.v]
-        if not any(row["reads_as"] == "appointment" for row in rows):
+        ways = {row["reads_as"] for row in self._functions.values() if message.type.v in (row["msg_type"], *row.get("also", ()))}
+        if "stay" in ways:
+            return Resources(self._away(message))
+        if "appointment" not in ways:
             raise Refused(Problem.UNKNOWN_FUNCTION, "no row of functions.toml reads this MsgInfo/Type", "/MsgHead/MsgInfo/Type")
         return Resources(self._stated(message))
 
@@ -88,6 +92,25 @@ class MsgheadFormat:
             raise Refused(Problem.INVALID, "a calendar without a vevent", "icalendar/vcalendar/components")
         fnr = next((i.id for i in message.patient.idents if i.type == FNR), "") if message.patient else ""
         return tuple(r for event in events for r in appointments.stated(event, self._statuses, fnr, event.categories))
+
+    def _away(self, message: msghead.MsgHead) -> tuple[Resource, ...]:
+        """A PLO document as a stated Flag: away from when, or home from when. What else it tells is not taken over."""
+        documents = [d for d in message.documents if d.content and d.namespace.startswith(plo.NAMESPACE)]
+        systems = {FNR: FNR_SYSTEM, DNR: DNR_SYSTEM}
+        whom = next(((systems[i.type], i.id) for i in message.patient.idents if i.type in systems), None) if message.patient else None
+        if not documents or whom is None:
+            raise Refused(Problem.INVALID, "no PLO document, or nobody whom it is about", "/MsgHead/Document")
+        try:
+            stay = plo.read(documents[0].content, message.type.v)
+        except Violation as wrong:
+            raise Refused(Problem.INVALID, wrong.description, wrong.location) from wrong
+        happened = stay.at or message.generated
+        if happened is None:
+            raise Refused(Problem.INVALID, "it does not say when", "/MsgHead/MsgInfo/GenDate")
+        at = clock.write(happened)
+        period = {"start": at, **({"end": clock.write(stay.until)} if stay.until else {})} if stay.pauses else {"end": at}
+        subject = {"type": "Patient", "identifier": {"system": whom[0], "value": whom[1]}}
+        return ({"resourceType": "Flag", "status": "active" if stay.pauses else "inactive", "subject": subject, "period": period},)
 
     def _receipt(self, receipt: apprec.AppRec) -> Receipt:
         kind = KINDS.get(receipt.status)

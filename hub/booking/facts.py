@@ -51,6 +51,8 @@ class Facts:
     taken: Mapping[str, int] = field(default_factory=dict)
     """Seats taken per slot that the asked time covers."""
     encounter: Resource | None = None
+    stays: tuple[Resource, ...] = ()
+    """The person's Flags: when they are away."""
 
 
 def gather(statement: Statement, stored: Resource | None, shelf: Shelf) -> Facts:
@@ -75,6 +77,7 @@ def gather(statement: Statement, stored: Resource | None, shelf: Shelf) -> Facts
     return Facts(
         patient, service, decisions,
         appointments=tuple(k.resource for k in shelf.find("Appointment", patient=person, date=window(asked[0], map(Decision.of, decisions)))),
+        stays=tuple(k.resource for k in shelf.find("Flag", patient=person)),
         taken={slot: shelf.seats_taken(slot) for slot in covering(department, asked[0], busy_until)},
     )
 

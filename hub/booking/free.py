@@ -15,7 +15,9 @@ from hub.booking.clock import local
 from hub.booking.decision import Decision
 from hub.booking.department import Asker, Department
 from hub.booking.slots import grid, slot_id
+from hub.booking.stays import paused
 from hub.booking.views import Booking
+from hub.message import Resource
 
 _DAY = timedelta(days=1)
 
@@ -60,6 +62,8 @@ class Wish:
     asker: Asker = Asker.PERSON
     moved: Booking | None = None
     """Its own time counts as free."""
+    stays: tuple[Resource, ...] = ()
+    """The person's Flags: nothing is offered while they are away."""
 
 
 @lru_cache(maxsize=4096)
@@ -110,6 +114,8 @@ class _Chooser:
         start = self.row[number].start
         until = start + self.length
         if not self._filled(number, until) or any(b.active and b.start < until and start < b.end for b in self.own):
+            return None
+        if self.wish.stays and paused(self.wish.stays, start, until):
             return None
         left = self._seats(start, start + self.busy)
         return Time(start, until, left) if left > 0 and self._granted(start, until) else None

@@ -11,6 +11,7 @@ from hub.booking.decision import Decision, Unit
 from hub.booking.department import Asker, Department
 from hub.booking.facts import Facts
 from hub.booking.slots import cells_over, fills, is_open, slot_id
+from hub.booking.stays import paused
 from hub.booking.views import Booking, is_booking
 from hub.message import Resource
 from hub.problem import Problem, Refused
@@ -38,7 +39,7 @@ def check(asked: Asked, facts: Facts, now: datetime) -> Decision:
 
     Raises:
         Refused: NOT_ALLOWED, TOO_LATE, BEYOND_HORIZON, OUTSIDE_OPENING_HOURS, INVALID (off the grid), NO_DECISION, DECISION_USED_UP,
-            OVERLAPS_OWN, FULL.
+            OVERLAPS_OWN, PAUSED, FULL.
     """
     welcome(asked.department, asked.asker)
     in_time(asked.start, asked.department.notice_minutes, now)
@@ -48,6 +49,7 @@ def check(asked: Asked, facts: Facts, now: datetime) -> Decision:
     others = [Booking.of(a) for a in facts.appointments if is_booking(a) and (asked.moved is None or a["id"] != asked.moved.id)]
     decision = granted(asked, map(Decision.of, facts.decisions), others)
     apart_from_own(asked, others)
+    at_home(asked, facts.stays)
     room_left(asked, facts.taken)
     return decision
 
@@ -117,6 +119,12 @@ def apart_from_own(asked: Asked, others: Iterable[Booking]) -> None:
     """Nobody has two visits at a time, whatever the departments; visits may touch."""
     if any(b.active and b.start < asked.end and asked.start < b.end for b in others):
         raise Refused(Problem.OVERLAPS_OWN, "the person has another visit then", "Appointment.start")
+
+
+def at_home(asked: Asked, stays: Iterable[Resource]) -> None:
+    """Nobody is visited who is known to be away."""
+    if paused(stays, asked.start, asked.end):
+        raise Refused(Problem.PAUSED, "the person is away then, and visits are paused", "Appointment.start")
 
 
 def room_left(asked: Asked, taken: Mapping[str, int]) -> None:

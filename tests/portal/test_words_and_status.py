@@ -94,3 +94,10 @@ def test_every_icon_is_drawn() -> None:
     asked |= {status(replace(BOOKED, status=s), NOW).icon for s in ("booked", "pending", "arrived", "fulfilled", "cancelled", "noshow")}
     asked |= {named.icon for named in names.STATES.values()} | {names.icon(kind) for kind in names.KINDS}
     assert asked <= drawn, asked - drawn
+
+
+@pytest.mark.parametrize(("state", "said"), [("booked", "Satt på pause"), ("pending", "Satt på pause"), ("fulfilled", "Utført"), ("arrived", "På vei / hos deg nå")])
+def test_a_visit_while_somebody_is_away_is_paused_unless_it_happened(state: str, said: str) -> None:
+    start = datetime(2026, 12, 1, 8, tzinfo=UTC)
+    found = status(Facts(state, start, start + timedelta(minutes=30), paused=True), start - timedelta(days=1))
+    assert found.word == said and found.stands is (said != "Satt på pause")

@@ -18,6 +18,7 @@ KINDS = {
     "visits": "Oversikt over besøk",
     "visit": "Ett besøk",
     "past-visits": "Tidligere besøk",
+    "pause": "Meldte at besøk skal ha pause",
     "balances": "Hva som er innvilget og brukt",
     "access-log": "Denne loggen",
     "timeline": "Meldingssporet for et besøk",

@@ -41,6 +41,8 @@ class Facts:
     """An Encounter in progress."""
     came: datetime | None = None
     """Encounter.period.start."""
+    paused: bool = False
+    """The person is known to be away then."""
     answer: str = ""
     """`refused`: the service said no to the booking. `move-refused`: to another time."""
     refused: bool = False
@@ -54,6 +56,7 @@ class Facts:
 CONFIRMED = Status("Bekreftet", "success", "check")
 WAITING = Status("Venter på svar", "info", "clock", "Vi har sendt bestillingen til hjemmetjenesten. Du får svar innen én virkedag.")
 DONE = Status("Utført", "neutral", "done")
+PAUSED = Status("Satt på pause", "neutral", "clock", "Besøkene er satt på pause. Ring oss hvis det er feil.", stands=False)
 MOVE_REFUSED = Status(
     "Bekreftet", "success", "check", "Hjemmetjenesten kunne ikke flytte besøket. Det gamle tidspunktet gjelder fortsatt.",
 )
@@ -83,6 +86,8 @@ def status(facts: Facts, now: datetime) -> Status:
             return _here(facts)
         case _ if facts.on_the_way:
             return _here(facts)
+        case "booked" | "pending" if facts.paused and now < facts.end:
+            return PAUSED
         case _ if facts.refused:
             return REFUSED
         case "booked":

@@ -11,6 +11,7 @@ from hub.access import Information
 from hub.booking import ANSWER
 from hub.booking.clock import begin
 from hub.booking.conventions import CANCELATION, codes, extension, points_to
+from hub.booking.stays import paused
 from hub.booking.views import Status, Visit, actors
 from hub.delivery import BLOCKING, Delivery, State
 from hub.faces import words
@@ -115,8 +116,10 @@ def _cards(store: Store, viewer: Viewer, entries: Iterable[Stored], now: datetim
     appointments = [s.resource for s in entries if s.resource.get("status") in SHOWN and "start" in s.resource and "end" in s.resource]
     encounters = _encounters(store, appointments)
     known = [_Known.of(a, encounters.get(a["id"]), store) for a in appointments]
+    type, _, id = viewer.person.reference.partition("/")
+    stays = [s.resource for s in store.search(Query("Flag", (ReferenceIs("patient", ((type, id),)),))).entries] if appointments else []
     names = _departments(store, known)
-    return [_card(viewer, k, names.get(k.visit.booking.department, ""), now) for k in known]
+    return [_card(viewer, k, names.get(k.visit.booking.department, ""), stays, now) for k in known]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,14 +139,14 @@ class _Known:
         asked = tuple(d for d in letters if d.answer_due and d.refers_to is None)
         return cls(Visit.of(appointment, encounter), appointment, encounter or {}, asked)
 
-    def facts(self, viewer: Viewer) -> Facts:
+    def facts(self, viewer: Viewer, stays: Sequence[Resource]) -> Facts:
         last = max(self.owed, key=lambda d: d.number, default=None)
         booking = self.visit.booking
         return Facts(
             status=booking.status.value, start=booking.start, end=booking.end,
             reason=next(iter(codes(self.appointment.get("cancelationReason"), CANCELATION)), ""),
             on_the_way=self.encounter.get("status") == "in-progress", came=self.visit.arrived,
-            answer=str(extension(self.appointment, ANSWER) or ""),
+            paused=paused(stays, booking.start, booking.end), answer=str(extension(self.appointment, ANSWER) or ""),
             refused=last is not None and last.state in NOT_TAKEN, own=viewer.own, name=viewer.first_name,
         )
 
@@ -180,8 +183,8 @@ def _departments(store: Store, known: Iterable[_Known]) -> dict[str, str]:
     return {id: str(stored.resource.get("name", "")) for id, stored in found.items() if stored is not None}
 
 
-def _card(viewer: Viewer, known: _Known, department: str, now: datetime) -> Card:
-    facts, booking = known.facts(viewer), known.visit.booking
+def _card(viewer: Viewer, known: _Known, department: str, stays: Sequence[Resource], now: datetime) -> Card:
+    facts, booking = known.facts(viewer, stays), known.visit.booking
     named, peopled = viewer.shows(Information.DEPARTMENT, now), viewer.shows(Information.PERFORMER, now)
     return Card(
         id=booking.id, day=words.day(facts.start, now), time=words.span(facts.start, facts.end), start=facts.start,
