@@ -136,7 +136,8 @@ def faces(parts: Parts) -> Any:
         municipality=Municipality(hub.municipality, hub.phone, hub.opening_hours),
         assets=assets_in(ROOT / ".assets" / "web"),
         operators=tuple(Operator(o.name, o.token_digest) for o in hub.operators),
-        adapters=partial(_cards, parts), customers=partial(_customers, parts), shop=parts.shop, resend=parts.flow.settling.resend,
+        shown_first=tuple(hub.tables.get("demo", {}).get("logins", ())), adapters=partial(_cards, parts), customers=partial(_customers, parts),
+        shop=parts.shop, resend=parts.flow.settling.resend,
         replay=partial(replay, parts.flow),
     )
     rest = Rest(

@@ -100,6 +100,9 @@ database = "{database or 'sqlite:///hub.db'}"
 phone = "55 00 00 00"
 opening_hours = "Hver dag kl. 08:00–20:00"
 
+[demo]
+logins = {json.dumps([login.reference for login in home.municipality.logins])}   # whom the test login shows first
+
 [[vendors]]
 name = "demo"
 token_digest = "{_digest(home.vendor_token)}"

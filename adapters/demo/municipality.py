@@ -21,6 +21,8 @@ SHARES = (0.74, 0.14, 0.12)
 class Login:
     """Somebody to log in as in the demonstration, and why that is worth trying."""
 
+    reference: str
+    """`Patient/…` or `RelatedPerson/…`."""
     national_id: str
     name: str
     role: str
@@ -174,4 +176,4 @@ class _Town:
 
     def _shown(self, person: Person, role: str) -> None:
         if role:
-            self.logins.append(Login(person.national_id, person.name, role))
+            self.logins.append(Login(person.reference, person.national_id, person.name, role))

@@ -74,6 +74,8 @@ class Context:
     assets: Assets
     shop: Shop
     operators: tuple[Operator, ...] = ()
+    shown_first: tuple[str, ...] = ()
+    """Whom the demo's test login shows first: those worth trying."""
     adapters: Callable[[], tuple[AdapterCard, ...]] = tuple
     customers: Callable[[], frozenset[str]] = frozenset
     """Who may order and does not run the service: the origins of what people booked themselves."""

@@ -11,6 +11,8 @@ from starlette.testclient import TestClient
 from town import resources, uid
 from visiting import Person, choose, csrf
 
+from hub.faces.portal.login import everyone
+
 
 @pytest.mark.parametrize("environment", ["production", "test", "", "Demo"])
 def test_outside_the_demo_there_is_no_test_login(town_store: Any, clock: Clock, environment: str) -> None:
@@ -140,3 +142,10 @@ def test_head_is_answered(client: TestClient) -> None:
 def test_the_town_has_only_synthetic_numbers() -> None:
     numbers = [i["value"] for r in resources() for i in r.get("identifier", [])]
     assert numbers and all(int(n[2:4]) > 80 for n in numbers)
+
+
+def test_those_worth_trying_are_shown_first(town_store: Any) -> None:
+    persons, relatives = everyone(town_store)
+    last_person, last_relative = persons[-1], relatives[-1]
+    first = everyone(town_store, (last_person.key, last_relative.who[-1]))
+    assert (first[0][0], first[1][0]) == (last_person, last_relative) and {s.key for s in first[0]} == {s.key for s in persons}

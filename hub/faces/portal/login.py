@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from hub.access import Mandate, Protection, Scope, protection
@@ -34,7 +34,7 @@ class Someone:
 
 def chooser(context: Context, asked: Asked) -> Answer:
     """GET /logg-inn: whom to be."""
-    persons, relatives = everyone(context.store)
+    persons, relatives = everyone(context.store, context.shown_first)
     return Page("portal/login.html", {
         "persons": persons, "relatives": relatives, "first": AT_FIRST, "session": asked.session, "here": "login",
         "ended": "utlopt" in asked.query,
@@ -43,7 +43,7 @@ def chooser(context: Context, asked: Asked) -> Answer:
 
 def enter(context: Context, asked: Asked) -> Answer:
     """POST /logg-inn: a new session as the chosen one; straight to the visits when there is only one person to see."""
-    persons, relatives = everyone(context.store)
+    persons, relatives = everyone(context.store, context.shown_first)
     chosen = next((s for s in persons + relatives if s.key == asked.form.get("hvem")), None)
     if chosen is None:
         return Redirect("/logg-inn")
@@ -56,8 +56,8 @@ def enter(context: Context, asked: Asked) -> Answer:
     return Redirect("/" if session.acting else "/velg", session)
 
 
-def everyone(store: Store) -> tuple[list[Someone], list[Someone]]:
-    """Persons, and relatives: one entry per national id, with those they stand near to; the ones with most to see first.
+def everyone(store: Store, first: Sequence[str] = ()) -> tuple[list[Someone], list[Someone]]:
+    """Persons, and relatives: one entry per national id, with those they stand near to; those in `first`, then the ones with most to see.
 
     A protected person is nobody's.
     """
@@ -74,7 +74,10 @@ def everyone(store: Store) -> tuple[list[Someone], list[Someone]]:
     others = [_relative(group, patients) for key, group in relatives.items()
               if key not in ids and any(f"RelatedPerson/{r['id']}" in mandated for r in group)]
     represented = {f"Patient/{p['id']}" for p in patients.values()} & {m.person for m in mandates}
-    return sorted(own, key=lambda s: (s.key not in represented, s.name)), sorted(others, key=lambda s: (-len(s.who), s.name))
+    return (
+        sorted(own, key=lambda s: (not set(s.who) & set(first), s.key not in represented, s.name)),
+        sorted(others, key=lambda s: (not set(s.who) & set(first), -len(s.who), s.name)),
+    )
 
 
 def _person(patient: Resource, also: list[Resource]) -> Someone:
