@@ -37,6 +37,7 @@ from hub.oauth.gate import Gate
 from hub.oauth.issuing import Issuing
 from hub.oauth.settings import read_access
 from hub.oauth.tokens import Signing, trust
+from hub.repeating import Repeating
 from hub.replaying import replay
 from hub.rolling import roll_slots
 from hub.scheduling.desk import Desk
@@ -137,7 +138,7 @@ def faces(parts: Parts) -> Any:
         assets=assets_in(ROOT / ".assets" / "web"),
         operators=tuple(Operator(o.name, o.token_digest) for o in hub.operators),
         shown_first=tuple(hub.tables.get("demo", {}).get("logins", ())), adapters=partial(_cards, parts), customers=partial(_customers, parts),
-        shop=parts.shop, resend=parts.flow.settling.resend,
+        shop=parts.shop, repeating=Repeating(parts.shop), resend=parts.flow.settling.resend,
         replay=partial(replay, parts.flow),
     )
     rest = Rest(
@@ -200,6 +201,7 @@ def worker(parts: Parts) -> Worker:
     """The worker of one process, with what keeps the house."""
     return Worker(parts.flow, parts.hub.workers, [
         Chore(timedelta(minutes=10), partial(keep_house, parts.store)),
+        Chore(timedelta(hours=1), lambda _: Repeating(parts.shop).roll()),
         Chore(timedelta(seconds=5), lambda _: parts.shop.sweep()),
     ])
 

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from hub.faces import words
 from hub.faces.assets import Assets
 from hub.message import Verdict
+from hub.repeating import Repeating
 from hub.shop import Shop
 from hub.store import Store
 
@@ -73,6 +74,7 @@ class Context:
     """Where people reach us, `https://…`; decides whether cookies are Secure."""
     assets: Assets
     shop: Shop
+    repeating: Repeating
     operators: tuple[Operator, ...] = ()
     shown_first: tuple[str, ...] = ()
     """Whom the demo's test login shows first: those worth trying."""

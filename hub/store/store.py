@@ -90,6 +90,10 @@ class Store:
         """Called after each commit after which something may be due."""
         self._owed.append(wake)
 
+    def now(self) -> datetime:
+        """The clock's time, as every write of this store has it."""
+        return self._clock()
+
     def get(self, type_: str, id_: str) -> Stored | None:
         return self._database.read(lambda c: resources.get(c, type_, id_))
 

@@ -21,6 +21,7 @@ from hub.faces.context import AdapterCard, Context, Municipality, Operator, asse
 from hub.fhir import definitions, validate
 from hub.keeping import Keeping
 from hub.message import Verdict
+from hub.repeating import Repeating
 from hub.shop import Shop
 
 PROJECT = Path(__file__).parents[2]
@@ -64,8 +65,9 @@ class Replayed:
 
 
 def context(store: Any, clock: Clock, environment: str = "demo", **changes: Any) -> Context:
+    shop = changes.get("shop") or Shop(store, Keeping({}, partial(validate.require, definitions=definitions.load())))
     settings: dict[str, Any] = {
-        "shop": Shop(store, Keeping({}, partial(validate.require, definitions=definitions.load()))),
+        "shop": shop, "repeating": Repeating(shop),
         "base_url": HOST, "operators": (Operator("vakt", hashlib.sha256(TOKEN.encode()).hexdigest()),),
         "adapters": lambda: (AdapterCard("visma-profil", "Visma Profil", "8094866", "http · ebms · msghead", ("hjemmesykepleie",)),
                              AdapterCard("tjenesteshop", "Tjenesteshop", "", "http · plain · mapped")),

@@ -77,4 +77,7 @@ def _name(store: Store, reader: str) -> str:
         stored = store.get(kind, id)
         return name_of(stored.resource) if stored is not None else "Pårørende"
     role, _, name = reader.partition(":")
-    return {"operator": "Kommunens IT-drift", "adapter": f"Fagsystemet {name}", "vendor": f"Fagsystemet {name}"}.get(role, "Hjemmetjenesten")
+    roles = {
+        "series": "Gjentatt bestilling", "operator": "Kommunens IT-drift", "adapter": f"Fagsystemet {name}", "vendor": f"Fagsystemet {name}",
+    }
+    return roles.get(role, "Hjemmetjenesten")

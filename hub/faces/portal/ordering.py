@@ -13,7 +13,7 @@ from hub.booking.clock import read
 from hub.booking.views import Status, is_booking
 from hub.faces import words
 from hub.faces.context import Context
-from hub.faces.portal import choosing, visits
+from hub.faces.portal import choosing, series, visits
 from hub.faces.portal.viewer import Viewer
 from hub.faces.web import Answer, Asked, Page, Redirect
 from hub.problem import Problem, Refused
@@ -99,7 +99,7 @@ def hold(context: Context, asked: Asked, seen: Viewer) -> Answer:
         "portal/confirm.html", asked, seen, target=target, order=held.order, start=words.day(held.order.start, asked.now),
         time=words.span(held.order.start, held.order.end), until=words.clock(held.until), minutes=HELD_FOR // timedelta(minutes=1),
         old=_said(target.moved, asked.now), deadline=_deadline(held.order.start, target.department.cancel_minutes, asked.now),
-        answer=answer_said(target.department),
+        answer=answer_said(target.department), weekday=words.DAYS[words.local(held.order.start).weekday()], clock=words.clock(held.order.start),
     )
 
 
@@ -112,6 +112,8 @@ def confirm(context: Context, asked: Asked, seen: Viewer) -> Answer:
         id_ = context.shop.confirm(customer(seen), _order(asked, target))
     except Refused as refused:
         return _times(context, asked, seen, target, sorry=refused, status=409)
+    if asked.form.get("gjenta") == "ja" and not target.moved:
+        return series.start(context, customer(seen), _order(asked, target), asked.form.get("ikke", ""))
     return Redirect(f"/besok/{id_}?{'flyttet' if target.moved else 'ny'}=1")
 
 

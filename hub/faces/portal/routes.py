@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute
 from hub.access import AuditLine, Ground, Information
 from hub.faces import sessions
 from hub.faces.context import Context
-from hub.faces.portal import log, login, ordering, visits
+from hub.faces.portal import log, login, ordering, series, visits
 from hub.faces.portal.viewer import Viewer, choices, viewer
 from hub.faces.web import Answer, Asked, Face, Handler, Page, Redirect
 
@@ -33,6 +33,8 @@ def routes(context: Context) -> list[BaseRoute]:
         portal.page("/tidligere", seeing(past)),
         portal.page("/besok/{id}", seeing(visit)),
         portal.page("/bestill", ordered(ordering.services)),
+        portal.page("/serier", ordered(series.series)),
+        portal.form("/serier/{id}/avslutt", ordered(series.end)),
         portal.page("/bestill/{service}", ordered(ordering.times)),
         portal.form("/bestill/{service}", ordered(ordering.hold)),
         portal.form("/bestill/{service}/bekreft", ordered(ordering.confirm)),
