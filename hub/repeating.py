@@ -11,7 +11,7 @@ from uuid import NAMESPACE_URL, uuid5
 from hub.access import Ground
 from hub.booking import Department
 from hub.booking.clock import local
-from hub.booking.conventions import with_extension
+from hub.booking.conventions import extension, with_extension
 from hub.booking.series import Series, made
 from hub.fhir.query import Query, ReferenceIs, TokenIs
 from hub.message import Resource
@@ -99,4 +99,5 @@ class Repeating:
     def _active(self, person: str = "") -> list[Stored]:
         kind, _, id_ = person.partition("/")
         whose = (ReferenceIs("patient", ((kind, id_),)),) if person else ()
-        return self.shop.store.search(Query("CarePlan", (*whose, TokenIs("status", ((None, "active"),))), count=MANY)).entries
+        found = self.shop.store.search(Query("CarePlan", (*whose, TokenIs("status", ((None, "active"),))), count=MANY)).entries
+        return [kept for kept in found if extension(kept.resource, "tried-until")]  # another CarePlan is somebody's visit plan

@@ -61,6 +61,13 @@ def test_excepted_weeks_and_taken_times_are_skipped_and_the_series_goes_on(world
     assert repeating.of(kari.person) == [], "its last day has been tried"
 
 
+def test_a_visit_plan_of_somebody_elses_making_is_no_series(world: World) -> None:
+    kari = customers(world)[0]
+    plan = {"resourceType": "CarePlan", "id": "plan", "status": "active", "intent": "plan", "subject": {"reference": kari.person}}
+    world.store.write(lambda tx: tx.keep(plan, origin="epj"))
+    assert Repeating(shop_of(world)).of(kari.person) == [] and Repeating(shop_of(world)).roll() == 0
+
+
 def test_a_first_visit_that_cannot_be_booked_starts_nothing(world: World) -> None:
     kari, repeating = customers(world)[0], Repeating(shop_of(world))
     with pytest.raises(Refused) as late:
