@@ -19,8 +19,9 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
+from adapters.seals.plain import plain
 from hub.access import Ground
-from hub.adapter import Adapter
+from hub.adapter import Adapter, Surroundings
 from hub.booking import Asker, Booking, Decision, Department, slots_of
 from hub.booking.clock import local, write
 from hub.booking.conventions import SERVICE_TYPE, extension, url
@@ -59,7 +60,9 @@ class Orders(RuleBasedStateMachine):
         """A department and people of their own, so that the store can be shared by all lives."""
         self.code = f"avd{next(NUMBERS)}"
         self.clock.now = MONDAY
-        self.epj = Adapter("epj", "1", None, None, None, frozenset({"booking"}), may_state=frozenset({"confirm", "assign", "move", "cancel", "complete"}))  # type: ignore[arg-type]
+        seal = plain(Surroundings(Path("."), "epj", "1", "2", "Kommunen"))
+        may = frozenset({"confirm", "assign", "move", "cancel", "complete"})
+        self.epj = Adapter("epj", "1", None, seal, None, frozenset({"booking"}), may_state=may)  # type: ignore[arg-type]
         self.keeping = Keeping({"epj": self.epj}, partial(validate.require, definitions=definitions.load()))
         self.shop = Shop(self.store, self.keeping)
         self.settling = Settling(self.store, {"epj": self.epj}, self.keeping.rejected)

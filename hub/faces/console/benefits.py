@@ -31,6 +31,10 @@ COLUMNS = (
     "Avdeling", "Uke", "Innvilget", "Bestilt", "Selvbestilt", "Flyttet av bruker", "Flyttet av oss", "Avbestilt av bruker", "Herav sent",
     "Avlyst av oss", "Utført", "Bomtur", "Andel selvbestilt", "Andel bomtur", "Svartid (median)", "Telefoner spart (antatt)",
 )
+TABLES = (
+    ("Bestilling", (0, 1, 2, 3, 4, 12, 14, 15)), ("Endringer", (0, 1, 5, 6, 7, 8, 9)), ("Besøkene", (0, 1, 10, 11, 13)),
+)
+"""The page's tables, by columns: none so wide that it must be scrolled sideways."""
 BAR = 160
 """The longest bar, in the plot's own units."""
 
@@ -53,7 +57,7 @@ def benefits(context: Context, asked: Asked) -> Answer:
     rows = [row(f, names) for f in found]
     links = {kind: f"/drift/gevinst.{kind}?" + urlencode({"uker": weeks}) for kind in ("csv", "json")}
     return Page("console/benefits.html", shown(
-        asked, "benefits", columns=COLUMNS, rows=rows, plots=plots(found, names), weeks=weeks, choices=WEEKS, links=links, small=SMALL,
+        asked, "benefits", columns=COLUMNS, tables=TABLES, rows=rows, plots=plots(found, names), weeks=weeks, choices=WEEKS, links=links, small=SMALL,
         calls=CALLS_EACH))
 
 
