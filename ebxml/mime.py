@@ -17,6 +17,9 @@ from urllib.parse import unquote
 from ebxml.errors import ErrorCode, Fault, Violation
 
 _PARAMETER = re.compile(r';\s*([\w.-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;\s]*))', re.ASCII)
+_TRANSFER = re.compile(rb"(?im)^content-transfer-encoding:[^\n]*(?:\n[ \t][^\n]*)*\n?")
+_TRAVELS = re.compile(rb"(?:(?!From )(?:[\x01-\x09\x0b\x0c\x0e-\x7f]{0,998}+)(?<![ \t])\r\n)*+")
+"""Lines that no mail relay changes: ASCII, CRLF, at most 998 characters (RFC 5322 2.1.1), no blank before the line break, no mbox `From `."""
 _MAX_PARTS = 100
 _MAX_HEADERS = 64_000
 
@@ -210,3 +213,40 @@ def write(soap: bytes, parts: list[tuple[str, str, bytes]], boundary: str, root_
 def lines(packed: bytes, width: int = 76) -> bytes:
     """Base64 in lines of 76 characters (RFC 2045 6.8)."""
     return b"\r\n".join(packed[at:at + width] for at in range(0, len(packed), width))
+
+
+def travels(body: bytes) -> bool:
+    """Whether every mail relay brings these bytes through unchanged."""
+    return _TRAVELS.fullmatch(body) is not None
+
+
+def for_mail(headers: Mapping[str, str], body: bytes) -> tuple[dict[str, str], bytes]:
+    """The same message as mail carries it (facts/ebxml.md 12): what would not come through unchanged becomes base64. Of a multipart that is
+    each part by itself, since the whole may not be encoded (RFC 2045 6.4): its parts keep their bytes, and the signature covers those.
+
+    Raises:
+        Violation: MimeProblem, of a multipart without parts or with a part that cannot be decoded.
+    """
+    known = {name.lower(): value for name, value in headers.items()}
+    media_type, parameters = content_type(known.get("content-type", ""))
+    if travels(body):
+        return ({"content-transfer-encoding": "7bit"} | known), body
+    if not media_type.startswith("multipart/"):
+        plain = decode(known.get("content-transfer-encoding", ""), body)
+        return {**known, "content-transfer-encoding": "base64"}, lines(base64.b64encode(plain)) + b"\r\n"
+    boundary = parameters.get("boundary", "").encode("latin-1", "backslashreplace")
+    pieces = _pieces(body, boundary) if boundary else []
+    if not pieces:
+        raise Violation(ErrorCode.MIME_PROBLEM, "no part inside the boundary", "Content-Type")
+    line = b"--" + boundary + b"\r\n"
+    packed = b"".join(line + (piece if travels(piece + b"\r\n") else _packed(piece)) + b"\r\n" for piece in pieces)
+    return {**known, "content-transfer-encoding": "7bit"}, packed + b"--" + boundary + b"--\r\n"
+
+
+def _packed(piece: bytes) -> bytes:
+    """A part in base64; its other headers stay as they are."""
+    headers, body = _split(piece)
+    raw = piece[:len(piece) - len(body)].strip(b"\r\n")
+    head = b"\r\n".join(line.rstrip() for line in _TRANSFER.sub(b"", raw + b"\n").splitlines() if line.strip())
+    plain = decode(headers.get("content-transfer-encoding", ""), body)
+    return (head + b"\r\n" if head else b"") + b"Content-Transfer-Encoding: base64\r\n\r\n" + lines(base64.b64encode(plain))

@@ -154,6 +154,12 @@ class Adapter:
     pause: timedelta = timedelta(seconds=1)
     """Between two looks at a carrier that collects."""
 
+    def open(self, parcel: Parcel, at: datetime) -> Envelope:
+        """What the seal says of a parcel, unless its carrier already knows that it is no letter. Raises Unopened."""
+        if parcel.trouble is not None:
+            raise Unopened(parcel.trouble)
+        return self.seal.open(parcel, at)
+
     def patience_for(self, function: str, made: datetime) -> Patience:
         """How long to try a letter of this function that was made then: what was agreed formally comes before our own settings."""
         own = self.patience_of.get(function, self.patience)

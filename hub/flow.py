@@ -39,7 +39,7 @@ class Flow:
         """
         now = self.clock()
         try:
-            envelope = adapter.seal.open(parcel, now)
+            envelope = adapter.open(parcel, now)
         except Unopened as unopened:
             return self._unopened(adapter, parcel, unopened, now)
         if envelope.enquiry is not None:  # one message handler asks another: nothing is kept

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from hub.problem import Problem
+from hub.problem import Problem, Refused
 
 Resource = dict[str, Any]
 """A FHIR R4 resource as JSON values. Treated as immutable: change a copy."""
@@ -22,6 +22,8 @@ class Parcel:
     headers: Mapping[str, str]
     body: bytes
     status: int = 200
+    trouble: Refused | None = None
+    """Set when the carrier knows that this is no letter (a bounce, an automatic reply, one too large): kept and shown, never opened."""
 
 
 @dataclass(frozen=True, slots=True)

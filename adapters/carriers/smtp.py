@@ -1,0 +1,112 @@
+"""ebXML by mail, the way most Norwegian EPJs still exchange it: letters go by SMTP, and whatever comes, comes to the mailbox.
+
+That the mail server took a letter says nothing of the partner (facts/ebxml.md 12): only the partner's own receipt does, and it comes by mail.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import smtplib
+import uuid
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from email.headerregistry import Address
+
+from adapters.carriers import mail
+from adapters.carriers.mailbox import Mailbox
+from adapters.carriers.mailserver import NONE, STARTTLS, TLS, Server
+from hub.adapter import Surroundings
+from hub.config import Misconfigured
+from hub.message import Parcel
+from hub.problem import Problem, Refused, Unavailable
+
+LARGEST = 51_200_000
+"""Bytes of one message at Norsk Helsenett (facts/ebxml.md 2.1)."""
+PORTS = {STARTTLS: 587, TLS: 465, NONE: 25}
+_OF_THE_LOGIN = {530, 534, 535, 538}
+"""Login codes (RFC 4954 6): about us, not about the letter."""
+
+
+class SmtpCarrier:
+    """hub.adapter.Carrier. Settings: those of a server (adapters/carriers/mailserver.py), `sender` and `to` (the two edi addresses), `subject`,
+    `max_bytes`, and `mailbox`, a table that says where answers are collected (adapters/carriers/mailbox.py)."""
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        settings, where = surroundings.settings, f"adapters/{surroundings.name}.toml carrier"
+        self._server = Server.of(settings, surroundings.home, where, PORTS)
+        if not self._server.password.isascii():
+            raise Misconfigured(f"{where}: the password must be ASCII")
+        self._sender, self._to = _address(settings.get("sender"), f"{where} sender"), _address(settings.get("to"), f"{where} to")
+        self._domain = self._sender.rpartition("@")[2]
+        self._subject = " ".join(str(settings.get("subject", "ebXML")).split())
+        self._largest = int(settings.get("max_bytes", LARGEST))
+        self._mailbox = Mailbox(settings["mailbox"], surroundings) if settings.get("mailbox") else None
+
+    def send(self, parcel: Parcel) -> Parcel | None:
+        """Hands one letter over, under a Message-ID and date of this try. 5xx to the letter: it will never be taken; anything else: later."""
+        message_id = f"<{mail.name_of(parcel)}.{uuid.uuid4().hex}@{self._domain}>"
+        message = mail.compose(parcel, self._sender, self._to, self._subject, message_id, datetime.now(UTC))
+        if len(message) > self._largest:
+            raise Refused(Problem.TOO_LARGE, f"more than {self._largest} bytes as a mail")
+        try:
+            self._hand_over(message)
+        except smtplib.SMTPRecipientsRefused as refused:
+            raise _answer(max(code for code, _ in refused.recipients.values())) from refused
+        except (smtplib.SMTPAuthenticationError, smtplib.SMTPConnectError, smtplib.SMTPHeloError) as closed:
+            raise Unavailable(f"SMTP {closed.smtp_code}: the mail server does not let us in") from closed
+        except smtplib.SMTPResponseException as answer:
+            raise _answer(answer.smtp_code) from answer
+        except (OSError, smtplib.SMTPException, ValueError) as trouble:
+            raise Unavailable(f"{type(trouble).__name__} from the mail server") from trouble
+        return None
+
+    def _hand_over(self, message: bytes) -> None:
+        server = self._connected()
+        try:
+            if self._server.tls == STARTTLS:
+                server.starttls(context=self._server.context)
+            if self._server.user:
+                server.login(self._server.user, self._server.password)
+            server.sendmail(self._sender, [self._to], message)
+        except BaseException:
+            server.close()
+            raise
+        with contextlib.suppress(OSError, smtplib.SMTPException):  # it has the letter: how it says goodbye changes nothing
+            server.quit()
+
+    def _connected(self) -> smtplib.SMTP:
+        at = self._server
+        if at.tls == TLS:
+            return smtplib.SMTP_SSL(at.host, at.port, local_hostname=self._domain, timeout=at.wait, context=at.context)
+        return smtplib.SMTP(at.host, at.port, local_hostname=self._domain, timeout=at.wait)
+
+    def collect(self) -> Iterable[tuple[Parcel, Callable[[], None]]]:
+        """What lies in the mailbox, where there is one. Raises Unavailable."""
+        return self._mailbox.collect() if self._mailbox else ()
+
+    def close(self) -> None:
+        return
+
+
+def _address(value: object, where: str) -> str:
+    """One address, `mailto:` taken off as CPAs have it (facts/ebxml.md 8)."""
+    text = str(value or "").removeprefix("mailto:").removeprefix("//").strip()
+    try:
+        named = Address(addr_spec=text).addr_spec
+    except (ValueError, IndexError) as wrong:
+        raise Misconfigured(f"{where}: no mail address") from wrong
+    if "@" not in named or not named.isascii():
+        raise Misconfigured(f"{where}: no mail address")
+    return named
+
+
+def _answer(code: int) -> Refused | Unavailable:
+    """What a mail server's code means for the letter (RFC 5321 4.2.1)."""
+    if 500 <= code < 600 and code not in _OF_THE_LOGIN:
+        return Refused(Problem.NOT_DELIVERED, f"SMTP {code} from the mail server")
+    return Unavailable(f"SMTP {code} from the mail server")
+
+
+def smtp(surroundings: Surroundings) -> SmtpCarrier:
+    """The entry point `smtp`. Raises Misconfigured."""
+    return SmtpCarrier(surroundings)
