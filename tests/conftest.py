@@ -1,6 +1,6 @@
 """What every room's tests share: the official files beside the repo, real servers, and what is done when one is not there.
 
-BESOKSBRO_REQUIRE names servers that must be there (`postgres,rabbitmq,chromium`): then a missing one fails instead of being skipped.
+BESOKSBRO_REQUIRE names servers that must be there (`postgres,rabbitmq,chromium,dovecot`): then a missing one fails instead of being skipped.
 """
 
 from __future__ import annotations
@@ -79,5 +79,16 @@ def chromium() -> str:
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
         lacking("chromium", "apt-get install chromium")
+    assert path is not None
+    return path
+
+
+@pytest.fixture(scope="session")
+def dovecot() -> str:
+    """Path of Dovecot, which each run starts for itself."""
+    path = shutil.which("dovecot", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    libexec = ("/usr/lib/dovecot", "/usr/libexec/dovecot", "/usr/local/libexec/dovecot")
+    if path is None or not all(any(Path(folder, part).exists() for folder in libexec) for part in ("imap", "pop3")):
+        lacking("dovecot", "apt-get install dovecot-imapd dovecot-pop3d")
     assert path is not None
     return path

@@ -26,6 +26,8 @@ class ImapSession:
         try:
             with _unavailable():
                 _enter(self._imap, server)
+                _, can = self._imap.capability()  # asked again: most servers tell only after the login
+                self._can = frozenset(can[0].decode("ascii", "replace").upper().split()) if can and can[0] else frozenset()
                 self._validity = self._select(folder)
         except Unavailable:
             self.close()
@@ -81,7 +83,7 @@ class ImapSession:
 
     def _move(self, uid: str, folder: str) -> None:
         """MOVE where the server can; else a copy, and the first one deleted. The folder is made when it is not there."""
-        command = "MOVE" if "MOVE" in self._imap.capabilities else "COPY"
+        command = "MOVE" if "MOVE" in self._can else "COPY"
         answer, _ = self._imap.uid(command, uid, _quoted(folder))
         if answer != "OK":
             self._imap.create(_quoted(folder))
@@ -93,7 +95,7 @@ class ImapSession:
 
     def _delete(self, uid: str) -> None:
         self._imap.uid("STORE", uid, "+FLAGS.SILENT", r"(\Deleted)")
-        if "UIDPLUS" in self._imap.capabilities:
+        if "UIDPLUS" in self._can:
             self._imap.uid("EXPUNGE", uid)
         else:
             self._imap.expunge()
