@@ -10,11 +10,14 @@ import smtplib
 import uuid
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from email.errors import HeaderParseError
 from email.headerregistry import Address
 
 from adapters.carriers import mail
 from adapters.carriers.mailbox import Mailbox
 from adapters.carriers.mailserver import NONE, STARTTLS, TLS, Server
+from adapters.registries import agreements
+from ebxml.terms import address
 from hub.adapter import Surroundings
 from hub.config import Misconfigured
 from hub.message import Parcel
@@ -28,15 +31,17 @@ _OF_THE_LOGIN = {530, 534, 535, 538}
 
 
 class SmtpCarrier:
-    """hub.adapter.Carrier. Settings: those of a server (adapters/carriers/mailserver.py), `sender` and `to` (the two edi addresses), `subject`,
-    `max_bytes`, and `mailbox`, a table that says where answers are collected (adapters/carriers/mailbox.py)."""
+    """hub.adapter.Carrier. Settings: those of a server (adapters/carriers/mailserver.py), `sender` and `to` (the two edi addresses; with
+    `agreement`, a CPA's file name, `to` is what the CPA says), `subject`, `max_bytes`, and `mailbox`, a table that says where answers are
+    collected (adapters/carriers/mailbox.py)."""
 
     def __init__(self, surroundings: Surroundings) -> None:
         settings, where = surroundings.settings, f"adapters/{surroundings.name}.toml carrier"
         self._server = Server.of(settings, surroundings.home, where, PORTS)
         if not self._server.password.isascii():
             raise Misconfigured(f"{where}: the password must be ASCII")
-        self._sender, self._to = _address(settings.get("sender"), f"{where} sender"), _address(settings.get("to"), f"{where} to")
+        self._sender = _address(settings.get("sender"), f"{where} sender")
+        self._to = _address(settings.get("to") or _agreed(surroundings), f"{where} to")
         self._domain = self._sender.rpartition("@")[2]
         self._subject = " ".join(str(settings.get("subject", "ebXML")).split())
         self._largest = int(settings.get("max_bytes", LARGEST))
@@ -88,14 +93,22 @@ class SmtpCarrier:
         return
 
 
+def _agreed(surroundings: Surroundings) -> str:
+    """Where the partner takes messages by the CPA that the settings name; empty without one."""
+    if "agreement" not in surroundings.settings:
+        return ""
+    folder = surroundings.home / "certs" / "agreements"
+    return agreements.agreement(folder, surroundings.own_party, surroundings.party, surroundings.settings).endpoint
+
+
 def _address(value: object, where: str) -> str:
-    """One address, `mailto:` taken off as CPAs have it (facts/ebxml.md 8)."""
-    text = str(value or "").removeprefix("mailto:").removeprefix("//").strip()
+    """One address, with or without the `mailto:` that CPAs have (facts/ebxml.md 8)."""
+    text = address(str(value or "")).removeprefix("mailto:").strip()
     try:
         named = Address(addr_spec=text).addr_spec
-    except (ValueError, IndexError) as wrong:
+    except (ValueError, IndexError, HeaderParseError) as wrong:
         raise Misconfigured(f"{where}: no mail address") from wrong
-    if "@" not in named or not named.isascii():
+    if not named.isascii() or "" in (named.partition("@")[0], named.partition("@")[2]):
         raise Misconfigured(f"{where}: no mail address")
     return named
 

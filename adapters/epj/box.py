@@ -7,11 +7,13 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 
+from adapters.carriers.smtp import smtp
 from adapters.epj import script
 from adapters.epj.records import Owed, Records, Visit
 from adapters.epj.settings import Settings
@@ -20,13 +22,16 @@ from adapters.seals.ebms import ebms
 from hub.adapter import Surroundings, Unopened
 from hub.booking.conventions import extension
 from hub.message import Envelope, Letter, Parcel, Receipt, Resource, Resources, Verdict
-from hub.problem import Problem, Refused
+from hub.problem import Problem, Refused, Unavailable
 
 log = logging.getLogger(__name__)
 LIVES = timedelta(hours=72)
 AGAIN = 0.5
 """Seconds until a letter that did not arrive is sent again; doubles up to MOST."""
 MOST = 10.0
+MAIL_AGAIN = 120.0
+"""The same for a letter by mail whose receipt did not come."""
+SOAP_FAULT = 500
 IDLE = 0.02
 DONE = {"fulfilled": script.COMPLETE, "noshow": script.MISS}
 """What has happened is not undone by a letter that crossed it: it is said again."""
@@ -41,10 +46,12 @@ class Box:
 
     def __init__(self, settings: Settings, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.settings, self.now = settings, now
+        agreed = {"agreement": settings.agreement} if settings.agreement else {"sync": not settings.mail}
         around = Surroundings(
             settings.home, "besoksbro", settings.hub_party, settings.party, settings.title,
-            {"functions": settings.functions, "dialog": settings.dialog, "apprec": settings.apprec, "domain": f"{settings.name}.example"},
+            {"functions": settings.functions, "dialog": settings.dialog, "apprec": settings.apprec, "domain": f"{settings.name}.example", **agreed},
         )
+        self._mail = smtp(replace(around, settings=settings.mail)) if settings.mail else None
         self.seal, self.format = ebms(around), msghead_format(around)
         self.records = Records(settings.home / "records.db")
         self._client = httpx.Client(timeout=30, trust_env=False)
@@ -138,7 +145,7 @@ class Box:
         """Tells what is to be told, sends what is owed, until it is stopped."""
         while not self._stop.is_set():
             try:
-                busy = self._tell() + self._send()
+                busy = self._tell() + self._send() + self._collect()
             except Exception:
                 log.exception("the EPJ's round failed")
                 busy = 0
@@ -170,12 +177,49 @@ class Box:
 
     def _send(self) -> int:
         owed = self.records.due(time.time())
+        send = self._mail_out if self._mail else self._post
         for letter in owed:
-            self._post(letter)
+            send(letter)
             if script.chance(self.settings.seed, "twice", letter.id) < self.settings.faults.duplicates:
                 self.records.count("sent twice")
-                self._post(letter)
+                send(letter)
         return len(owed)
+
+    def _mail_out(self, letter: Owed) -> None:
+        """It is sent again until the hub's Acknowledgment is in the mailbox: that the mail server took it says nothing."""
+        assert self._mail is not None
+        try:
+            self._mail.send(Parcel(letter.headers, letter.parcel))
+            self.records.later(letter.number, time.time() + MAIL_AGAIN)
+        except (Unavailable, Refused) as trouble:
+            log.warning("a letter could not be sent: %s", trouble.detail)
+            self.records.later(letter.number, time.time() + min(AGAIN * 2**letter.tries, MOST))
+
+    def _collect(self) -> int:
+        """What the hub sent by mail: kept, its receipt sent, and only then let go of."""
+        taken = 0
+        try:
+            for parcel, done in self._mail.collect() if self._mail else ():
+                self._take_mail(parcel)
+                done()
+                taken += 1
+        except Unavailable as later:
+            log.warning("the mailbox could not be emptied: %s", later.detail)
+        return taken
+
+    def _take_mail(self, parcel: Parcel) -> None:
+        assert self._mail is not None
+        if parcel.trouble is not None:
+            self.records.count(f"no letter {parcel.trouble.problem.value}")
+            return
+        try:
+            reply = self.receive(parcel)
+            if reply is not None and reply.body and reply.status != SOAP_FAULT:
+                self._mail.send(reply)
+        except NoAnswer:
+            return
+        except Refused as never:
+            log.warning("the hub's address does not take our receipt: %s", never.detail)
 
     def _post(self, letter: Owed) -> None:
         try:

@@ -39,6 +39,10 @@ class Settings:
     """Seconds between what is told of one visit; 0: as quick as it goes."""
     dialog: str = "1.1"
     apprec: str = "1.1"
+    agreement: str = ""
+    """A CPA's file name in `certs/agreements/`; empty: the national defaults."""
+    mail: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the carrier `smtp` (adapters/carriers/smtp.py): then everything goes by mail, and `hub_url` is not used."""
     faults: Faults = field(default_factory=Faults)
     functions: Mapping[str, Any] = field(default_factory=dict)
 

@@ -25,7 +25,7 @@ SIGNAL = Parcel({"content-type": "text/xml; charset=UTF-8", "soapaction": '"ebXM
 
 @KINDS
 @WAYS
-@pytest.mark.spec("facts/ebxml", "2.1.SMTP")
+@pytest.mark.spec("facts/ebxml", "2.1.mail")
 def test_a_letter_comes_through_smtp_and_a_mailbox_with_its_bytes(office: Office, tmp_path: Path, kind: str, tls: str) -> None:
     user = office.user()
     post = sender(office, tmp_path, user, tls)
@@ -47,7 +47,7 @@ def test_a_large_letter_with_lines_of_any_length_comes_through(office: Office, t
     assert everything(box(office, tmp_path, user, kind))[0].body == b"y" * 500_000 + b"\r\n.\r\n..\r\n"
 
 
-@pytest.mark.spec("facts/ebxml", "7.3.Message-Id")
+@pytest.mark.spec("facts/ebxml", "7.3.mime-id")
 def test_each_try_has_a_message_id_and_a_date_of_its_own_and_says_which_letter_it_is(office: Office, tmp_path: Path) -> None:
     user = office.user()
     named = letter(b"<eb:MessageData><eb:MessageId>abc-1@hub.example</eb:MessageId></eb:MessageData>")
