@@ -48,7 +48,7 @@ class ImapSession:
             uids = found[0].split() if found and found[0] else []
             if not uids:
                 return []
-            _, lines = self._imap.uid("FETCH", b",".join(uids).decode(), "(RFC822.SIZE)")
+            _, lines = self._imap.uid("FETCH", f"{min(map(int, uids))}:{max(map(int, uids))}", "(RFC822.SIZE)")
         sizes = {}
         for line in lines:
             said = line[0] if isinstance(line, tuple) else line
