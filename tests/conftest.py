@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -91,4 +92,7 @@ def dovecot() -> str:
     if path is None or not all(any(Path(folder, part).exists() for folder in libexec) for part in ("imap", "pop3")):
         lacking("dovecot", "apt-get install dovecot-imapd dovecot-pop3d")
     assert path is not None
+    version = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
+    if not version.startswith("2.3."):
+        lacking("dovecot", f"the tests' settings are written for 2.3, this is {version.split()[0] if version else 'something else'}")
     return path

@@ -37,6 +37,8 @@ class Server:
         try:
             user = str(settings.get("user", ""))
             password = (home / str(settings.get("password_file", ""))).read_text(encoding="utf-8").strip() if user else ""
+            if not (user + password).isprintable():  # a line break would be a command of its own
+                raise ValueError("user or password has a character that cannot be sent")
             ca_file = str(home / str(settings["ca_file"])) if "ca_file" in settings else None
             context = None if tls == NONE else ssl.create_default_context(cafile=ca_file)
             wait = duration(str(settings.get("wait", "20s"))).total_seconds()

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 from letters_by_mail import around, box, box_settings, everything, letter, secret, sender
-from postoffice import DOMAIN, HOST, SMTP_PASSWORD, Office
+from postoffice import DOMAIN, HOST, PASSWORD, SMTP_PASSWORD, Office, certificate
 from test_letters_as_mail import BOUNCE, bodies
 
-from adapters.carriers.mailbox import mailbox
+from adapters.carriers.imap import ImapSession
+from adapters.carriers.mailbox import PORTS, Mailbox, mailbox
+from adapters.carriers.mailserver import Server
 from adapters.carriers.smtp import smtp
 from adapters.demo.processes import wait_for
 from hub.config import Misconfigured
@@ -80,8 +82,6 @@ def test_a_refused_content_ends_it_and_nobody_there_is_later(office: Office, tmp
 
 
 def _other_ca(home: Path) -> Path:
-    from postoffice import certificate
-
     (home / "other").mkdir()
     certificate(home / "other")
     return home / "other" / "cert.pem"
@@ -162,8 +162,6 @@ def test_what_is_stored_moves_to_a_folder_where_the_settings_say_so(office: Offi
 @pytest.mark.parametrize("lacks", [{"MOVE"}, {"MOVE", "UIDPLUS"}])
 @pytest.mark.parametrize("done", ["", "Lest"])
 def test_a_server_that_cannot_move_or_expunge_one_letter_does_too(office: Office, tmp_path: Path, lacks: set[str], done: str, monkeypatch: Any) -> None:
-    from adapters.carriers.imap import ImapSession
-
     user = office.user()
     sender(office, tmp_path, user).send(SIGNAL)
     opened = ImapSession.waiting
@@ -185,8 +183,6 @@ def test_adapters_share_a_mailbox_by_the_senders_each_listens_to(office: Office,
 
 
 def test_a_visit_is_paid_as_often_as_agreed(office: Office, tmp_path: Path) -> None:
-    from adapters.carriers.mailbox import Mailbox
-
     user, now = office.user(), [100.0]
     seldom = Mailbox(box_settings(office, tmp_path, user, every="10s"), around(tmp_path), lambda: now[0])
     assert everything(seldom) == []
@@ -220,3 +216,72 @@ def test_no_mailbox_nothing_is_collected(tmp_path: Path) -> None:
     carrier = smtp(around(tmp_path, host=HOST, tls="none", sender="a@b.example", to="mailto:c@d.example"))
     assert list(carrier.collect()) == []
     carrier.close()
+
+
+def session(office: Office, home: Path, user: str) -> ImapSession:
+    return ImapSession(Server.of(box_settings(office, home, user), home, "here", PORTS["imap"]), "INBOX", "", "Til side")
+
+
+def test_two_visitors_at_once_neither_lose_a_letter_nor_stumble(office: Office, tmp_path: Path) -> None:
+    """Two hub processes on one mailbox: both may take a letter, the store knows it is the same; letting go twice is once."""
+    user = office.user()
+    sender(office, tmp_path, user).send(SIGNAL)
+    one, other = session(office, tmp_path, user), session(office, tmp_path, user)
+    (key, _), = one.waiting()
+    assert other.waiting() == one.waiting() and other.whole(key) == one.whole(key)
+    one.let_go(key)
+    other.let_go(key)
+    assert one.whole(key) == b"" == other.head(key)
+    one.close()
+    other.close()
+    assert office.lying(user) == []
+
+
+def test_a_connection_that_breaks_keeps_the_letter(office: Office, tmp_path: Path) -> None:
+    user = office.user()
+    sender(office, tmp_path, user).send(SIGNAL)
+    broken = session(office, tmp_path, user)
+    (key, _), = broken.waiting()
+    broken._imap.shutdown()
+    with pytest.raises(Unavailable):
+        broken.let_go(key)
+    broken.close()
+    assert len(office.lying(user)) == 1
+    with pytest.raises(Unavailable):
+        everything(box(office, tmp_path, user, folder="Finnes ikke"))
+    for kind in ("imap", "pop3"):
+        with pytest.raises(Unavailable):
+            everything(box(office, tmp_path, user, kind, port=1))
+
+
+def test_a_server_that_only_knows_login_is_entered_by_it(office: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dovecot takes LOGIN too. A password that LOGIN cannot say is told as such, never shown."""
+    import imaplib
+
+    asked: list[str] = []
+
+    def login(self: imaplib.IMAP4, user: str, password: str) -> Any:
+        asked.append(user)
+        return self.authenticate("PLAIN", lambda _: f"\0{user}\0{password}".encode())
+
+    told = imaplib.IMAP4._get_capabilities  # type: ignore[attr-defined]
+
+    def without(self: imaplib.IMAP4) -> None:
+        told(self)
+        self.capabilities = tuple(c for c in self.capabilities if c != "AUTH=PLAIN")
+
+    user = office.user()
+    sender(office, tmp_path, user).send(SIGNAL)
+    monkeypatch.setattr(imaplib.IMAP4, "_get_capabilities", without)
+    with pytest.raises(Unavailable, match="user or password"):
+        everything(box(office, tmp_path, user))
+    monkeypatch.setattr(imaplib.IMAP4, "login", login)
+    assert everything(box(office, tmp_path, user)) == [SIGNAL] and asked == [user] and user != PASSWORD
+
+
+def test_a_password_with_a_line_break_is_no_command_of_its_own(office: Office, tmp_path: Path) -> None:
+    settings = box_settings(office, tmp_path, office.user(), "pop3")
+    (tmp_path / "box.txt").write_text("a\r\nDELE 1", encoding="utf-8")
+    with pytest.raises(Misconfigured) as wrong:
+        Mailbox(settings, around(tmp_path))
+    assert "DELE" not in str(wrong.value)
