@@ -98,7 +98,10 @@ def _agreed(surroundings: Surroundings) -> str:
     if "agreement" not in surroundings.settings:
         return ""
     folder = surroundings.home / "certs" / "agreements"
-    return agreements.agreement(folder, surroundings.own_party, surroundings.party, surroundings.settings).endpoint
+    try:
+        return agreements.agreement(folder, surroundings.own_party, surroundings.party, surroundings.settings).endpoint
+    except agreements.BadAgreement as wrong:
+        raise Misconfigured(f"adapters/{surroundings.name}.toml carrier agreement: {wrong}") from wrong
 
 
 def _address(value: object, where: str) -> str:

@@ -22,6 +22,7 @@ from adapters.carriers.smtp import smtp
 from adapters.demo.processes import wait_for
 from adapters.epj.box import Box
 from adapters.epj.settings import Settings
+from adapters.epj.settings import read as read_settings
 from adapters.formats.msghead import msghead_format
 from adapters.seals.ebms import ebms
 from ebxml import dialog
@@ -222,3 +223,12 @@ def test_the_vendors_template_with_its_blanks_filled_in_is_a_whole_adapter(world
     entry_points = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["entry-points"]
     for group, part in (("carriers", read.carrier), ("seals", read.seal), ("formats", read.format)):
         assert part.kind in entry_points[f"besoksbro.{group}"]
+
+
+def test_an_epj_in_a_box_reads_its_mail_settings(tmp_path: Path) -> None:
+    (tmp_path / "mappings").mkdir()
+    (tmp_path / "mappings" / "functions.toml").write_text("")
+    (tmp_path / "epj.toml").write_text('name = "n"\ntitle = "t"\nparty = "1"\nhub_party = "2"\nhub_url = ""\nport = 0\nagreement = "a.xml"\n'
+                                       '[mail]\nhost = "h"\n[mail.mailbox]\nkind = "pop3"\n')
+    settings = read_settings(tmp_path)
+    assert settings.agreement == "a.xml" and settings.mail == {"host": "h", "mailbox": {"kind": "pop3"}}

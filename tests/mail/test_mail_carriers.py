@@ -205,7 +205,8 @@ def test_a_mailbox_alone_only_listens(office: Office, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"tls": "ssl"}, {"host": ""}, {"sender": "hub"}, {"to": ""}, {"user": "x", "password_file": "missing"}, {"port": "x"},
-                                   {"mailbox": {"kind": "exchange"}}, {"mailbox": {"kind": "imap", "host": HOST, "tls": "none"}}, {"ca_file": "missing"}])
+                                   {"mailbox": {"kind": "exchange"}}, {"mailbox": {"kind": "imap", "host": HOST, "tls": "none"}}, {"ca_file": "missing"},
+                                   {"to": "", "agreement": "missing.xml"}])
 def test_what_is_set_up_wrong_is_named_at_the_start(tmp_path: Path, wrong: dict[str, Any]) -> None:
     settings = {"host": HOST, "tls": "starttls", "sender": "a@b.example", "to": "mailto:c@d.example", **wrong}
     with pytest.raises(Misconfigured, match="partner.toml"):
