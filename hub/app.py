@@ -141,11 +141,13 @@ def faces(parts: Parts) -> Any:
         shop=parts.shop, repeating=Repeating(parts.shop), resend=parts.flow.settling.resend,
         replay=partial(replay, parts.flow),
     )
+    desk = Desk(parts.flow.keeping)
     rest = Rest(
         parts.store, definitions.load(), partial(vendor, hub.vendors), f"{hub.base_url}/fhir", parts.clock, Secrets.open(hub.home).hash_id,
+        desk, pool,
     )
 
-    operations = Operations(parts.store, Desk(parts.flow.keeping), rest, pool, f"{hub.base_url}/fhir", parts.clock)
+    operations = Operations(parts.store, desk, rest, pool, f"{hub.base_url}/fhir", parts.clock)
     guarded, oauth = access(parts, operations, pool)
 
     @asynccontextmanager

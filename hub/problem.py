@@ -57,6 +57,11 @@ class Problem(Enum):
     DELETED = "BB-402"
     BAD_SEARCH = "BB-403"
     NOT_ACCEPTABLE = "BB-404"
+    MANY_MATCHES = "BB-405"
+    IN_USE = "BB-406"
+    WRONG_MEDIA_TYPE = "BB-407"
+    NO_SUCH_INTERACTION = "BB-408"
+    BAD_PATCH = "BB-409"
     # Access and operations of the FHIR API
     BAD_TOKEN = "BB-420"
     BAD_PROOF = "BB-421"
@@ -118,6 +123,11 @@ TEXT: dict[Problem, str] = {
     Problem.DELETED: "Ressursen er slettet.",
     Problem.BAD_SEARCH: "Søket har en ugyldig parameter.",
     Problem.NOT_ACCEPTABLE: "Formatet støttes ikke. Bruk application/fhir+json.",
+    Problem.MANY_MATCHES: "Flere ressurser passer med betingelsen. Gjør den mer presis.",
+    Problem.IN_USE: "Ressursen kan ikke slettes: den er i bruk, eller hører til journalen. Avlys den, eller merk den som feilført.",
+    Problem.WRONG_MEDIA_TYPE: "Innholdstypen støttes ikke her. Bruk application/fhir+json eller application/fhir+xml.",
+    Problem.NO_SUCH_INTERACTION: "Dette kan ikke gjøres med denne ressurstypen. Se CapabilityStatement på /metadata.",
+    Problem.BAD_PATCH: "Endringen kan ikke brukes på ressursen slik den er nå.",
     Problem.BAD_TOKEN: "Tilgangstokenet er ugyldig eller utløpt. Hent et nytt.",
     Problem.BAD_PROOF: "DPoP-beviset er ugyldig, for gammelt eller brukt før. Lag et nytt for hver forespørsel.",
     Problem.DPOP_NONCE: "DPoP-beviset må ha vår nonce. Bruk verdien i svaret og prøv igjen.",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import orjson
 
-from adapters.formats import strict_json
 from hub.adapter import Surroundings
+from hub.fhir import strict_json
 from hub.message import Content, Envelope, Letter, Message, Resource, Resources, Verdict
 from hub.problem import Problem, Refused
 

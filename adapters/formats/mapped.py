@@ -13,12 +13,12 @@ from typing import Any
 
 import orjson
 
-from adapters.formats import strict_json
 from hub.adapter import Surroundings
 from hub.booking import clock
 from hub.booking.clock import begin, local
 from hub.booking.conventions import SHOP_BOOKING, identifier
 from hub.booking.views import performer
+from hub.fhir import strict_json
 from hub.message import Content, Envelope, Letter, Message, Resource, Resources, Verdict
 from hub.problem import Problem, Refused
 

@@ -1,4 +1,4 @@
-"""The scheduling operations over HTTP: `Appointment/$find`, `$hold`, `$book`, `$cancel`, and AppointmentResponse; the rest is the inner face's.
+"""The scheduling operations over HTTP: `Appointment/$find`, `$hold`, `$book`, `$cancel`; the rest is the inner face's.
 
 A POST body is Parameters (`appt-resource`, `appt-reference`, `patient-reference`, `reason`), or the Appointment itself, or the searchset
 that `$find` gave with one entry. Every answer is a searchset of Appointments, or an OperationOutcome with our number.
@@ -20,7 +20,8 @@ import orjson
 
 from hub.access import Reader
 from hub.booking.conventions import points_to
-from hub.faces.parameters import ID, UNDERSTOOD, appointment_of, load, parameters_of, patient_of, reference_of, wish_of
+from hub.faces.parameters import ID, UNDERSTOOD, appointment_of, parameters_of, patient_of, reference_of, wish_of
+from hub.fhir import strict_json
 from hub.fhir.outcome import OUTCOME, outcome
 from hub.message import Resource
 from hub.problem import Problem, Refused, Unavailable
@@ -40,7 +41,7 @@ class Asked:
     """One call of an operation."""
 
     operation: str
-    """One of OPERATIONS, or `respond`."""
+    """One of OPERATIONS."""
     id: str
     """The Appointment it was called on; empty: the type."""
     parameters: list[tuple[str, Any]]
@@ -59,7 +60,7 @@ class Operations:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         below = tuple(p for p in scope["path"][len(scope.get("root_path", "")):].split("/") if p)
-        which = operation(scope["method"], below)
+        which = operation(below)
         if which is None:
             await self._inner(scope, receive, send)
             return None
@@ -70,7 +71,7 @@ class Operations:
         headers: tuple[tuple[bytes, bytes], ...] = ()
         try:
             asked = await _asked(scope, receive, name, id_)
-            status, body = 200 if name != "respond" else 201, await asyncio.get_running_loop().run_in_executor(self._pool, self._do, asked)
+            status, body = 200, await asyncio.get_running_loop().run_in_executor(self._pool, self._do, asked)
         except Refused as refused:
             status, body = OUTCOME[refused.problem][0], outcome(refused.problem, refused.detail, refused.where)
         except Unavailable as later:
@@ -96,10 +97,7 @@ class Operations:
                 reason = next((v for n, v in asked.parameters if n == "reason" and isinstance(v, dict)), None)
                 cancelled = self._store.write(lambda tx: desk.cancel(tx, caller, id_, reason, asked.version))
                 return searchset([cancelled.body] if cancelled else [])
-        response = next((v for n, v in asked.parameters if n == "resource"), None)
-        if not isinstance(response, dict) or response.get("resourceType") != "AppointmentResponse":
-            raise Refused(Problem.INVALID, "the body is an AppointmentResponse", "resourceType")
-        return self._store.write(lambda tx: desk.respond(tx, caller, response)).body
+        raise AssertionError(asked.operation)
 
     def _to_book(self, tx: Any, caller: Caller, asked: Asked) -> Resource:
         """What shall be booked: the resource that was sent, or what the hold of that id holds; for this patient, where one is told."""
@@ -129,7 +127,7 @@ class Operations:
         return searchset([orjson.dumps(o) for o in found.offers], found.total, links, note)
 
 
-def operation(method: str, below: tuple[str, ...]) -> tuple[str, str, tuple[str, ...]] | None:
+def operation(below: tuple[str, ...]) -> tuple[str, str, tuple[str, ...]] | None:
     """(operation, id, methods) that a path below the FHIR base means; None: it is not one of ours."""
     match below:
         case ("Appointment", "$find"):
@@ -138,8 +136,6 @@ def operation(method: str, below: tuple[str, ...]) -> tuple[str, str, tuple[str,
             return name, "", ("POST",)
         case ("Appointment", id_, "$cancel") if ID.fullmatch(id_):
             return "$cancel", id_, ("POST",)
-        case ("AppointmentResponse",) if method == "POST":
-            return "respond", "", ("POST",)
     return None
 
 
@@ -152,7 +148,7 @@ async def _asked(scope: Any, receive: Any, name: str, id_: str) -> Asked:
         body = await _body(receive)
         if body and kind not in (b"application/fhir+json", b"application/json"):
             raise Refused(Problem.NOT_ACCEPTABLE, "a body is application/fhir+json")
-        parameters += parameters_of(load(body)) if body else []
+        parameters += parameters_of(strict_json.load(body)) if body else []
     tag = headers.get(b"if-match", b"").decode("latin-1")
     match = _TAG.fullmatch(tag)
     if tag and match is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
@@ -17,28 +16,6 @@ UNDERSTOOD = frozenset({
     "start", "end", "healthcare-service", "organization", "visit-type", "specialty", "patient-reference", "_count", "_after", "_format",
 })
 """Parameters of `$find`; `organization` names a HealthcareService here, as our departments are."""
-
-
-def load(body: bytes) -> Resource:
-    """A JSON object without duplicate keys and NaN. Raises Refused UNREADABLE."""
-    try:
-        value = json.loads(body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_number)
-    except (ValueError, RecursionError) as wrong:
-        raise Refused(Problem.UNREADABLE, "not JSON in UTF-8, nested too deep, or with a key that stands twice") from wrong
-    if not isinstance(value, dict):
-        raise Refused(Problem.UNREADABLE, "not a JSON object")
-    return value
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice")
-    return found
-
-
-def _no_number(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
 
 
 def parameters_of(resource: Resource) -> list[tuple[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Protocol
 
 import orjson
@@ -19,6 +20,17 @@ class Piece(Protocol):
     def version(self) -> int: ...
     @property
     def body(self) -> bytes: ...
+
+
+class Version(Piece, Protocol):
+    """A version with its history."""
+
+    @property
+    def deleted(self) -> bool: ...
+    @property
+    def etag(self) -> str: ...
+    @property
+    def last_updated(self) -> datetime: ...
 
 
 def searchset(
@@ -38,22 +50,33 @@ def searchset(
     return _bundle(b"searchset", total, links, pieces)
 
 
-def history(base: str, versions: Sequence[Piece], links: Iterable[tuple[str, str]]) -> bytes:
-    """The history of one resource, newest first."""
+def history(base: str, versions: Sequence[Version], total: int | None, links: Iterable[tuple[str, str]]) -> bytes:
+    """Versions, newest first; a deletion has no resource."""
     pieces = []
     for v in versions:
         first = v.version == 1
-        method, status = (b"POST", b"201") if first else (b"PUT", b"200")
-        url = v.type if first else f"{v.type}/{v.id}"
-        pieces.append(b"".join((
-            b'{"fullUrl":"', f"{base}/{v.type}/{v.id}".encode(), b'","resource":', v.body, b',"request":{"method":"', method, b'","url":"',
-            url.encode(), b'"},"response":{"status":"', status, b'","etag":"W/\\"', str(v.version).encode(), b'\\""}}',
-        )))
-    return _bundle(b"history", len(versions), links, pieces)
+        method, status = ("DELETE", "204") if v.deleted else ("POST", "201") if first else ("PUT", "200")
+        entry = {
+            "request": {"method": method, "url": v.type if first else f"{v.type}/{v.id}"},
+            "response": {"status": status, "etag": v.etag, "lastModified": v.last_updated.isoformat(timespec="milliseconds")},
+        }
+        resource = b"" if v.deleted else b',"resource":' + v.body
+        pieces.append(b'{"fullUrl":"' + f"{base}/{v.type}/{v.id}".encode() + b'"' + resource + b"," + orjson.dumps(entry)[1:])
+    return _bundle(b"history", total, links, pieces)
+
+
+def responses(kind: str, entries: Iterable[tuple[bytes, dict[str, str], bytes]]) -> bytes:
+    """The answer to a batch or transaction: per entry the resource, the response and an outcome; empty bytes where there is none."""
+    pieces = []
+    for resource, response, problem in entries:
+        told = orjson.dumps(response)[:-1] + (b',"outcome":' + problem if problem else b"") + b"}"
+        pieces.append(b"{" + (b'"resource":' + resource + b"," if resource else b"") + b'"response":' + told + b"}")
+    return _bundle(kind.encode(), None, (), pieces)
 
 
 def _bundle(kind: bytes, total: int | None, links: Iterable[tuple[str, str]], pieces: list[bytes]) -> bytes:
-    link = orjson.dumps([{"relation": relation, "url": url} for relation, url in links])
+    relations = [{"relation": relation, "url": url} for relation, url in links]
+    link = b',"link":' + orjson.dumps(relations) if relations else b""
     counted = b"" if total is None else b',"total":' + str(total).encode()
     entry = b',"entry":[' + b",".join(pieces) + b"]" if pieces else b""
-    return b'{"resourceType":"Bundle","type":"' + kind + b'"' + counted + b',"link":' + link + entry + b"}"
+    return b'{"resourceType":"Bundle","type":"' + kind + b'"' + counted + link + entry + b"}"

@@ -45,7 +45,7 @@ def build(source: Path, target: Path) -> None:
         "types": types, "parameters": _parameters(bundles["search-parameters.json"], served),
     }
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(made, separators=(",", ":"), sort_keys=True), encoding="utf-8")
+    target.write_text(json.dumps(made, separators=(",", ":")), encoding="utf-8")
 
 
 def _resources(bundle: Json) -> list[Json]:
@@ -67,6 +67,8 @@ def _elements(structure: Json, types: Json) -> None:
             continue
         if "contentReference" in element:
             common["type"] = element["contentReference"].rpartition("#")[2]
+        if element.get("isSummary"):
+            common["summary"] = True
         targets = [p.rpartition("/")[2] for t in element.get("type", ()) for p in t.get("targetProfile", ())]
         if targets and "Resource" not in targets:
             common["targets"] = sorted(set(targets))

@@ -30,6 +30,8 @@ class Element:
     """A required binding's codes, where they can be written out."""
     targets: frozenset[str] | None = None
     """The types a reference may point to; None: any."""
+    summary: bool = False
+    """It comes with `_summary=true`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,11 @@ class Served:
     """The search parameter of the main time."""
     limit: str | None = None
     """The parameter that a vendor's departments limit."""
+    write: str = ""
+    """Whose rules a client's writing follows: `record` (kept as it is sent), `booking` (hub.booking), `answer` (an AppointmentResponse);
+    empty: only the hub itself writes."""
+    delete: bool = False
+    """It may be deleted; what belongs to a person's record may not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +98,7 @@ def load(path: Path = compact.TARGET) -> Definitions:
             name: {code: Parameter(code, p["type"], tuple(p["paths"])) for code, p in parameters.items()}
             for name, parameters in raw["parameters"].items()
         },
-        served={name: Served(row.get("main", ""), row.get("limit")) for name, row in served.items()},
+        served={name: Served(row.get("main", ""), row.get("limit"), row.get("write", ""), row.get("delete", False)) for name, row in served.items()},
         capability=json.loads((FOLDER / "capability-statement.json").read_text(encoding="utf-8")),
     )
 
@@ -108,4 +115,5 @@ def _element(raw: dict[str, Any]) -> Element:
     return Element(
         raw["type"], raw["min"], raw["many"], raw.get("choice", ""), raw.get("need", 0),
         frozenset(raw["codes"]) if "codes" in raw else None, frozenset(raw["targets"]) if "targets" in raw else None,
+        raw.get("summary", False),
     )

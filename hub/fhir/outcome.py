@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
 
+from hub.fhir.validate import Issue
 from hub.problem import Problem
 
 SYSTEM = "https://besoksbro.example/fhir/CodeSystem/problem"
@@ -25,7 +27,8 @@ OUTCOME: dict[Problem, tuple[int, str]] = {
     Problem.IMPOSSIBLE_CHANGE: (422, "business-rule"), Problem.OVERLAPS_OWN: (422, "business-rule"), Problem.NO_SUCH_TIME: (422, "value"),
     Problem.HOLD_EXPIRED: (409, "expired"), Problem.PAUSED: (422, "business-rule"),
     Problem.UNKNOWN_RESOURCE: (404, "not-found"), Problem.DELETED: (410, "deleted"), Problem.BAD_SEARCH: (400, "invalid"),
-    Problem.NOT_ACCEPTABLE: (406, "not-supported"),
+    Problem.NOT_ACCEPTABLE: (406, "not-supported"), Problem.MANY_MATCHES: (412, "multiple-matches"), Problem.IN_USE: (409, "conflict"),
+    Problem.WRONG_MEDIA_TYPE: (415, "not-supported"), Problem.NO_SUCH_INTERACTION: (405, "not-supported"), Problem.BAD_PATCH: (422, "processing"),
     Problem.BAD_TOKEN: (401, "login"), Problem.BAD_PROOF: (401, "login"), Problem.DPOP_NONCE: (401, "login"),
     Problem.SCOPE_MISSING: (403, "forbidden"), Problem.TOO_MANY: (429, "throttled"), Problem.BAD_CLIENT: (401, "login"),
     Problem.BAD_GRANT: (400, "invalid"), Problem.BAD_SUBSCRIPTION: (422, "not-supported"),
@@ -45,3 +48,19 @@ def outcome(problem: Problem, diagnostics: str = "", expression: str = "") -> by
     if expression:
         issue["expression"] = [expression]
     return orjson.dumps({"resourceType": "OperationOutcome", "issue": [issue]})
+
+
+def validated(issues: Iterable[Issue]) -> bytes:
+    """The answer of `$validate`: every issue, or one that says that there is none."""
+    found = [
+        {"severity": "error", "code": issue.code, "diagnostics": issue.text, **({"expression": [issue.expression]} if issue.expression else {}),
+         "details": {"coding": [{"system": SYSTEM, "code": issue.problem.value, "display": issue.problem.name}], "text": issue.problem.text}}
+        for issue in issues
+    ]
+    fine = {"severity": "information", "code": "informational", "diagnostics": "no issues found"}
+    return orjson.dumps({"resourceType": "OperationOutcome", "issue": found or [fine]})
+
+
+def informed(text: str) -> bytes:
+    """That it worked, for `Prefer: return=OperationOutcome`."""
+    return orjson.dumps({"resourceType": "OperationOutcome", "issue": [{"severity": "information", "code": "informational", "diagnostics": text}]})

@@ -121,7 +121,34 @@ class Missing:
     missing: bool
 
 
-Condition = TokenIs | ReferenceIs | DateIs | StringIs | IdIs | UpdatedIs | Missing
+@dataclass(frozen=True, slots=True)
+class Chained:
+    """`param.x=…`: a resource of `type` that `param` points to meets the conditions."""
+
+    param: str
+    type: str
+    conditions: tuple[Condition, ...]
+    by_identifier: bool = False
+    """The chain is an identifier and nothing more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Has:
+    """`_has:type:param:x=…`: a resource of `type` points here by `param` and meets the conditions."""
+
+    type: str
+    param: str
+    conditions: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """One of these holds."""
+
+    conditions: tuple[Condition, ...]
+
+
+Condition = TokenIs | ReferenceIs | DateIs | StringIs | IdIs | UpdatedIs | Missing | Chained | Has | AnyOf
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +159,8 @@ class Include:
     param: str
     target: str | None = None
     reverse: bool = False
+    iterate: bool = False
+    """`:iterate`: also of what was included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +171,9 @@ class Query:
     conditions: tuple[Condition, ...] = ()
     count: int = 50
     cursor: tuple[int, int] | None = None
-    """Keyset: the (sort value, key) of the last entry of the page before."""
+    """Keyset: the (sort value, key) of the last entry of the page before, or of the first of the page behind."""
+    back: bool = False
+    """The page before the cursor is asked for."""
     sort: str = "at"
     """`at` (main time) or `updated` (last change)."""
     descending: bool = False

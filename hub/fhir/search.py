@@ -8,13 +8,17 @@ import re
 import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from urllib.parse import parse_qsl
 
 from hub.fhir import times
 from hub.fhir.definitions import Definitions, Parameter
 from hub.fhir.index import NATIONAL_IDS
 from hub.fhir.query import (
+    AnyOf,
+    Chained,
     Condition,
     DateIs,
+    Has,
     IdIs,
     Include,
     Missing,
@@ -31,7 +35,10 @@ USUAL = 50
 _PREFIX = re.compile(r"(eq|ne|gt|ge|lt|le|sa|eb|ap)(?=\d)")
 _MODIFIERS = {"token": {"not", "missing"}, "reference": {"identifier", "missing"}, "date": {"missing"}, "string": {"exact", "contains", "missing"},
               "uri": {"missing"}}
-RESULT = {"_count", "_sort", "_total", "_include", "_revinclude", "_summary", "_cursor", "_format", "_pretty"}
+RESULT = {"_count", "_sort", "_total", "_include", "_revinclude", "_summary", "_elements", "_cursor", "_format", "_pretty",
+          "_include:iterate", "_revinclude:iterate"}
+MOST_CHAINS = 4
+HashId = Callable[[str, str], str]
 Pairs = list[tuple[str, str]]
 
 
@@ -45,9 +52,13 @@ class Parsed:
     ignored: tuple[str, ...]
     counting: bool = False
     """`_summary=count`: only the total."""
+    summary: str = ""
+    """`true`, `text` or `data`; empty: resources come whole."""
+    elements: tuple[str, ...] = ()
+    """`_elements`: only these, and what is mandatory."""
 
 
-def parse(type_: str, pairs: Iterable[tuple[str, str]], strict: bool, definitions: Definitions, hash_id: Callable[[str, str], str]) -> Parsed:
+def parse(type_: str, pairs: Iterable[tuple[str, str]], strict: bool, definitions: Definitions, hash_id: HashId) -> Parsed:
     """Reads a search.
 
     Raises:
@@ -82,23 +93,26 @@ def _with_results(
     type_: str, conditions: tuple[Condition, ...], used: Pairs, ignored: list[str], result: Pairs, definitions: Definitions,
 ) -> Parsed:
     last = dict(result)
-    count = _count(last.get("_count", str(USUAL)))
+    count = count_of(last.get("_count", str(USUAL)))
     sort, descending = _sort(type_, last.get("_sort", ""), definitions)
     counting = last.get("_summary") == "count" or count == 0
-    if last.get("_summary", "false") not in ("count", "false"):
-        raise Refused(Problem.BAD_SEARCH, "of _summary, count and false are supported")
+    summary = last.get("_summary", "false")
+    if summary not in ("count", "false", "true", "text", "data"):
+        raise Refused(Problem.BAD_SEARCH, "_summary is true, text, data, count or false")
     if last.get("_total", "none") not in ("none", "estimate", "accurate"):
         raise Refused(Problem.BAD_SEARCH, "_total is none, estimate or accurate")
-    includes = tuple(_include(name, value, definitions) for name, value in result if name in ("_include", "_revinclude"))
+    includes = tuple(_include(name, value, definitions) for name, value in result if name.startswith(("_include", "_revinclude")))
+    at, back = cursor(last["_cursor"]) if "_cursor" in last else (None, False)
     query = Query(
-        type_, conditions, count=0 if counting else count, cursor=cursor(last["_cursor"]) if "_cursor" in last else None, sort=sort,
-        descending=descending, total=counting or last.get("_total") in ("estimate", "accurate"), includes=includes,
+        type_, conditions, count=0 if counting else count, cursor=at, back=back, sort=sort, descending=descending,
+        total=counting or last.get("_total") in ("estimate", "accurate"), includes=includes if summary != "text" else (),
     )
     shown = [pair for pair in result if pair[0] not in ("_cursor", "_format", "_pretty")]
-    return Parsed(query, (*used, *shown), tuple(ignored), counting)
+    elements = tuple(_split(last["_elements"])) if "_elements" in last else ()
+    return Parsed(query, (*used, *shown), tuple(ignored), counting, "" if summary in ("count", "false") else summary, elements)
 
 
-def _count(text: str) -> int:
+def count_of(text: str) -> int:
     if not text.isascii() or not text.isdigit():
         raise Refused(Problem.BAD_SEARCH, "_count is a whole number from 0")
     return min(int(text), MOST)
@@ -121,13 +135,19 @@ def _include(name: str, value: str, definitions: Definitions) -> Include:
     known = definitions.parameters.get(source, {}).get(param)
     if known is None or known.type != "reference":
         raise Refused(Problem.BAD_SEARCH, f"{name} names no reference parameter: Type:parameter")
-    return Include(source, param, target or None, reverse=name == "_revinclude")
+    kind, _, modifier = name.partition(":")
+    return Include(source, param, target or None, reverse=kind == "_revinclude", iterate=modifier == "iterate")
 
 
-def _condition(type_: str, name: str, value: str, definitions: Definitions, hash_id: Callable[[str, str], str]) -> Condition | None:
+def _condition(type_: str, name: str, value: str, definitions: Definitions, hash_id: HashId, depth: int = 0) -> Condition | None:
+    """None: the server knows no such parameter."""
+    if depth > MOST_CHAINS:
+        raise Refused(Problem.BAD_SEARCH, f"chained more than {MOST_CHAINS} times")
+    if name.startswith("_has:"):
+        return _has(type_, name, value, definitions, hash_id, depth)
+    if "." in name:
+        return _chained(type_, name, value, definitions, hash_id, depth)
     base, _, modifier = name.partition(":")
-    if base.endswith(".identifier") and not modifier:
-        base, modifier = base.removesuffix(".identifier"), "identifier"
     if base == "_id":
         return IdIs(tuple(_split(value)))
     if base == "_lastUpdated":
@@ -142,8 +162,41 @@ def _condition(type_: str, name: str, value: str, definitions: Definitions, hash
     return _by_type(type_, parameter, modifier, value, definitions, hash_id)
 
 
+def _chained(type_: str, name: str, value: str, definitions: Definitions, hash_id: HashId, depth: int) -> Condition | None:
+    """`patient.name`, `actor:Patient.name`. By identifier also what the reference itself says (Reference.identifier)."""
+    first, _, rest = name.partition(".")
+    base, _, kind = first.partition(":")
+    parameter = definitions.parameters.get(type_, {}).get(base)
+    if parameter is None or parameter.type != "reference":
+        return None
+    targets = [kind] if kind else [t for t in _targets(parameter) if t in definitions.served] or list(definitions.served)
+    found: list[Condition] = []
+    for target in targets:
+        made = _condition(target, rest, value, definitions, hash_id, depth + 1) if target in definitions.served else None
+        if made is not None:
+            found.append(Chained(base, target, (made,), by_identifier=rest == "identifier"))
+    if rest == "identifier":
+        found.append(TokenIs(f"{base}:identifier", tuple(_token(v, hash_id) for v in _split(value))))
+    return AnyOf(tuple(found)) if len(found) > 1 else found[0] if found else None
+
+
+def _targets(parameter: Parameter) -> list[str]:
+    return list(dict.fromkeys(path["target"] for path in parameter.paths if path.get("target")))
+
+
+def _has(type_: str, name: str, value: str, definitions: Definitions, hash_id: HashId, depth: int) -> Condition:
+    """`_has:Appointment:patient:status`. What it asks about must be known: a condition that is ignored would widen the search unseen."""
+    parts = name.split(":", 3)
+    source, param, rest = (parts[1:] + ["", "", ""])[:3]
+    parameter = definitions.parameters.get(source, {}).get(param)
+    made = _condition(source, rest, value, definitions, hash_id, depth + 1) if parameter and parameter.type == "reference" else None
+    if made is None:
+        raise Refused(Problem.BAD_SEARCH, "_has is _has:Type:reference-parameter:parameter")
+    return Has(source, param, (made,))
+
+
 def _by_type(
-    type_: str, parameter: Parameter, modifier: str, value: str, definitions: Definitions, hash_id: Callable[[str, str], str],
+    type_: str, parameter: Parameter, modifier: str, value: str, definitions: Definitions, hash_id: HashId,
 ) -> Condition:
     name, parts = parameter.name, _split(value)
     match parameter.type:
@@ -175,7 +228,7 @@ def _plain(value: str) -> str:
     return re.sub(r"\\([\\,$|])", r"\1", value)
 
 
-def _token(value: str, hash_id: Callable[[str, str], str]) -> tuple[str | None, str | None]:
+def _token(value: str, hash_id: HashId) -> tuple[str | None, str | None]:
     """`code`, `system|code`, `|code` (no system), `system|`."""
     parts = re.split(r"(?<!\\)\|", value, maxsplit=1)
     if len(parts) == 1:
@@ -209,15 +262,20 @@ def _boolean(value: str) -> bool:
     return value == "true"
 
 
-def token(cursor_: tuple[int, int]) -> str:
+def token(cursor_: tuple[int, int], back: bool = False) -> str:
     """A page link's cursor: opaque, holds no value of the search."""
-    return base64.urlsafe_b64encode(struct.pack(">qq", *cursor_)).decode().rstrip("=")
+    return base64.urlsafe_b64encode(struct.pack(">qq?", *cursor_, back)).decode().rstrip("=")
 
 
-def cursor(text: str) -> tuple[int, int]:
-    """Raises Refused BAD_SEARCH."""
+def cursor(text: str) -> tuple[tuple[int, int], bool]:
+    """What `token` was made of. Raises Refused BAD_SEARCH."""
     try:
-        sort, key = struct.unpack(">qq", base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        sort, key, back = struct.unpack(">qq?", base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     except (binascii.Error, struct.error, ValueError) as wrong:
         raise Refused(Problem.BAD_SEARCH, "_cursor is not one of ours") from wrong
-    return sort, key
+    return (sort, key), back
+
+
+def pairs(criteria: str) -> Pairs:
+    """The parameters of a conditional interaction, as they stand in `If-None-Exist` or behind `?`."""
+    return parse_qsl(criteria.partition("?")[2] or criteria, keep_blank_values=True)

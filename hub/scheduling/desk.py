@@ -46,7 +46,6 @@ class Caller:
             raise Refused(Problem.NOT_ALLOWED, "no department is opened to this client")
         return cls(reader.reference, reader.may_state, frozenset() if reader.departments == ALL_DEPARTMENTS else reader.departments)
 
-
     @property
     def speaker(self) -> Speaker:
         return Speaker(self.name, self.may_state, self.name, Ground.VENDOR.value, self.departments, channel="fhir")
@@ -109,6 +108,29 @@ class Desk:
             raise
         count_seats(tx, dict.fromkeys(held))
         return booked
+
+    def named(self, caller: Caller, asked: Resource) -> tuple[Resource, str]:
+        """A new booking with the name it will have, and the id that follows from it: for references within one transaction."""
+        stated = _stated(asked, _name(asked) or self.fresh_id())
+        return {**asked, "identifier": stated["identifier"]}, which(Statement(stated), caller.name)
+
+    def update(self, tx: Transaction, caller: Caller, asked: Resource, version: str = "") -> Stored:
+        """What a client makes of a booking by PUT or PATCH: another time, another status. Nothing it sends is dropped in silence.
+
+        Raises:
+            Refused: what the rules say; IMPOSSIBLE_CHANGE when an element was changed that is not the client's to change.
+        """
+        self.keeping.check(asked)
+        before = self._own(tx, caller, str(asked.get("id") or ""))
+        status = asked["status"]
+        if status == "pending" or (status in ("proposed", "booked") and "confirm" not in caller.may_state):
+            status = "proposed"  # the times are what is asked for; the service's yes is not theirs to state
+        stated = {**{k: v for k, v in asked.items() if k not in ("meta", "extension")}, "status": status}
+        kept = self._kept(tx, caller, {**stated, "meta": {"versionId": version}} if version else stated)
+        lost = [n for n in (*before.resource, *asked) if n not in ("meta", "text") and not _heard(n, asked, before.resource, kept.resource)]
+        if lost:
+            raise Refused(Problem.IMPOSSIBLE_CHANGE, f"an update cannot change {', '.join(dict.fromkeys(lost))}", f"Appointment.{lost[0]}")
+        return kept
 
     def cancel(self, tx: Transaction, caller: Caller, id_: str, reason: Resource | None, version: str = "") -> Stored | None:
         """Cancels a booking, or gives back a hold (None). `version` is the one the client saw; empty: whichever.
@@ -177,6 +199,14 @@ def _bookable(asked: rules.Asked, tx: Transaction) -> None:
     rules.within_horizon(asked.department, asked.start, tx.now)
     rules.within_opening_hours(asked)
     rules.on_the_grid(asked)
+
+
+def _heard(name: str, asked: Resource, before: Resource, after: Resource) -> bool:
+    """The element was left as it was, or is now what was asked for. Times are compared as instants."""
+    sent = asked.get(name)
+    if sent == before.get(name) or sent == after.get(name):
+        return True
+    return name in ("start", "end") and isinstance(sent, str) and name in after and read(sent, name) == read(after[name], name)
 
 
 def _holder(caller: Caller, id_: str) -> str:

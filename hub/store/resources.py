@@ -6,8 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-import orjson
-
+from hub.fhir import strict_json
 from hub.fhir.query import Entries
 from hub.message import Resource
 from hub.problem import Problem, Refused
@@ -63,7 +62,7 @@ def keep(
     number = before.version + 1 if before else 1
     at = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     full = {**resource, "meta": {**resource.get("meta", {}), "versionId": str(number), "lastUpdated": at}}
-    body = orjson.dumps(_ordered(full)).decode()
+    body = strict_json.dump(_ordered(full)).decode()
     found = entries(full)
     updated = micros(now) // 1000 * 1000
     (seq,) = connection.row(  # type: ignore[misc]
@@ -86,6 +85,38 @@ def keep(
             connection.run(f"delete from {table} where resource = ?", (key,))
     _index(connection, type_, key, found)
     return Stored(type_, id_, number, seq, moment(updated), body.encode(), False, origin)
+
+
+def remove(connection: Connection, before: Stored, origin: str, now: datetime) -> Stored:
+    """A deletion as a version of its own: the history stays, and a later update may bring the resource back."""
+    number, updated = before.version + 1, micros(now) // 1000 * 1000
+    (seq,) = connection.row(  # type: ignore[misc]
+        "insert into version (type, id, version, method, last_updated, origin, body) values (?, ?, ?, 'delete', ?, ?, ?) returning seq",
+        (before.type, before.id, number, updated, origin, before.body.decode()),
+    )
+    (key,) = connection.row(  # type: ignore[misc]
+        "update resource set version = ?, seq = ?, last_updated = ?, deleted = 1, origin = ? where type = ? and id = ? returning key",
+        (number, seq, updated, origin, before.type, before.id),
+    )
+    for table in INDEXES:
+        connection.run(f"delete from {table} where resource = ?", (key,))
+    return Stored(before.type, before.id, number, seq, moment(updated), before.body, True, origin)
+
+
+def referred(connection: Connection, type_: str, id_: str) -> bool:
+    """Something that is kept points to it."""
+    return connection.row("select 1 from index_reference where target = ? and kind = ? limit 1", (id_, type_)) is not None
+
+
+def log(connection: Connection, type_: str, bounds: tuple[int, int], before: int, limit: int) -> list[Stored]:
+    """Versions newest first, of one type or (empty) of all, below the sequence number `before`, last updated within [low, high)."""
+    of_type = "type = ? and " if type_ else ""
+    return [
+        stored(r) for r in connection.rows(
+            f"{_VERSION} where {of_type}seq < ? and last_updated >= ? and last_updated < ? order by seq desc limit ?",
+            [*([type_] if type_ else []), before, *bounds, limit],
+        )
+    ]
 
 
 def _plain(resource: Resource) -> Resource:

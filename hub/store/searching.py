@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hub.fhir.query import (
+    AnyOf,
+    Chained,
     Condition,
     DateIs,
+    Has,
     IdIs,
     Include,
     Missing,
@@ -26,6 +29,8 @@ from hub.store.values import Page, Stored
 
 _TABLES = {"token": "index_token", "reference": "index_reference", "date": "index_date", "string": "index_string"}
 HIGHEST = "\U0010ffff"
+MOST_ROUNDS = 8
+"""How far `:iterate` goes."""
 
 
 @dataclass(slots=True)
@@ -52,20 +57,25 @@ def search(connection: Connection, query: Query) -> Page:
         row = connection.row(sql.text("count(distinct r.key)"), sql.values)
         total = int(row[0]) if row else 0
     order = at if query.sort == "at" else "r.last_updated"
+    descending = query.descending != query.back
     if query.cursor is not None:
-        sign = "<" if query.descending else ">"
+        sign = "<" if descending else ">"
         sql.add(f"({order} {sign} ? or ({order} = ? and r.key {sign} ?))", query.cursor[0], query.cursor[0], query.cursor[1])
         sql.add(f"{order} {sign}= ?", query.cursor[0])  # alone, so that the index is entered at the cursor
     if query.count == 0:
         return Page([], total)
-    direction = " desc" if query.descending else ""
+    direction = " desc" if descending else ""
     tail = f" order by {order}{direction}, r.key{direction} limit ?"
     rows = connection.rows(sql.text(f"{COLUMNS}, r.key, {order}", tail), [*sql.values, query.count + 1])
     more = len(rows) > query.count
-    unique = list({row[8]: row for row in rows[:query.count]}.values())
-    last = rows[query.count - 1] if more else None
+    rows = rows[query.count - 1::-1] if query.back else rows[:query.count]
+    unique = list({row[8]: row for row in rows}.values())
+    first, last = ((rows[0][9], rows[0][8]), (rows[-1][9], rows[-1][8])) if rows else (None, None)
     included = _included(connection, query, [row[8] for row in unique]) if query.includes else []
-    return Page([stored(row) for row in unique], total, (last[9], last[8]) if last else None, included)
+    return Page(
+        [stored(row) for row in unique], total, last if more or query.back else None, included,
+        first if (more if query.back else query.cursor is not None) else None,
+    )
 
 
 def conditions(query: Query) -> tuple[Sql, str]:
@@ -119,11 +129,39 @@ def _add(sql: Sql, type_: str, condition: Condition, at: str) -> None:
             _exists(sql, "index_token", f"{type_}.{condition.param}", [_token(*each) for each in condition.any_of], condition.negated)
         case StringIs():
             _exists(sql, "index_string", f"{type_}.{condition.param}", [_string(*each) for each in condition.any_of])
+        case AnyOf():
+            _either(sql, [_all(type_, each, at) for each in condition.conditions])
+        case Chained():
+            inner = _inner(condition.type, condition.conditions)
+            sql.add(
+                f"r.key in (select i.resource from index_reference i where i.param = ? and i.kind = ? and i.target in ({inner.text('r.id')}))",
+                f"{type_}.{condition.param}", condition.type, *inner.values,
+            )
+        case Has():
+            inner = _inner(condition.type, condition.conditions)
+            sql.add(
+                f"r.id in (select i.target from index_reference i where i.param = ? and i.kind = ? and i.resource in ({inner.text('r.key')}))",
+                f"{condition.type}.{condition.param}", type_, *inner.values,
+            )
         case Missing():
             _exists(sql, _TABLES[condition.kind], f"{type_}.{condition.param}", [], condition.missing)
 
 
 Alternative = tuple[str, list[Any]]
+
+
+def _inner(type_: str, wanted: tuple[Condition, ...]) -> Sql:
+    """The resources of a type that meet the conditions, as a statement within another."""
+    sql = Sql("resource r", ["r.type = ?", "r.deleted = 0"], [type_])
+    for condition in wanted:
+        _add(sql, type_, condition, "r.at")
+    return sql
+
+
+def _all(type_: str, condition: Condition, at: str) -> Alternative:
+    sql = Sql("")
+    _add(sql, type_, condition, at)
+    return " and ".join(sql.wheres), sql.values
 
 
 def _either(sql: Sql, alternatives: list[Alternative]) -> None:
@@ -209,13 +247,16 @@ def _string(modifier: str, text: str) -> Alternative:
 
 def _included(connection: Connection, query: Query, keys: list[int]) -> list[Stored]:
     found: dict[int, Stored] = {}
-    if not keys:
-        return []
-    marks = ", ".join("?" * len(keys))
-    for include in query.includes:
-        for row in connection.rows(*_include(include, query.type, keys, marks)):
-            found.setdefault(row[8], stored(row))
-    return [each for key, each in found.items() if key not in keys]
+    fresh, includes = keys, query.includes
+    for _ in range(MOST_ROUNDS):
+        if not fresh or not includes:
+            break
+        marks = ", ".join("?" * len(fresh))
+        rows = [row for include in includes for row in connection.rows(*_include(include, query.type, fresh, marks))]
+        fresh = list(dict.fromkeys(row[8] for row in rows if row[8] not in found and row[8] not in keys))
+        found |= {row[8]: stored(row) for row in rows if row[8] in fresh}
+        includes = tuple(include for include in includes if include.iterate)
+    return list(found.values())
 
 
 def _include(include: Include, type_: str, keys: list[int], marks: str) -> tuple[str, list[Any]]:

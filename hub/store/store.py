@@ -104,6 +104,10 @@ class Store:
         """Newest first; empty when there never was such a resource."""
         return self._database.read(lambda c: resources.history(c, type_, id_))
 
+    def log(self, type_: str, bounds: tuple[int, int], before: int, limit: int) -> list[Change]:
+        """The change log newest first (`resources.log`); times in microseconds."""
+        return self._database.read(lambda c: resources.log(c, type_, bounds, before, limit))
+
     def changes(self, after: int, limit: int) -> list[Change]:
         """The change log behind `after`, oldest first, in the order of commits."""
         return self._database.read(lambda c: resources.changes(c, after, limit))

@@ -11,11 +11,11 @@ from hub.access import AuditLine
 from hub.delivery import Delivery, Step
 from hub.fhir.query import Condition, DateIs, Entries, IdIs, Query, ReferenceIs, TokenIs
 from hub.message import Content, Envelope, Parcel, Resource, Verdict
-from hub.problem import Refused
+from hub.problem import Problem, Refused
 from hub.store import auditing, deliveries, letters, resources, searching, seats
 from hub.store.db import Connection
 from hub.store.secrets import Secrets
-from hub.store.values import Change, Earlier, Stored, micros
+from hub.store.values import Change, Earlier, Page, Stored, micros
 
 T = TypeVar("T")
 EVERYTHING = 100_000
@@ -34,6 +34,25 @@ class Transaction:
 
     def get(self, type_: str, id_: str, /) -> Stored | None:
         return resources.get(self.connection, type_, id_)
+
+    def version(self, type_: str, id_: str, number: int) -> Stored | None:
+        return resources.version(self.connection, type_, id_, number)
+
+    def history(self, type_: str, id_: str) -> list[Stored]:
+        """Newest first."""
+        return resources.history(self.connection, type_, id_)
+
+    def log(self, type_: str, bounds: tuple[int, int], before: int, limit: int) -> list[Stored]:
+        """As `Store.log`."""
+        return resources.log(self.connection, type_, bounds, before, limit)
+
+    def newest(self) -> int:
+        """The sequence number of the last change, those of this transaction included."""
+        row = self.connection.row("select max(seq) from version")
+        return int(row[0] or 0) if row else 0
+
+    def search(self, query: Query) -> Page:
+        return searching.search(self.connection, query)
 
     def find(
         self, type_: str, /, *, identifier: str = "", patient: str = "", status: str = "", id_: str = "",
@@ -66,6 +85,16 @@ class Transaction:
             Refused: OUT_OF_DATE when `expect` is not the current version (0: there must be none).
         """
         return resources.keep(self.connection, resource, origin, expect, self.now, self.entries)
+
+    def remove(self, kept: Stored, *, origin: str) -> Change:
+        """Deletes a resource; its history stays.
+
+        Raises:
+            Refused: IN_USE while something that is kept points to it.
+        """
+        if resources.referred(self.connection, kept.type, kept.id):
+            raise Refused(Problem.IN_USE, "other resources point to it")
+        return resources.remove(self.connection, kept, origin, self.now)
 
     def take_seat(self, slot: str, holder: str, capacity: int, until: datetime | None = None) -> None:
         """A seat in a slot, for good or held `until`; the one it already has counts.

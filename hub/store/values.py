@@ -73,6 +73,8 @@ class Page:
     next: tuple[int, int] | None = None
     """The cursor of the next page; None: this was the last."""
     included: list[Stored] = field(default_factory=list)
+    before: tuple[int, int] | None = None
+    """The cursor of the page before; None: this was the first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ def test_pages_neither_lose_nor_repeat_while_data_changes(town: tuple[Store, Sec
         store.write(lambda tx, n=number: tx.keep({**tx.get("Slot", seen[0]).resource, "comment": f"changed {n}"}, origin="x"))  # type: ignore[misc,union-attr]
         if page.next is None:
             break
-        query = Query(**{**{f: getattr(parsed.query, f) for f in Query.__slots__}, "cursor": search.cursor(search.token(page.next))})
+        query = Query(**{**{f: getattr(parsed.query, f) for f in Query.__slots__}, "cursor": search.cursor(search.token(page.next))[0]})
     assert sorted(seen) == sorted(r["id"] for r in TOWN.resources if r["resourceType"] == "Slot" and r["schedule"]["reference"] == "Schedule/dagsenter")
 
 

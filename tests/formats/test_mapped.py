@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.formats import strict_json
 from adapters.formats.mapped import LONGEST_TEXT, MappedFormat, Mapping_, UnusableMapping, mapped_format
 from hub.adapter import Surroundings
 from hub.booking.clock import local
 from hub.booking.conventions import SHOP_BOOKING
+from hub.fhir import strict_json
 from hub.message import Content, Envelope, Letter, Question, Resources, Verdict
 from hub.problem import Problem, Refused
 

@@ -1,13 +1,39 @@
-"""JSON as a border wants it: no duplicate keys, no NaN, no endless nesting."""
+"""JSON as a border wants it: no duplicate keys, no NaN, no endless nesting; a decimal keeps the digits it came with (R4 2.24.0.1)."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
+import orjson
+
 from hub.problem import Problem, Refused
 
 DEEPEST = 64
+
+
+class Decimal(float):
+    """A number as it was written: 72.50 is not 72.5 in FHIR."""
+
+    def __new__(cls, text: str) -> Decimal:
+        made = super().__new__(cls, text)
+        if made in (float("inf"), float("-inf")):
+            raise ValueError("a number that is too large")
+        return made
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+def dump(value: Any) -> bytes:
+    """The JSON text of a value that `load` gave, or of one of ours."""
+    return orjson.dumps(value, default=_as_written)
+
+
+def _as_written(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return orjson.Fragment(value.text.encode())
+    raise TypeError(f"no JSON for {type(value).__name__}")
 
 
 def load(body: bytes) -> dict[str, Any]:
@@ -26,7 +52,7 @@ def load(body: bytes) -> dict[str, Any]:
     if deepest > DEEPEST and _deep(body):
         raise Refused(Problem.UNREADABLE, f"nested deeper than {DEEPEST} levels")
     try:
-        value = json.loads(body.decode("utf-8-sig"), object_pairs_hook=_unique, parse_constant=_constant)
+        value = json.loads(body.decode("utf-8-sig"), object_pairs_hook=_unique, parse_constant=_constant, parse_float=Decimal)
     except (UnicodeDecodeError, ValueError, RecursionError) as wrong:
         raise Refused(Problem.UNREADABLE, _what(wrong)) from wrong
     if not isinstance(value, dict):

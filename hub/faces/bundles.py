@@ -1,0 +1,213 @@
+"""Batch and transaction (R4 3.1.0.11): a batch's entries stand alone; a transaction's are kept together or not at all."""
+
+from __future__ import annotations
+
+import base64
+import re
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
+from typing import Any
+
+from hub.access import Reader
+from hub.faces.interaction import Answer, Asked, refusal
+from hub.faces.reading import Reading
+from hub.faces.writing import Route, Writing
+from hub.fhir import bundle, strict_json
+from hub.fhir.definitions import Definitions
+from hub.message import Resource
+from hub.problem import Problem, Refused, Unavailable
+from hub.scheduling.desk import Caller, Desk
+from hub.scopes import needed
+from hub.store import Store, Transaction
+
+MOST_ENTRIES = 1000
+_ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": 3, "HEAD": 3}
+_HEADERS = {"ifMatch": b"if-match", "ifNoneExist": b"if-none-exist", "ifNoneMatch": b"if-none-match", "ifModifiedSince": b"if-modified-since"}
+_CONDITIONAL = re.compile(r"([A-Z][A-Za-z]+)\?(.+)")
+
+
+@dataclass(slots=True)
+class _Entry:
+    number: int
+    asked: Asked
+    full_url: str
+    resource: Any
+    id: str = field(default="")
+    """The id it will have, where one was promised."""
+
+    @property
+    def where(self) -> str:
+        return f"Bundle.entry[{self.number}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Bundles:
+    """Executes a posted Bundle."""
+
+    store: Store
+    desk: Desk
+    definitions: Definitions
+    writing: Callable[[Transaction], Writing]
+    reading: Callable[[Store | Transaction], Reading]
+    route: Route
+
+    def execute(self, asked: Asked) -> Answer:
+        """The response Bundle.
+
+        Raises:
+            Refused: UNREADABLE, INVALID; for a transaction what any of its entries was refused for, with its place.
+        """
+        posted = strict_json.load(asked.body)
+        kind = posted.get("type") if posted.get("resourceType") == "Bundle" else None
+        if kind not in ("batch", "transaction"):
+            raise Refused(Problem.INVALID, "what is posted here is a Bundle of type batch or transaction", "Bundle.type")
+        entries = _entries(posted, asked)
+        if kind == "batch":
+            answers = [self._alone(entry) for entry in entries]
+        else:
+            answers = self.store.write(lambda tx: self._together(tx, entries))
+        return Answer(200, bundle.responses(f"{kind}-response", map(_told, answers)), (), tuple(p for a in answers for p in a.persons), kind)
+
+    def _alone(self, entry: _Entry) -> Answer:
+        try:
+            _scope(entry)
+            if entry.asked.method in ("GET", "HEAD"):
+                return self.route(entry.asked, self.reading(self.store), None)
+            return self.store.write(lambda tx: self.route(entry.asked, self.reading(tx), self.writing(tx)))
+        except Refused as refused:
+            return refusal(refused.problem, refused.detail, refused.where)
+        except Unavailable as later:
+            return refusal(Problem.UNAVAILABLE, later.detail)
+
+    def _together(self, tx: Transaction, entries: list[_Entry]) -> list[Answer]:
+        reading, writing = self.reading(tx), self.writing(tx)
+        places = self._promised(entries, writing)
+        answers: dict[int, Answer] = {}
+        touched: set[str] = set()
+        for entry in sorted(entries, key=lambda e: _ORDER[e.asked.method]):
+            try:
+                _scope(entry)
+                asked = replace(entry.asked, promised=entry.id)
+                if isinstance(entry.resource, dict) and entry.resource.get("resourceType") != "Binary":
+                    asked = replace(asked, body=strict_json.dump(self._pointed(entry.resource, places, entry, writing)))
+                answers[entry.number] = answer = self.route(asked, reading, writing)
+            except Refused as refused:
+                raise Refused(refused.problem, refused.detail, " ".join(p for p in (entry.where, refused.where) if p)) from refused
+            _once(entry, answer, touched)
+        return [answers[entry.number] for entry in entries]
+
+    def _promised(self, entries: list[_Entry], writing: Writing) -> dict[str, str]:
+        """fullUrl → reference of what the transaction creates, or of what its condition finds, before anything is written."""
+        places: dict[str, str] = {}
+        for entry in entries:
+            asked, type_ = entry.asked, entry.asked.path[0] if entry.asked.path else ""
+            if type_ not in self.definitions.served or not isinstance(entry.resource, dict):
+                continue
+            found = None
+            criteria = asked.header(b"if-none-exist") if asked.method == "POST" else asked.query if asked.method == "PUT" else ""
+            if criteria:
+                found = writing.match(asked, type_, criteria)
+            if found is not None:
+                reference = found.reference
+            elif (asked.method == "POST" and len(asked.path) == 1) or (asked.method == "PUT" and criteria):
+                reference = f"{type_}/{self._promise(entry, type_)}"
+            else:
+                reference = "/".join(asked.path[:2])
+            if entry.full_url in places:
+                raise Refused(Problem.INVALID, "a fullUrl stands twice", entry.where)
+            if entry.full_url:
+                places[entry.full_url] = reference
+        return places
+
+    def _promise(self, entry: _Entry, type_: str) -> str:
+        if self.definitions.served[type_].write == "booking" and entry.asked.reader is not None:
+            entry.resource, id_ = self.desk.named(Caller.of(entry.asked.reader), entry.resource)
+            return id_
+        entry.id = str(entry.resource.get("id") or "") if entry.asked.method == "PUT" else ""
+        entry.id = entry.id or str(uuid.uuid4())
+        return entry.id
+
+    def _pointed(self, node: Any, places: dict[str, str], entry: _Entry, writing: Writing) -> Any:
+        """A copy in which every link to an entry, or to a condition, is a reference."""
+        if isinstance(node, list):
+            return [self._pointed(item, places, entry, writing) for item in node]
+        if not isinstance(node, dict):
+            return places.get(node, node) if isinstance(node, str) else node
+        made = {key: self._pointed(value, places, entry, writing) for key, value in node.items()}
+        reference, div = made.get("reference"), made.get("div")
+        if isinstance(reference, str) and (match := _CONDITIONAL.fullmatch(reference)) and match[1] in self.definitions.served:
+            found = writing.match(entry.asked, match[1], match[2])
+            if found is None:
+                raise Refused(Problem.UNKNOWN_RESOURCE, f"a conditional reference finds no {match[1]}")
+            made["reference"] = found.reference
+        if isinstance(div, str):
+            for full_url, place in places.items():
+                div = div.replace(f'"{full_url}"', f'"{place}"')
+            made["div"] = div
+        return made
+
+
+def _entries(posted: Resource, asked: Asked) -> list[_Entry]:
+    entries = posted.get("entry") or []
+    if not isinstance(entries, list) or len(entries) > MOST_ENTRIES:
+        raise Refused(Problem.INVALID, f"entry is a list of at most {MOST_ENTRIES}", "Bundle.entry")
+    return [_entry(number, entry, asked) for number, entry in enumerate(entries)]
+
+
+def _entry(number: int, entry: Any, asked: Asked) -> _Entry:
+    request = entry.get("request") if isinstance(entry, dict) else None
+    where = f"Bundle.entry[{number}].request"
+    if not isinstance(request, dict) or request.get("method") not in _ORDER or not isinstance(request.get("url"), str):
+        raise Refused(Problem.INVALID, "bdl-3: an entry has a request with a method and a url", where)
+    path, _, query = request["url"].partition("?")
+    headers = {name: str(request[key]).encode("utf-8") for key, name in _HEADERS.items() if key in request}
+    headers |= {b"prefer": asked.headers[b"prefer"]} if b"prefer" in asked.headers else {}
+    resource = entry.get("resource")
+    body, headers[b"content-type"] = _body(resource)
+    parts = tuple(p for p in path.strip("/").split("/") if p)
+    return _Entry(number, Asked(request["method"], parts, query, headers, body, asked.reader), str(entry.get("fullUrl") or ""), resource)
+
+
+def _body(resource: Any) -> tuple[bytes, bytes]:
+    """A JSON Patch comes in a Bundle as a Binary (R4 3.1.0.11.2)."""
+    if isinstance(resource, dict) and resource.get("resourceType") == "Binary":
+        try:
+            return base64.b64decode(str(resource.get("data", "")), validate=True), str(resource.get("contentType", "")).encode()
+        except ValueError as wrong:
+            raise Refused(Problem.INVALID, "Binary.data is base64", "Binary.data") from wrong
+    return strict_json.dump(resource) if isinstance(resource, dict) else b"", b"application/fhir+json"
+
+
+def _scope(entry: _Entry) -> None:
+    asked, need = entry.asked, needed(entry.asked.method, entry.asked.path)
+    reader: Reader | None = asked.reader
+    if need is None or reader is None:
+        raise Refused(Problem.NO_SUCH_INTERACTION, "an entry is an interaction with one type", entry.where)
+    if not reader.may(*need):
+        raise Refused(Problem.SCOPE_MISSING, f"this token does not give {need[0]}.{need[1]}", entry.where)
+
+
+def _once(entry: _Entry, answer: Answer, touched: set[str]) -> None:
+    """One identity is written at most once in a transaction."""
+    if entry.asked.method in ("GET", "HEAD"):
+        return
+    headers = dict(answer.headers)
+    location = (headers.get(b"location") or headers.get(b"content-location") or b"").decode().partition("/_history/")[0]
+    identity = "/".join(location.split("/")[-2:]) or "/".join(entry.asked.path)
+    if identity in touched and not (entry.asked.method == "POST" and answer.status == 200):
+        raise Refused(Problem.INVALID, "the same resource is written twice in one transaction", entry.where)
+    touched.add(identity)
+
+
+def _told(answer: Answer) -> tuple[bytes, dict[str, str], bytes]:
+    headers = {name.decode(): value.decode() for name, value in answer.headers}
+    response = {"status": f"{answer.status} {HTTPStatus(answer.status).phrase}"}
+    location = headers.get("location") or headers.get("content-location")
+    if location:
+        response["location"] = "/".join(location.split("/")[-4:])
+    if "etag" in headers:
+        response["etag"] = headers["etag"]
+    failed = answer.status >= 400
+    return b"" if failed else answer.body, response, answer.body if failed else b""

@@ -1,0 +1,181 @@
+"""The reading interactions: read, vread, history, search, `$everything`. On stored bytes: no resource is parsed unless a part is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlencode
+
+from hub.access import Reader
+from hub.faces.interaction import Answer, Asked, Source, known, persons, version_headers
+from hub.fhir import bundle, search, times
+from hub.fhir.definitions import Definitions
+from hub.fhir.index import HashId
+from hub.fhir.limits import limit, limited
+from hub.fhir.outcome import outcome
+from hub.fhir.query import FOREVER, NEVER, IdIs, Query, ReferenceIs
+from hub.fhir.search import Parsed
+from hub.fhir.subset import subset
+from hub.problem import Problem, Refused
+from hub.store import Stored
+
+USUAL_HISTORY = 50
+
+
+class Reading:
+    """What may be read from a source, by whom."""
+
+    def __init__(self, source: Source, definitions: Definitions, base: str, hash_id: HashId) -> None:
+        self._source, self._definitions, self._base, self._hash_id = source, definitions, base, hash_id
+
+    def read(self, asked: Asked, type_: str, id_: str, version: str = "") -> Answer:
+        """The current version, or an older one.
+
+        Raises:
+            Refused: UNKNOWN_RESOURCE, DELETED.
+        """
+        interaction = "vread" if version else "read"
+        if not version:
+            found = self._source.get(type_, known(id_))
+        else:
+            number = int(version) if version.isascii() and version.isdigit() and len(version) < 18 else 0
+            found = self._source.version(type_, known(id_), number)
+        if found is None or not (self.may_see(asked.reader, type_, id_) or (found.deleted and self._sees_all(asked.reader, type_))):
+            raise Refused(Problem.UNKNOWN_RESOURCE, f"no {type_} with that id or version")
+        if found.deleted:
+            raise Refused(Problem.DELETED, f"this {type_} was deleted")
+        if _unchanged(asked, found):
+            return Answer(304, b"", version_headers(found), persons([found]), f"{interaction} {type_}")
+        parsed = search.parse(type_, [p for p in asked.pairs if p[0] in ("_summary", "_elements")], False, self._definitions, self._hash_id)
+        return Answer(200, self._part(found, parsed).body, version_headers(found), persons([found]), f"{interaction} {type_}")
+
+    def history(self, asked: Asked, type_: str = "", id_: str = "") -> Answer:
+        """Of one resource, one type, or everything; `_count`, `_since`, `_at`. Newest first, in pages that new versions do not shift.
+
+        Raises:
+            Refused: UNKNOWN_RESOURCE, BAD_SEARCH.
+        """
+        options = dict(asked.pairs)
+        count = search.count_of(options.get("_count", str(USUAL_HISTORY)))
+        bounds = _bounds(options)
+        before = search.cursor(options["_cursor"])[0][0] if "_cursor" in options else FOREVER
+        total = None
+        if id_:
+            every = [v for v in self._source.history(type_, known(id_)) if bounds[0] <= times.micros(v.last_updated) < bounds[1]]
+            if not self.may_see(asked.reader, type_, id_) and not (every and every[0].deleted and self._sees_all(asked.reader, type_)):
+                raise Refused(Problem.UNKNOWN_RESOURCE, f"no {type_} with that id")
+            total, found = len(every), [v for v in every if v.seq < before][:count + 1]
+        else:
+            found = self._source.log(type_, bounds, before, count + 1)
+        shown = found[:count] if id_ else [v for v in found[:count] if self.may_see(asked.reader, v.type, v.id)]
+        where = "/".join(part for part in (self._base, type_, id_, "_history") if part)
+        kept = [(n, v) for n, v in asked.pairs if n in ("_count", "_since", "_at")]
+        links = [("self", _with(where, kept))]
+        if len(found) > count > 0:
+            links.append(("next", _with(where, [*kept, ("_cursor", search.token((found[count - 1].seq, 0)))])))
+        return Answer(200, bundle.history(self._base, shown, total, links), (), persons(shown), f"history {type_ or 'all'}")
+
+    def search(self, asked: Asked, type_: str, pairs: list[tuple[str, str]]) -> Answer:
+        """A searchset. Raises Refused BAD_SEARCH, SCOPE_MISSING, NOT_ALLOWED."""
+        if asked.method != "POST" and search.national(pairs):
+            raise Refused(Problem.BAD_SEARCH, f"a search by national id must be sent as POST {type_}/_search, so that no log holds it")
+        parsed = search.parse(type_, pairs, asked.strict, self._definitions, self._hash_id)
+        page = self._source.search(limited(asked.reader, parsed.query, self._definitions))
+        shown = [pair for pair in parsed.used if not search.national([pair])]
+        links = [("self", self._link(type_, shown))]
+        for relation, cursor in (("next", page.next), ("previous", page.before)):
+            if cursor is not None:
+                links.append((relation, self._link(type_, [*shown, ("_cursor", search.token(cursor, relation == "previous"))])))
+        note = outcome(Problem.BAD_SEARCH, f"ignored: {', '.join(parsed.ignored)}") if parsed.ignored else None
+        included = [e for e in page.included if self.may_see(asked.reader, e.type, e.id)]
+        entries = [self._part(e, parsed) for e in page.entries] if parsed.summary or parsed.elements else page.entries
+        body = bundle.searchset(self._base, entries, included, page.total, links, note)
+        return Answer(200, body, (), persons([*page.entries, *included]), f"search {type_}")
+
+    def everything(self, asked: Asked, id_: str) -> Answer:
+        """`Patient/…/$everything`: the person, and what is about the person, of the types this reader sees.
+
+        Raises:
+            Refused: UNKNOWN_RESOURCE.
+        """
+        person = self._source.get("Patient", known(id_))
+        if person is None or person.deleted or not self.may_see(asked.reader, "Patient", id_):
+            raise Refused(Problem.UNKNOWN_RESOURCE, "no Patient with that id")
+        found = {person.reference: person}
+        for type_ in self._definitions.served:
+            if "patient" in self._definitions.parameters.get(type_, {}) and type_ != "Patient":
+                try:
+                    query = limited(asked.reader, Query(type_, (ReferenceIs("patient", (("Patient", id_),)),), count=search.MOST), self._definitions)
+                except Refused:
+                    continue
+                found |= {each.reference: each for each in self._source.search(query).entries}
+        entries = list(found.values())
+        links = [("self", f"{self._base}/Patient/{id_}/$everything")]
+        return Answer(200, bundle.searchset(self._base, entries, [], len(entries), links), (), persons(entries), "everything Patient")
+
+    def may_see(self, reader: Reader | None, type_: str, id_: str) -> bool:
+        """The reader's scopes and departments give this resource."""
+        try:
+            bound = limit(reader, type_, self._definitions)
+        except Refused:
+            return False
+        return bound is None or bool(self._source.search(Query(type_, (IdIs((id_,)), bound), count=1)).entries)
+
+    def _sees_all(self, reader: Reader | None, type_: str) -> bool:
+        """A deleted resource belongs to no department any more: only who sees every one is told that it was there."""
+        try:
+            return limit(reader, type_, self._definitions) is None
+        except Refused:
+            return False
+
+    def _part(self, found: Stored, parsed: Parsed) -> Stored:
+        if not parsed.summary and not parsed.elements:
+            return found
+        return found._replace(body=subset(found.body, parsed.summary, parsed.elements, self._definitions))
+
+    def _link(self, type_: str, pairs: Iterable[tuple[str, str]]) -> str:
+        return _with(f"{self._base}/{type_}", pairs)
+
+
+def conditional(
+    asked: Asked, type_: str, criteria: list[tuple[str, str]], source: Source, definitions: Definitions, hash_id: HashId,
+) -> list[Stored]:
+    """At most two of the resources that match the criteria of a conditional interaction, among those the reader sees.
+
+    Raises:
+        Refused: BAD_SEARCH: a criterion that is not known would match too much; no criterion at all.
+    """
+    parsed = search.parse(type_, criteria, True, definitions, hash_id)
+    if not parsed.query.conditions:
+        raise Refused(Problem.BAD_SEARCH, "a conditional interaction needs at least one search parameter")
+    return source.search(replace(limited(asked.reader, parsed.query, definitions), count=2, cursor=None, includes=())).entries
+
+
+def _with(address: str, pairs: Iterable[tuple[str, str]]) -> str:
+    text = urlencode(list(pairs), safe=":/|,+-")
+    return address + (f"?{text}" if text else "")
+
+
+def _bounds(options: dict[str, str]) -> tuple[int, int]:
+    """[low, high) of `_since` (inclusive) and `_at` (versions that were made by then), in microseconds."""
+    try:
+        low = times.span(options["_since"].replace(" ", "+"))[0] if options.get("_since") else NEVER
+        high = times.span(options["_at"].replace(" ", "+"))[1] if options.get("_at") else FOREVER
+    except (ValueError, OverflowError) as wrong:
+        raise Refused(Problem.BAD_SEARCH, "_since and _at are instants such as 2026-12-01T09:00:00+01:00") from wrong
+    return low, high
+
+
+def _unchanged(asked: Asked, found: Stored) -> bool:
+    tags = asked.header(b"if-none-match")
+    if tags:
+        return tags == "*" or found.etag in [t.strip() for t in tags.split(",")]
+    since = asked.header(b"if-modified-since")
+    if not since:
+        return False
+    try:
+        return found.last_updated.replace(microsecond=0) <= parsedate_to_datetime(since).astimezone(UTC)
+    except ValueError:
+        return False

@@ -1,0 +1,204 @@
+"""The writing interactions, within a transaction: create, update, patch, delete, and their conditional forms. What a type's writing obeys is
+its row in fhir/served.json: the rules of booking, or only those of FHIR."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+from hub.access import AuditLine, Reader
+from hub.faces.interaction import Answer, Asked, known, persons, version_headers
+from hub.faces.reading import Reading, conditional
+from hub.fhir import patch, search, strict_json, validate
+from hub.fhir.definitions import Definitions
+from hub.fhir.index import HashId
+from hub.fhir.outcome import informed
+from hub.message import Resource
+from hub.problem import Problem, Refused
+from hub.scheduling.desk import HOLD_PREFIX, Caller, Desk
+from hub.store import Stored, Transaction
+
+
+class Writing:
+    """What a client may write, in one transaction."""
+
+    def __init__(self, tx: Transaction, desk: Desk, definitions: Definitions, base: str, hash_id: HashId) -> None:
+        self._tx, self._desk, self._definitions, self._base, self._hash_id = tx, desk, definitions, base, hash_id
+        self._reading = Reading(tx, definitions, base, hash_id)
+
+    def create(self, asked: Asked, type_: str, id_: str = "") -> Answer:
+        """201, or 200 with what `If-None-Exist` found. `id_`: the id it is given, where a transaction has promised one.
+
+        Raises:
+            Refused: INVALID, MANY_MATCHES, or what the rules of booking say.
+        """
+        resource = self._body(asked, type_)
+        if criteria := asked.header(b"if-none-exist"):
+            found = self.match(asked, type_, criteria)
+            if found is not None:
+                return self._answer(asked, found, 200)
+        resource = {key: value for key, value in resource.items() if key != "id"}
+        match self._definitions.served[type_].write:
+            case "booking":
+                return self._answer(asked, *self._booked(asked, resource, asked.body))
+            case "answer":
+                return self._answer(asked, self._desk.respond(self._tx, Caller.of(_reader(asked)), resource), 201)
+        return self._answer(asked, self._record(asked, {**resource, "id": id_ or str(uuid.uuid4())}, "create"), 201)
+
+    def update(self, asked: Asked, type_: str, id_: str) -> Answer:
+        """200, or 201 for a record under an id of the client's own. `If-Match` guards what the client saw.
+
+        Raises:
+            Refused: INVALID, OUT_OF_DATE, NOT_ALLOWED, or what the rules of booking say.
+        """
+        resource = self._body(asked, type_)
+        if resource.get("id") != known(id_):
+            raise Refused(Problem.INVALID, "the id in the body is the id in the address", f"{type_}.id")
+        return self._changed(asked, self._current(asked, type_, id_), resource)
+
+    def update_where(self, asked: Asked, type_: str, criteria: str, id_: str = "") -> Answer:
+        """Updates the one resource that matches; creates one where none does.
+
+        Raises:
+            Refused: MANY_MATCHES, INVALID when the body has another id, and as `update`.
+        """
+        self._guard(criteria)
+        found = self.match(asked, type_, criteria)
+        resource = self._body(asked, type_)
+        if found is None:
+            return self.create(asked, type_, id_ or str(resource.get("id") or ""))
+        if resource.get("id", found.id) != found.id:
+            raise Refused(Problem.INVALID, "the id in the body is not that of the resource that matches", f"{type_}.id")
+        return self._changed(asked, found, {**resource, "id": found.id})
+
+    def patch(self, asked: Asked, type_: str, id_: str, criteria: str = "") -> Answer:
+        """200 with the resource as it is after the patch; weighed as an update.
+
+        Raises:
+            Refused: UNKNOWN_RESOURCE, DELETED, MANY_MATCHES, BAD_PATCH, and as `update`.
+        """
+        if criteria:
+            self._guard(criteria)
+            before = self.match(asked, type_, criteria)
+        else:
+            before = self._current(asked, type_, id_)
+        if before is None:
+            raise Refused(Problem.UNKNOWN_RESOURCE, f"no {type_} to patch")
+        if before.deleted:
+            raise Refused(Problem.DELETED, f"this {type_} was deleted")
+        media_type = asked.header(b"content-type").partition(";")[0].strip().lower()
+        patched = patch.apply(strict_json.load(before.body), asked.body, media_type, self._definitions)
+        if (patched.get("resourceType"), patched.get("id")) != (type_, before.id):
+            raise Refused(Problem.BAD_PATCH, "a patch does not change the type or the id")
+        return self._changed(asked, before, _plain_text(patched, strict_json.load(before.body)))
+
+    def delete(self, asked: Asked, type_: str, id_: str, criteria: str = "") -> Answer:
+        """204, also when it is gone already or never was.
+
+        Raises:
+            Refused: IN_USE: it belongs to a record, or others point to it; MANY_MATCHES, OUT_OF_DATE, NOT_ALLOWED.
+        """
+        if criteria:
+            self._guard(criteria)
+            before = self.match(asked, type_, criteria)
+        else:
+            before = self._current(asked, type_, id_)
+        if before is None or before.deleted:
+            return Answer(204)
+        if not self._definitions.served[type_].delete:
+            raise Refused(Problem.IN_USE, f"a {type_} is not deleted: set its status instead")
+        if asked.if_match not in (None, before.version):
+            raise Refused(Problem.OUT_OF_DATE, f"the current version is {before.version}")
+        gone = self._tx.remove(before, origin=_reader(asked).reference)
+        self._audit(asked, persons([before]), f"delete {type_}")
+        return Answer(204, b"", ((b"etag", gone.etag.encode()),))
+
+    def match(self, asked: Asked, type_: str, criteria: str) -> Stored | None:
+        """The one resource that matches; None: none does. Raises Refused MANY_MATCHES, BAD_SEARCH."""
+        found = conditional(asked, type_, search.pairs(criteria), self._tx, self._definitions, self._hash_id)
+        if len(found) > 1:
+            raise Refused(Problem.MANY_MATCHES, "more than one resource meets the condition")
+        return found[0] if found else None
+
+    def _guard(self, criteria: str) -> None:
+        """Criteria in the address, which logs hold."""
+        if search.national(search.pairs(criteria)):
+            raise Refused(Problem.BAD_SEARCH, "a national id must not stand in an address: use If-None-Exist, or find the id by POST _search")
+
+    def _body(self, asked: Asked, type_: str) -> Resource:
+        resource = strict_json.load(asked.body)
+        if resource.get("resourceType") != type_:
+            raise Refused(Problem.INVALID, f"the body is a {type_}", "resourceType")
+        validate.require(resource, self._definitions)
+        return resource
+
+    def _current(self, asked: Asked, type_: str, id_: str) -> Stored | None:
+        found = self._tx.get(type_, known(id_))
+        if found is not None and not found.deleted and not self._reading.may_see(asked.reader, type_, id_):
+            raise Refused(Problem.NOT_ALLOWED, f"this {type_} is not opened to this client")
+        return found
+
+    def _changed(self, asked: Asked, before: Stored | None, resource: Resource) -> Answer:
+        version = asked.if_match
+        if version is not None and (before is None or version != before.version):
+            raise Refused(Problem.OUT_OF_DATE, f"the current version is {before.version if before else 0}")
+        if self._definitions.served[resource["resourceType"]].write == "booking":
+            caller = Caller.of(_reader(asked))
+            return self._answer(asked, self._desk.update(self._tx, caller, resource, str(version) if version is not None else ""), 200)
+        new = before is None or before.deleted
+        return self._answer(asked, self._record(asked, resource, "create" if new else "update"), 201 if new else 200)
+
+    def _booked(self, asked: Asked, resource: Resource, body: bytes) -> tuple[Stored, int]:
+        """The same again gives the same booking, and 200. A hold's id books what it holds."""
+        if resource["status"] not in ("proposed", "pending", "booked"):
+            raise Refused(Problem.IMPOSSIBLE_CHANGE, "a new booking is proposed, pending or booked", "Appointment.status")
+        sent = str(strict_json.load(body).get("id") or "")
+        if sent.startswith(HOLD_PREFIX):
+            resource = {**resource, "id": sent}
+        newest = self._tx.newest()
+        booked = self._desk.book(self._tx, Caller.of(_reader(asked)), resource)
+        return booked, 201 if booked.seq > newest else 200
+
+    def _record(self, asked: Asked, resource: Resource, word: str) -> Stored:
+        """A resource that is kept as it is sent. It must be one that the client sees: else it could write what it may not read."""
+        validate.require(resource, self._definitions)
+        reader = _reader(asked)
+        kept = self._tx.keep(resource, origin=reader.reference)
+        if not self._reading.may_see(reader, kept.type, kept.id):
+            raise Refused(Problem.NOT_ALLOWED, f"this token does not give this {kept.type}")
+        self._audit(asked, persons([kept]), f"{word} {kept.type}")
+        return kept
+
+    def _audit(self, asked: Asked, about: tuple[str, ...], kind: str) -> None:
+        reader = _reader(asked)
+        self._tx.audit(*(
+            AuditLine(self._tx.now, person, reader.reference, reader.ground.value, kind, reader.on_behalf_of, "fhir") for person in about
+        ))
+
+    def _answer(self, asked: Asked, kept: Stored, status: int) -> Answer:
+        """As `Prefer: return=` wants it; the resource when it says nothing."""
+        location = f"{self._base}/{kept.reference}/_history/{kept.version}".encode()
+        headers = (*version_headers(kept), (b"location" if status == 201 else b"content-location", location))
+        prefer = asked.header(b"prefer")
+        body = b"" if "return=minimal" in prefer else informed("kept") if "return=OperationOutcome" in prefer else kept.body
+        return Answer(status, body, headers)
+
+
+Route = Callable[[Asked, Reading, Writing | None], Answer]
+"""One interaction to its handler (hub.faces.rest)."""
+
+
+def _reader(asked: Asked) -> Reader:
+    if asked.reader is None:
+        raise Refused(Problem.NOT_AUTHENTICATED, "a bearer token is needed")
+    return asked.reader
+
+
+def _plain_text(patched: Resource, before: Resource) -> Resource:
+    """A generated narrative would tell what was before the patch: it goes. One that a person wrote cannot be kept true, so that is refused."""
+    text = patched.get("text")
+    if text is None or text != before.get("text"):
+        return patched
+    if text.get("status") != "generated":
+        raise Refused(Problem.BAD_PATCH, "the narrative was written by a person: send it anew with the patch", "text")
+    return {key: value for key, value in patched.items() if key != "text"}

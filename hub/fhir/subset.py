@@ -1,0 +1,41 @@
+"""A part of a resource, for `_summary` and `_elements`: what was asked for and what is mandatory, marked SUBSETTED (R4 3.1.1.5.8)."""
+
+from __future__ import annotations
+
+import orjson
+
+from hub.fhir.definitions import Definitions
+from hub.message import Resource
+
+_ALWAYS = ("resourceType", "id", "meta")
+_TAG = {"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "SUBSETTED"}
+
+
+def subset(body: bytes, summary: str, elements: tuple[str, ...], definitions: Definitions) -> bytes:
+    """The part of a stored resource that was asked for.
+
+    Args:
+        summary: `true`, `text`, `data` or empty.
+        elements: of `_elements`; empty: not asked for. `Type.element` holds for that type only.
+    """
+    resource: Resource = orjson.loads(body)
+    wanted = _wanted(resource["resourceType"], summary, elements, definitions)
+    kept = {key: value for key, value in resource.items() if key.removeprefix("_") in wanted}
+    meta = resource.get("meta", {})
+    kept["meta"] = {**meta, "tag": [*(t for t in meta.get("tag", ()) if t.get("code") != "SUBSETTED"), _TAG]}
+    return orjson.dumps(kept)
+
+
+def _wanted(type_: str, summary: str, elements: tuple[str, ...], definitions: Definitions) -> set[str]:
+    known = definitions.types[type_].elements
+    mandatory = {name for name, element in known.items() if element.min or element.need}
+    if elements:
+        named = {e.rpartition(".")[2] for e in elements if "." not in e or e.startswith(f"{type_}.")}
+        chosen = {name for name, element in known.items() if name in named or element.choice in named}
+    elif summary == "true":
+        chosen = {name for name, element in known.items() if element.summary}
+    elif summary == "text":
+        chosen = {"text"}
+    else:
+        chosen = set(known) - {"text"}
+    return {*_ALWAYS, *mandatory, *chosen}
