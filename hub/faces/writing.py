@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from urllib.parse import urlencode
 
 from hub.access import AuditLine, Reader
 from hub.faces.interaction import Answer, Asked, known, persons, version_headers
@@ -29,11 +30,16 @@ class Writing:
     def create(self, asked: Asked, type_: str, id_: str = "") -> Answer:
         """201, or 200 with what `If-None-Exist` found. `id_`: the id it is given, where a transaction has promised one.
 
+        Parameters in the address mean the same as the header: fhirpy sends its condition so, and to overlook it would make doubles.
+
         Raises:
             Refused: INVALID, MANY_MATCHES, or what the rules of booking say.
         """
         resource = self._body(asked, type_)
-        if criteria := asked.header(b"if-none-exist"):
+        in_address = [pair for pair in asked.pairs if pair[0] not in ("_format", "_pretty")]
+        if in_address:
+            self._guard(asked.query)
+        if criteria := asked.header(b"if-none-exist") or urlencode(in_address):
             found = self.match(asked, type_, criteria)
             if found is not None:
                 return self._answer(asked, found, 200)
@@ -66,7 +72,8 @@ class Writing:
         found = self.match(asked, type_, criteria)
         resource = self._body(asked, type_)
         if found is None:
-            return self.create(asked, type_, id_ or str(resource.get("id") or ""))
+            own = str(resource.get("id") or "")
+            return self._changed(asked, self._current(asked, type_, own), resource) if own else self.create(asked, type_, id_)
         if resource.get("id", found.id) != found.id:
             raise Refused(Problem.INVALID, "the id in the body is not that of the resource that matches", f"{type_}.id")
         return self._changed(asked, found, {**resource, "id": found.id})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def test_fhirpy_creates_searches_patches_deletes_and_pages(hub: Machines) -> Non
         client.resources("Device").search(identifier="urn:x|nr-1").get()
     assert client.resources("Device").count() == 2
     slots = client.resources("Slot").search(schedule="Schedule/dagsenter").limit(20)
-    assert len(slots.fetch()) == 20 and sum(1 for _, _ in zip(slots, range(50), strict=False)) == 50, "it follows next links"
+    assert len(slots.fetch()) == 20 and len({slot.id for slot in slots}) == slots.count() > 20, "it follows next links to the end"
     with pytest.raises(OperationOutcome):
         client.resource("Device", status="bogus").save()
     device.delete()
@@ -60,8 +61,8 @@ def test_fhirclient_reads_searches_creates_updates_and_posts_a_transaction(hub: 
     smart.server.session.headers["Authorization"] = "Bearer simple-token"
     person = TOWN.persons[0].reference.partition("/")[2]
     assert Patient.read(person, smart.server).id == person
-    slots = Slot.where({"schedule": "Schedule/dagsenter", "_count": "5"}).perform_resources(smart.server)
-    assert slots and all(slot.schedule.reference == "Schedule/dagsenter" for slot in slots)
+    slots = list(islice(Slot.where({"schedule": "Schedule/dagsenter", "_count": "5"}).perform_resources_iter(smart.server), 12))
+    assert len(slots) == 12 and all(slot.schedule.reference == "Schedule/dagsenter" for slot in slots)
     device = Device({"resourceType": "Device", **DEVICE})
     kept = device.create(smart.server)
     device = Device.read(kept["id"], smart.server)

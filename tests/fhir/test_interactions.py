@@ -122,6 +122,7 @@ def test_conditional_update_patch_and_delete(api: httpx.Client) -> None:
     patched = api.patch("/Device", params=where, content=b'[{"op":"replace","path":"/status","value":"active"}]',
                         headers={"content-type": "application/json-patch+json"})
     assert patched.json()["status"] == "active"
+    assert number(api.put("/Device", params={"identifier": "urn:x|nr-2"}, json={**DEVICE, "id": kept["id"]}, headers={"if-match": 'W/"9"'}))[0] == 412
     assert number(api.put("/Patient", params={"identifier": f"{FNR}|01810099999"}, json={"resourceType": "Patient"})) == (400, "BB-403")
     assert api.delete("/Device", params=where).status_code == 204 and api.get(f"/Device/{kept['id']}").status_code == 410
 
@@ -300,7 +301,7 @@ def test_a_batch_keeps_what_is_right_and_tells_what_is_not(api: httpx.Client) ->
 def test_chains_has_iterate_and_pages_in_both_directions(api: httpx.Client, hub: Machines) -> None:
     kept = made(api.post("/Appointment", json=booking(hub)))
     person = next(p for p in TOWN.persons if any(x["actor"].get("reference") == p.reference for x in kept["participant"]))
-    ids = lambda answer: [e["resource"]["id"] for e in answer.json().get("entry", ())]  # noqa: E731
+    ids = lambda answer: [e["resource"]["id"] for e in answer.json().get("entry", ())]
     family = api.get(f"/{person.reference}").json()["name"][0]["family"]
     assert kept["id"] in ids(api.get("/Appointment", params={"patient.family": family}))
     assert kept["id"] in ids(api.get("/Appointment", params={"actor:Patient.name": family}))
