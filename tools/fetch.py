@@ -26,7 +26,7 @@ LOCK, ASSETS, STAMP = ROOT / "assets.lock", ROOT / ".assets", ROOT / ".assets" /
 def main() -> None:
     """Does what is not done yet."""
     lock = LOCK.read_bytes()
-    wanted = hashlib.sha256(lock + Path(compact.__file__).read_bytes() + compact.SERVED.read_bytes()).hexdigest()
+    wanted = hashlib.sha256(lock + Path(compact.__file__).read_bytes() + compact.SERVED.read_bytes() + compact.OWN.read_bytes()).hexdigest()
     if STAMP.exists() and STAMP.read_text() == wanted:
         return
     ASSETS.mkdir(exist_ok=True)

@@ -11,6 +11,8 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 SERVED = ROOT / "fhir" / "served.json"
+OWN = ROOT / "fhir" / "search-parameters.json"
+"""Search parameters that R4 lacks and our vendors ask for."""
 TARGET = ROOT / ".assets" / "fhir-r4.json"
 SOURCES = ("profiles-resources.json", "profiles-types.json", "search-parameters.json", "valuesets.json", "v3-codesystems.json")
 Json = dict[str, Any]
@@ -40,9 +42,10 @@ def build(source: Path, target: Path) -> None:
                 found = codes.of(element.pop("valueset"))
                 if found is not None:
                     element["codes"] = sorted(found)
+    parameters = [*_resources(bundles["search-parameters.json"]), *_resources(json.loads(OWN.read_text(encoding="utf-8")))]
     made = {
         "sources": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
-        "types": types, "parameters": _parameters(bundles["search-parameters.json"], served),
+        "types": types, "parameters": _parameters(parameters, served),
     }
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(made, separators=(",", ":")), encoding="utf-8")
@@ -129,9 +132,9 @@ def _concepts(concepts: Iterable[Json]) -> Iterable[str]:
         yield from _concepts(concept.get("concept", ()))
 
 
-def _parameters(bundle: Json, served: Mapping[str, Any]) -> Json:
+def _parameters(parameters: Iterable[Json], served: Mapping[str, Any]) -> Json:
     made: Json = {name: {} for name in served}
-    for parameter in _resources(bundle):
+    for parameter in parameters:
         if parameter["type"] not in ("token", "reference", "date", "string", "uri") or "expression" not in parameter:
             continue
         for base in parameter["base"]:
@@ -156,6 +159,8 @@ def _path(expression: str, base: str, name: str) -> Json | None:
         text += kind[0].upper() + kind[1:]
     text = text.strip("()")
     first, _, rest = text.partition(".")
+    if text == name:
+        return {"path": []}  # the resource itself: its start and end are a period
     if first not in (base, name) or not re.fullmatch(r"[\w.]+", rest):
         return None
     return {**made, "path": rest.split(".")}

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -339,6 +339,19 @@ def test_who_has_one_department_learns_nothing_of_others_by_chains(hub: Machines
         assert [e["response"]["status"][:3] for e in answer.json()["entry"]] == ["403", "403"]
         assert "entry" not in visma.get("/_history", params={"_count": "5", "_since": "2026-11-27"}).json()
     assert api.get("/Device", params={"_summary": "count"}).json()["total"] == 0
+
+
+def test_what_overlaps_a_time_is_found_also_when_it_began_before(api: httpx.Client, hub: Machines) -> None:
+    """R4's `date` is the start alone (medplum#5310): GP Connect's suppliers misread just this."""
+    kept = made(api.post("/Appointment", json=booking(hub)))
+    inside = datetime.fromisoformat(kept["start"]) + timedelta(minutes=10)
+    until = inside + timedelta(minutes=5)
+    total = lambda **asked: api.get("/Appointment", params={**asked, "_summary": "count"}).json()["total"]
+    assert total(date=[f"ge{inside.isoformat()}", f"lt{until.isoformat()}"]) == 0
+    assert total(period=[f"gt{inside.isoformat()}", f"lt{until.isoformat()}"]) == 1
+    after = datetime.fromisoformat(kept["end"])
+    assert total(period=[f"gt{after.isoformat()}", f"lt{(after + timedelta(minutes=5)).isoformat()}"]) == 0, "it ends where the next begins"
+    assert total(**{"requested-period": "ge2026-01-01"}) == 0
 
 
 def test_histories_of_a_type_and_of_everything_page_and_begin_where_asked(api: httpx.Client, hub: Machines) -> None:
