@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from hub.booking import Booking, Department, slots_of, with_taken
 from hub.booking.clock import local
 from hub.booking.conventions import extension, with_extension
-from hub.booking.slots import cells_over, is_open, slot_id
+from hub.booking.slots import is_open, seats_over
 from hub.fhir.query import Query
 from hub.message import Resource
 from hub.store import Store, Stored, Transaction
@@ -76,9 +76,9 @@ def hit_by(tx: Transaction, changed: Resource) -> list[Booking]:
 
 
 def _fits(tx: Transaction, department: Department, booking: Booking) -> bool:
-    cells = cells_over(department, booking.start, booking.end)
-    return bool(cells) and is_open(department, booking.start, booking.end) and all(
-        tx.seats_taken(slot_id(department.code, cell.start)) <= department.capacity_at(cell.start) for cell in cells
+    seats = seats_over(department, booking.start, booking.end)
+    return bool(seats) and is_open(department, booking.start, booking.end) and all(
+        tx.seats_taken(seat.slot) <= seat.capacity for seat in seats
     )
 
 

@@ -29,10 +29,10 @@ from hub.booking.department import Asker, Department, Staffing
 from hub.booking.facts import Facts, Shelf, gather
 from hub.booking.life import NEXT, What
 from hub.booking.opening import Closure, Opening
-from hub.booking.slots import covering, slots_of, with_taken
+from hub.booking.slots import Seat, covering, slots_of, with_taken
 from hub.booking.statement import Statement, statements, which
 from hub.booking.views import Booking, Status, Visit
-from hub.booking.weigh import ANSWER, MOVED_FROM, NO_LIMIT, Outcome, Seat, weigh
+from hub.booking.weigh import ANSWER, MOVED_FROM, NO_LIMIT, Outcome, weigh
 
 __all__ = [
     "ANSWER", "MOVED_FROM", "NEXT", "NO_LIMIT", "Asker", "Balance", "Booking", "Closure", "Decision", "Department", "Facts", "Grant",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -109,6 +109,10 @@ class Department:
             askers=frozenset(Asker) if may is None else frozenset(a for a in Asker if a.value in str(may).split()),
             answer_hours=_number(service, "answer-hours", ANSWER_HOURS),
         )
+
+    def busy_until(self, end: datetime) -> datetime:
+        """When whoever comes is free again after a visit that ends then: after the way to the next."""
+        return end + timedelta(minutes=self.buffer_minutes)
 
     def capacity_at(self, start: datetime) -> int:
         """How many visits can be made in the slot that begins at `start`: the last staffing that holds, else the usual number."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 
 from hub.booking.conventions import encounter_id
@@ -73,12 +73,11 @@ def gather(statement: Statement, stored: Resource | None, shelf: Shelf) -> Facts
     if not (department and asked and person) or (booking and asked == (booking.start, booking.end)):
         return Facts(patient, service)
     decisions = tuple(k.resource for k in shelf.find("ServiceRequest", patient=person))
-    busy_until = asked[1] + timedelta(minutes=department.buffer_minutes)
     return Facts(
         patient, service, decisions,
         appointments=tuple(k.resource for k in shelf.find("Appointment", patient=person, date=window(asked[0], map(Decision.of, decisions)))),
         stays=tuple(k.resource for k in shelf.find("Flag", patient=person)),
-        taken={slot: shelf.seats_taken(slot) for slot in covering(department, asked[0], busy_until)},
+        taken={slot: shelf.seats_taken(slot) for slot in covering(department, asked[0], department.busy_until(asked[1]))},
     )
 
 

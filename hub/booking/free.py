@@ -104,7 +104,6 @@ class _Chooser:
     ) -> None:
         self.wish, self.decisions, self.own, self.row, self.taken = wish, decisions, own, row, taken
         self.length = timedelta(minutes=wish.minutes)
-        self.busy = self.length + timedelta(minutes=wish.department.buffer_minutes)
         self.held = wish.moved.slots if wish.moved else ()
         self.ends = [place.end for place in row]
         self.left_of: dict[tuple[str, datetime], int] = {}
@@ -117,7 +116,7 @@ class _Chooser:
             return None
         if self.wish.stays and paused(self.wish.stays, start, until):
             return None
-        left = self._seats(start, start + self.busy)
+        left = self._seats(start, self.wish.department.busy_until(until))
         return Time(start, until, left) if left > 0 and self._granted(start, until) else None
 
     def _filled(self, number: int, until: datetime) -> bool:

@@ -10,7 +10,7 @@ from hub.booking.clock import local
 from hub.booking.decision import Decision, Unit
 from hub.booking.department import Asker, Department
 from hub.booking.facts import Facts
-from hub.booking.slots import cells_over, fills, is_open, slot_id
+from hub.booking.slots import cells_over, fills, is_open, seats_over
 from hub.booking.stays import paused
 from hub.booking.views import Booking, is_booking
 from hub.message import Resource
@@ -31,7 +31,7 @@ class Asked:
     @property
     def busy_until(self) -> datetime:
         """When whoever comes is free again: after the way to the next."""
-        return self.end + timedelta(minutes=self.department.buffer_minutes)
+        return self.department.busy_until(self.end)
 
 
 def check(asked: Asked, facts: Facts, now: datetime) -> Decision:
@@ -41,17 +41,26 @@ def check(asked: Asked, facts: Facts, now: datetime) -> Decision:
         Refused: NOT_ALLOWED, TOO_LATE, BEYOND_HORIZON, OUTSIDE_OPENING_HOURS, INVALID (off the grid), NO_DECISION, DECISION_USED_UP,
             OVERLAPS_OWN, PAUSED, FULL.
     """
-    welcome(asked.department, asked.asker)
-    in_time(asked.start, asked.department.notice_minutes, now)
-    within_horizon(asked.department, asked.start, now)
-    within_opening_hours(asked)
-    on_the_grid(asked)
+    bookable(asked, now)
     others = [Booking.of(a) for a in facts.appointments if is_booking(a) and (asked.moved is None or a["id"] != asked.moved.id)]
     decision = granted(asked, map(Decision.of, facts.decisions), others)
     apart_from_own(asked, others)
     at_home(asked, facts.stays)
     room_left(asked, facts.taken)
     return decision
+
+
+def bookable(asked: Asked, now: datetime) -> None:
+    """The rules that need no person.
+
+    Raises:
+        Refused: NOT_ALLOWED, TOO_LATE, BEYOND_HORIZON, OUTSIDE_OPENING_HOURS, INVALID (off the grid).
+    """
+    welcome(asked.department, asked.asker)
+    in_time(asked.start, asked.department.notice_minutes, now)
+    within_horizon(asked.department, asked.start, now)
+    within_opening_hours(asked)
+    on_the_grid(asked)
 
 
 def known_person(patient: Resource | None) -> str:
@@ -130,7 +139,6 @@ def at_home(asked: Asked, stays: Iterable[Resource]) -> None:
 def room_left(asked: Asked, taken: Mapping[str, int]) -> None:
     """Fewer seats taken than the capacity in each slot it covers; seats the moved visit holds itself are not counted."""
     own = asked.moved.slots if asked.moved else ()
-    for cell in cells_over(asked.department, asked.start, asked.busy_until):
-        slot = slot_id(asked.department.code, cell.start)
-        if taken.get(slot, 0) - own.count(slot) >= asked.department.capacity_at(cell.start):
+    for seat in seats_over(asked.department, asked.start, asked.busy_until):
+        if taken.get(seat.slot, 0) - own.count(seat.slot) >= seat.capacity:
             raise Refused(Problem.FULL, "no seat left in a slot that it covers", "Appointment.slot")

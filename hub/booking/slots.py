@@ -68,9 +68,22 @@ def cells_over(department: Department, start: datetime, until: datetime) -> tupl
     return tuple(sorted(found, key=lambda c: c.start))
 
 
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A seat in a slot, and how many of them that slot has for this taker."""
+
+    slot: str
+    capacity: int
+
+
+def seats_over(department: Department, start: datetime, until: datetime) -> tuple[Seat, ...]:
+    """A seat in each slot that shares time with [start, until), in order."""
+    return tuple(Seat(slot_id(department.code, c.start), department.capacity_at(c.start)) for c in cells_over(department, start, until))
+
+
 def covering(department: Department, start: datetime, until: datetime) -> tuple[str, ...]:
     """Ids of the slots that a visit uses. Empty, or too few, when it lies wholly or partly off the grid (see `fills`)."""
-    return tuple(slot_id(department.code, cell.start) for cell in cells_over(department, start, until))
+    return tuple(seat.slot for seat in seats_over(department, start, until))
 
 
 def fills(department: Department, start: datetime, until: datetime) -> bool:

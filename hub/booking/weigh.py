@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from hub.booking import draft, rules
 from hub.booking.clock import begin, write
@@ -11,7 +11,7 @@ from hub.booking.conventions import extension, with_extension, without_extension
 from hub.booking.department import Asker, Department
 from hub.booking.facts import Facts
 from hub.booking.life import NEEDS_RIGHT, What, after
-from hub.booking.slots import cells_over, covering, slot_id
+from hub.booking.slots import Seat, covering, seats_over
 from hub.booking.statement import Statement, out_of_date, times, which, words
 from hub.booking.views import Booking, Status, is_booking, stated_department, stated_person
 from hub.message import Resource
@@ -23,14 +23,6 @@ ANSWER = "answer"
 """Extension: `refused` when the service said no to a booking, `move-refused` to another time; gone with the next change."""
 NO_LIMIT = 10_000
 """Capacity for a seat that the service itself gives: it may overbook its own staff."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seat:
-    """A seat in a slot, and how many of them that slot has for this taker."""
-
-    slot: str
-    capacity: int
 
 
 @dataclass(frozen=True)
@@ -200,15 +192,14 @@ def _confirmed_slots(appointment: Resource, department: Department) -> tuple[str
     old = extension(appointment, MOVED_FROM)
     if old is None:
         return ()
-    return covering(department, begin(old["start"]), begin(old["end"]) + timedelta(minutes=department.buffer_minutes))
+    return covering(department, begin(old["start"]), department.busy_until(begin(old["end"])))
 
 
 def _seated(case: _Case, what: What, appointment: Resource, asked: rules.Asked) -> Outcome:
     """The booking at an asked time, by the rules; the service's own word is bound by none and takes seats without limit."""
-    cells = cells_over(asked.department, asked.start, asked.busy_until)
-    seats = tuple(
-        Seat(slot_id(asked.department.code, c.start), NO_LIMIT if case.free else asked.department.capacity_at(c.start)) for c in cells
-    )
+    seats = seats_over(asked.department, asked.start, asked.busy_until)
+    if case.free:
+        seats = tuple(Seat(seat.slot, NO_LIMIT) for seat in seats)
     made = {**appointment, "slot": [{"reference": f"Slot/{seat.slot}"} for seat in seats]}
     if not seats:
         del made["slot"]

@@ -18,7 +18,7 @@ from hub.fhir import bundle, strict_json
 from hub.fhir.definitions import Definitions
 from hub.message import Resource
 from hub.problem import Problem, Refused, Unavailable
-from hub.scheduling.desk import Caller, Desk
+from hub.scheduling.desk import Desk, client
 from hub.scopes import needed
 from hub.store import Store, Transaction
 
@@ -123,7 +123,7 @@ class Bundles:
 
     def _promise(self, entry: _Entry, type_: str) -> str:
         if self.definitions.served[type_].write == "booking" and entry.asked.reader is not None:
-            entry.resource, id_ = self.desk.named(Caller.of(entry.asked.reader), entry.resource)
+            entry.resource, id_ = self.desk.named(client(entry.asked.reader), entry.resource)
             return id_
         entry.id = str(entry.resource.get("id") or "") if entry.asked.method == "PUT" else ""
         entry.id = entry.id or str(uuid.uuid4())

@@ -23,9 +23,10 @@ from hub.booking.conventions import points_to
 from hub.faces.parameters import ID, UNDERSTOOD, appointment_of, parameters_of, patient_of, reference_of, wish_of
 from hub.fhir import strict_json
 from hub.fhir.outcome import OUTCOME, outcome
+from hub.keeping import Speaker
 from hub.message import Resource
 from hub.problem import Problem, Refused, Unavailable
-from hub.scheduling.desk import HOLD_PREFIX, Caller, Desk
+from hub.scheduling.desk import HOLD_PREFIX, Desk, client
 from hub.scheduling.offers import Found, find
 from hub.store import Store
 
@@ -83,7 +84,7 @@ class Operations:
         await _send(send, scope, status, body, headers)
 
     def _do(self, asked: Asked) -> bytes:
-        desk, caller = self._desk, Caller.of(asked.reader)
+        desk, caller = self._desk, client(asked.reader)
         match asked.operation:
             case "$find":
                 wish = wish_of(asked.parameters)
@@ -99,7 +100,7 @@ class Operations:
                 return searchset([cancelled.body] if cancelled else [])
         raise AssertionError(asked.operation)
 
-    def _to_book(self, tx: Any, caller: Caller, asked: Asked) -> Resource:
+    def _to_book(self, tx: Any, caller: Speaker, asked: Asked) -> Resource:
         """What shall be booked: the resource that was sent, or what the hold of that id holds; for this patient, where one is told."""
         sent = next((v for n, v in asked.parameters if n in ("appt-resource", "resource")), None)
         id_ = "" if sent is not None else reference_of(asked.parameters)

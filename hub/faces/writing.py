@@ -16,7 +16,7 @@ from hub.fhir.index import HashId
 from hub.fhir.outcome import informed
 from hub.message import Resource
 from hub.problem import Problem, Refused
-from hub.scheduling.desk import HOLD_PREFIX, Caller, Desk
+from hub.scheduling.desk import HOLD_PREFIX, Desk, client
 from hub.store import Stored, Transaction
 
 
@@ -48,7 +48,7 @@ class Writing:
             case "booking":
                 return self._answer(asked, *self._booked(asked, resource, asked.body))
             case "answer":
-                return self._answer(asked, self._desk.respond(self._tx, Caller.of(_reader(asked)), resource), 201)
+                return self._answer(asked, self._desk.respond(self._tx, client(_reader(asked)), resource), 201)
         return self._answer(asked, self._record(asked, {**resource, "id": id_ or str(uuid.uuid4())}, "create"), 201)
 
     def update(self, asked: Asked, type_: str, id_: str) -> Answer:
@@ -150,7 +150,7 @@ class Writing:
         if version is not None and (before is None or version != before.version):
             raise Refused(Problem.OUT_OF_DATE, f"the current version is {before.version if before else 0}")
         if self._definitions.served[resource["resourceType"]].write == "booking":
-            caller = Caller.of(_reader(asked))
+            caller = client(_reader(asked))
             return self._answer(asked, self._desk.update(self._tx, caller, resource, str(version) if version is not None else ""), 200)
         new = before is None or before.deleted
         return self._answer(asked, self._record(asked, resource, "create" if new else "update"), 201 if new else 200)
@@ -163,7 +163,7 @@ class Writing:
         if sent.startswith(HOLD_PREFIX):
             resource = {**resource, "id": sent}
         newest = self._tx.newest()
-        booked = self._desk.book(self._tx, Caller.of(_reader(asked)), resource)
+        booked = self._desk.book(self._tx, client(_reader(asked)), resource)
         return booked, 201 if booked.seq > newest else 200
 
     def _record(self, asked: Asked, resource: Resource, word: str) -> Stored:

@@ -16,7 +16,7 @@ from hub.access import ALL_DEPARTMENTS, Ground, Reader
 from hub.booking import Statement, rules
 from hub.booking.clock import read, write
 from hub.booking.conventions import SHOP_BOOKING, identifier, points_to, with_extension
-from hub.booking.slots import cells_over, slot_id
+from hub.booking.slots import seats_over
 from hub.booking.statement import times, which
 from hub.booking.views import stated_department
 from hub.keeping import Keeping, Speaker, count_seats
@@ -31,24 +31,16 @@ ANSWERS = {"accepted": "booked", "declined": "cancelled"}
 """AppointmentResponse.participantStatus of the service → what it states of the booking; `tentative` and `needs-action` state nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """A client of the API, as `hub.keeping` knows a speaker."""
+def client(reader: Reader) -> Speaker:
+    """A client of the API as somebody who states bookings.
 
-    name: str
-    may_state: frozenset[str]
-    departments: frozenset[str]
-
-    @classmethod
-    def of(cls, reader: Reader) -> Caller:
-        """Raises Refused NOT_ALLOWED for a client without a department: an empty set means all of them elsewhere."""
-        if not reader.departments:
-            raise Refused(Problem.NOT_ALLOWED, "no department is opened to this client")
-        return cls(reader.reference, reader.may_state, frozenset() if reader.departments == ALL_DEPARTMENTS else reader.departments)
-
-    @property
-    def speaker(self) -> Speaker:
-        return Speaker(self.name, self.may_state, self.name, Ground.VENDOR.value, self.departments, channel="fhir")
+    Raises:
+        Refused: NOT_ALLOWED for one without a department: an empty set means all of them elsewhere.
+    """
+    if not reader.departments:
+        raise Refused(Problem.NOT_ALLOWED, "no department is opened to this client")
+    departments = frozenset() if reader.departments == ALL_DEPARTMENTS else reader.departments
+    return Speaker(reader.reference, reader.may_state, reader.reference, Ground.VENDOR.value, departments, channel="fhir")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +50,7 @@ class Desk:
     keeping: Keeping
     fresh_id: Callable[[], str] = lambda: str(uuid.uuid4())
 
-    def hold(self, tx: Transaction, caller: Caller, asked: Resource) -> Resource:
+    def hold(self, tx: Transaction, caller: Speaker, asked: Resource) -> Resource:
         """Holds the asked time for HOLD; again with the hold's id, it is held as long from now. Returns the pending Appointment.
 
         Raises:
@@ -75,18 +67,18 @@ class Desk:
         span = times(Statement(asked), None, department.visit_minutes)
         if span is None:
             raise Refused(Problem.INVALID, "no start", "Appointment.start")
-        _bookable(rules.Asked("", department, *span), tx)
+        wanted = rules.Asked("", department, *span)
+        rules.bookable(wanted, tx.now)
         until = tx.now + HOLD
         touched = dict.fromkeys(tx.free_seats(_holder(caller, id_)))
-        for cell in cells_over(department, *span):
-            slot = slot_id(department.code, cell.start)
-            tx.take_seat(slot, _holder(caller, id_), department.capacity_at(cell.start), until)
-            touched[slot] = None
+        for seat in seats_over(department, span[0], wanted.busy_until):
+            tx.take_seat(seat.slot, _holder(caller, id_), seat.capacity, until)
+            touched[seat.slot] = None
         count_seats(tx, touched)
         held = {**asked, "id": id_, "status": "pending", "start": write(span[0]), "end": write(span[1])}
         return with_extension(held, "held-until", "Instant", write(until))
 
-    def book(self, tx: Transaction, caller: Caller, asked: Resource) -> Stored:
+    def book(self, tx: Transaction, caller: Speaker, asked: Resource) -> Stored:
         """Books an offer or a hold, or moves a booking that is kept. The same again gives the same booking.
 
         Raises:
@@ -109,12 +101,12 @@ class Desk:
         count_seats(tx, dict.fromkeys(held))
         return booked
 
-    def named(self, caller: Caller, asked: Resource) -> tuple[Resource, str]:
+    def named(self, caller: Speaker, asked: Resource) -> tuple[Resource, str]:
         """A new booking with the name it will have, and the id that follows from it: for references within one transaction."""
         stated = _stated(asked, _name(asked) or self.fresh_id())
         return {**asked, "identifier": stated["identifier"]}, which(Statement(stated), caller.name)
 
-    def update(self, tx: Transaction, caller: Caller, asked: Resource, version: str = "") -> Stored:
+    def update(self, tx: Transaction, caller: Speaker, asked: Resource, version: str = "") -> Stored:
         """What a client makes of a booking by PUT or PATCH: another time, another status. Nothing it sends is dropped in silence.
 
         Raises:
@@ -123,7 +115,7 @@ class Desk:
         self.keeping.check(asked)
         before = self._own(tx, caller, str(asked.get("id") or ""))
         status = asked["status"]
-        if status == "pending" or (status in ("proposed", "booked") and "confirm" not in caller.may_state):
+        if status == "pending" or (status in ("proposed", "booked") and "confirm" not in caller.may):
             status = "proposed"  # the times are what is asked for; the service's yes is not theirs to state
         stated = {**{k: v for k, v in asked.items() if k not in ("meta", "extension")}, "status": status}
         kept = self._kept(tx, caller, {**stated, "meta": {"versionId": version}} if version else stated)
@@ -132,7 +124,7 @@ class Desk:
             raise Refused(Problem.IMPOSSIBLE_CHANGE, f"an update cannot change {', '.join(dict.fromkeys(lost))}", f"Appointment.{lost[0]}")
         return kept
 
-    def cancel(self, tx: Transaction, caller: Caller, id_: str, reason: Resource | None, version: str = "") -> Stored | None:
+    def cancel(self, tx: Transaction, caller: Speaker, id_: str, reason: Resource | None, version: str = "") -> Stored | None:
         """Cancels a booking, or gives back a hold (None). `version` is the one the client saw; empty: whichever.
 
         Raises:
@@ -149,7 +141,7 @@ class Desk:
             stated["meta"] = {"versionId": version}
         return self._kept(tx, caller, stated)
 
-    def respond(self, tx: Transaction, caller: Caller, response: Resource) -> Stored:
+    def respond(self, tx: Transaction, caller: Speaker, response: Resource) -> Stored:
         """Keeps an AppointmentResponse; the service's own yes or no confirms or cancels the booking, other times move it.
 
         Raises:
@@ -159,27 +151,27 @@ class Desk:
         id_ = points_to(response.get("appointment"), "Appointment")
         booking = self._own(tx, caller, id_)
         actor = response.get("actor") or {}
-        of_service = bool(points_to(actor, "HealthcareService")) or "confirm" in caller.may_state
+        of_service = bool(points_to(actor, "HealthcareService")) or "confirm" in caller.may
         status = ANSWERS.get(str(response.get("participantStatus")))
         if status == "cancelled" or (status == "booked" and of_service):
             moved = {key: response[key] for key in ("start", "end") if status == "booked" and key in response}
             self._kept(tx, caller, {"resourceType": "Appointment", "id": booking.id, "status": status, **moved})
         return tx.keep({**response, "id": self.fresh_id()}, origin=caller.name)
 
-    def _own(self, tx: Transaction, caller: Caller, id_: str) -> Stored:
+    def _own(self, tx: Transaction, caller: Speaker, id_: str) -> Stored:
         """A booking of the caller's departments; another's is as unknown as none."""
         kept = tx.get("Appointment", id_) if id_ else None
         if kept is None or kept.deleted or (caller.departments and stated_department(kept.resource) not in caller.departments):
             raise Refused(Problem.UNKNOWN_BOOKING, "no such booking", "Appointment.id")
         return kept
 
-    def _kept(self, tx: Transaction, caller: Caller, stated: Resource) -> Stored:
-        self.keeping.keep(tx, caller.speaker, Resources((stated,)))
+    def _kept(self, tx: Transaction, caller: Speaker, stated: Resource) -> Stored:
+        self.keeping.keep(tx, caller, Resources((stated,)))
         kept = tx.get("Appointment", which(Statement(stated), caller.name))
         assert kept is not None
         return kept
 
-    def held(self, tx: Transaction, caller: Caller, id_: str) -> Resource:
+    def held(self, tx: Transaction, caller: Speaker, id_: str) -> Resource:
         """The Appointment that a hold holds, read back from its seats, to be booked by its id alone. Raises Refused HOLD_EXPIRED."""
         slots = [kept.resource for slot in tx.held(_holder(caller, id_)) if (kept := tx.get("Slot", slot)) is not None]
         if not slots:
@@ -192,15 +184,6 @@ class Desk:
         }
 
 
-def _bookable(asked: rules.Asked, tx: Transaction) -> None:
-    """The rules that need no person; the seat itself is the store's."""
-    rules.welcome(asked.department, asked.asker)
-    rules.in_time(asked.start, asked.department.notice_minutes, tx.now)
-    rules.within_horizon(asked.department, asked.start, tx.now)
-    rules.within_opening_hours(asked)
-    rules.on_the_grid(asked)
-
-
 def _heard(name: str, asked: Resource, before: Resource, after: Resource) -> bool:
     """The element was left as it was, or is now what was asked for. Times are compared as instants."""
     sent = asked.get(name)
@@ -209,7 +192,7 @@ def _heard(name: str, asked: Resource, before: Resource, after: Resource) -> boo
     return name in ("start", "end") and isinstance(sent, str) and name in after and read(sent, name) == read(after[name], name)
 
 
-def _holder(caller: Caller, id_: str) -> str:
+def _holder(caller: Speaker, id_: str) -> str:
     """Whose seats these are: another client cannot use, or end, a hold by guessing its id."""
     return f"{id_}/{caller.name}"
 
