@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +104,18 @@ def of_cpa(read: cpa.Agreement, own: str, partner: str, statuses: Iterable[str] 
         endpoint=channel.endpoint if channel else "", ack="" if asked == "never" else "unsigned" if signed == "never" else "signed",
         sync=channel is not None and channel.sync_reply not in ("", "none"),
         duplicate_elimination=channel is None or channel.duplicates != "never", signing=theirs.signing, encryption=theirs.encryption,
-        decides=lambda action, us: cpa_terms.of(read, *((own, partner) if us else (partner, own)), *action),
+        decides=_deciding(read, own, partner),
     )
+
+
+def _deciding(read: cpa.Agreement, own: str, partner: str) -> Callable[[Action, bool], Terms]:
+    """A CPA does not change while it is used: each action is decided once."""
+
+    @cache
+    def decides(action: Action, us: bool) -> Terms:
+        return cpa_terms.of(read, *((own, partner) if us else (partner, own)), *action)
+
+    return decides
 
 
 def _party(read: cpa.Agreement, id_: str) -> cpa.Party:

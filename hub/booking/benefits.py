@@ -68,6 +68,7 @@ def figures(
 ) -> list[Figures]:
     """Every department's weeks in which a visit lies, in order."""
     found: dict[Key, Figures] = {}
+    first: dict[Key, datetime] = {}
     of = {b.id: b for b in bookings if b.department in departments}
     told: dict[str, list[Said]] = defaultdict(list)
     for one in said:
@@ -75,11 +76,12 @@ def figures(
     for booking in of.values():
         key = (booking.department, week(booking.start))
         figure = found.setdefault(key, Figures(*key))
+        first[key] = min(first.get(key, booking.start), booking.start)
         _count(figure, booking, sorted(told[booking.id], key=lambda s: s.at))
     granted = list(decisions)
-    for (code, _), figure in found.items():
-        moment = min(b.start for b in of.values() if (b.department, week(b.start)) == (code, figure.week))
-        figure.granted = round(sum(_weekly(d, departments[code]) for d in granted if _in_force(d, departments[code], moment)), 1)
+    for key, figure in found.items():
+        department = departments[key[0]]
+        figure.granted = round(sum(_weekly(d, department) for d in granted if _in_force(d, department, first[key])), 1)
     return [found[key] for key in sorted(found, key=lambda k: (k[0], k[1]))]
 
 

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import logging
 from collections.abc import Mapping
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
 import orjson
@@ -32,6 +32,7 @@ STATUS: dict[Problem, int] = {
 
 Header = tuple[bytes, bytes]
 PATH = "/inbox/"
+RECEIPT_SENDERS = 4
 
 
 class Inbox:
@@ -39,6 +40,8 @@ class Inbox:
 
     def __init__(self, flow: Flow, adapters: Mapping[str, Adapter], pool: Executor) -> None:
         self._flow, self._adapters, self._pool = flow, adapters, pool
+        self._receipts = ThreadPoolExecutor(RECEIPT_SENDERS, thread_name_prefix="receipts")
+        """Apart from what takes in: a partner that is slow to take receipts must not keep others' letters waiting."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         name = scope["path"].removeprefix(PATH).strip("/")
@@ -59,7 +62,7 @@ class Inbox:
             log.warning("nothing was kept: %s", later.detail)
             return await _problem(send, Problem.UNAVAILABLE, retry_after=later.retry_after or 5)
         if answer.later and answer.parcel is not None:
-            asyncio.get_running_loop().run_in_executor(self._pool, _send_later, adapter, answer.parcel)
+            asyncio.get_running_loop().run_in_executor(self._receipts, _send_later, adapter, answer.parcel)
             return await _respond(send, 202, [], b"")
         await _answer(send, answer)
 

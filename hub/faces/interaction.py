@@ -72,6 +72,8 @@ class Answer:
     persons: tuple[str, ...] = ()
     """`Patient/…`: whose data it holds, for the access log."""
     kind: str = ""
+    media_type: str = ""
+    """Where it is neither JSON nor XML of FHIR."""
 
     def with_headers(self, *more: Header) -> Answer:
         return replace(self, headers=(*self.headers, *more))

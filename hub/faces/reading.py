@@ -15,13 +15,14 @@ from hub.fhir.definitions import Definitions
 from hub.fhir.index import HashId
 from hub.fhir.limits import limit, limited
 from hub.fhir.outcome import outcome
-from hub.fhir.query import FOREVER, NEVER, IdIs, Query, ReferenceIs
+from hub.fhir.query import FOREVER, NEVER, DateIs, IdIs, Query, ReferenceIs
 from hub.fhir.search import Parsed
 from hub.fhir.subset import subset
 from hub.problem import Problem, Refused
 from hub.store import Stored
 
 USUAL_HISTORY = 50
+MOST_SLOTS = 1_000_000
 
 
 class Reading:
@@ -114,6 +115,20 @@ class Reading:
         entries = list(found.values())
         links = [("self", f"{self._base}/Patient/{id_}/$everything")]
         return Answer(200, bundle.searchset(self._base, entries, [], len(entries), links), (), persons(entries), "everything Patient")
+
+    def publish(self, asked: Asked, now: int) -> Answer:
+        """`Slot/$publish`: every slot ahead that this reader sees, one per line, for who polls (SMART Scheduling Links). 304 while nothing changed.
+
+        Raises:
+            Refused: SCOPE_MISSING, NOT_ALLOWED.
+        """
+        ahead = DateIs("start", (("ge", now, now),), main=True)
+        slots = self._source.search(limited(asked.reader, Query("Slot", (ahead,), count=MOST_SLOTS), self._definitions)).entries
+        tag = f'W/"{len(slots)}-{max((slot.seq for slot in slots), default=0)}"'
+        headers = ((b"etag", tag.encode()), (b"cache-control", b"private, max-age=30"))
+        if asked.header(b"if-none-match") == tag:
+            return Answer(304, b"", headers)
+        return Answer(200, b"".join(slot.body + b"\n" for slot in slots), headers, media_type="application/fhir+ndjson")
 
     def may_see(self, reader: Reader | None, type_: str, id_: str) -> bool:
         """The reader's scopes and departments give this resource."""

@@ -23,7 +23,7 @@ from hub.faces.bundles import Bundles
 from hub.faces.interaction import ID, Answer, Asked, Header, refusal
 from hub.faces.reading import Reading
 from hub.faces.writing import Writing
-from hub.fhir import strict_json, validate, xml
+from hub.fhir import strict_json, times, validate, xml
 from hub.fhir.definitions import Definitions
 from hub.fhir.index import HashId
 from hub.fhir.outcome import outcome, validated
@@ -43,6 +43,8 @@ PATCHES = ("application/json-patch+json", "application/merge-patch+json")
 MIRRORED = (b"x-request-id", b"x-correlation-id")
 LARGEST_FORM = 64 * 1024
 LARGEST = 4 * 1024 * 1024
+LONG = (("$publish",), ("$everything",))
+"""Reads that take longer than the event loop can wait."""
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
 
 
@@ -76,7 +78,7 @@ class Rest:
         searching = asked.path[-1:] == ("_search",)
         body = await _body(receive, LARGEST_FORM if searching else LARGEST) if asked.method in WRITES else b""
         asked = replace(asked, body=body or b"")
-        if asked.method in WRITES and not searching:
+        if (asked.method in WRITES and not searching) or asked.path[-1:] in LONG:
             answer, format_ = await asyncio.get_running_loop().run_in_executor(self._pool, self._guarded, asked, body is None)
         else:
             answer, format_ = self._guarded(asked, body is None)
@@ -93,7 +95,7 @@ class Rest:
             if too_large:
                 raise Refused(Problem.TOO_LARGE, "the body is too large: a search form has 64 KiB, a resource or Bundle 4 MiB")
             answer = self._answered(asked)
-            if format_ == XML and answer.body:
+            if format_ == XML and answer.body and not answer.media_type:
                 answer = replace(answer, body=xml.to_xml(strict_json.load(answer.body), self._definitions))
         except Refused as refused:
             answer = refusal(refused.problem, refused.detail, refused.where)
@@ -174,6 +176,8 @@ class Rest:
                 return reading.read(asked, type_, id_, version)
             case (id_, "$everything") if get and type_ == "Patient":
                 return reading.everything(asked, id_)
+            case ("$publish",) if get and type_ == "Slot":
+                return reading.publish(asked, times.micros(self._clock()))
             case (id_, other) if get and type_ == "Patient" and "patient" in self._definitions.parameters.get(other, {}):
                 self._offers(other, "search-type")
                 return reading.search(asked, other, [("patient", f"Patient/{id_}"), *asked.pairs])
@@ -259,11 +263,12 @@ async def _body(receive: Any, largest: int) -> bytes | None:
 
 async def _send(send: Any, asked: Asked, answer: Answer, format_: str) -> None:
     empty = answer.status in (204, 304) or asked.method == "HEAD"
-    headers: list[Header] = [*answer.headers, (b"cache-control", b"no-store")]
+    headers: list[Header] = list(answer.headers)
+    if not any(name == b"cache-control" for name, _ in headers):
+        headers.append((b"cache-control", b"no-store"))
     if answer.status not in (204, 304):
-        headers += [
-            (b"content-type", f"{format_}; fhirVersion=4.0; charset=utf-8".encode()), (b"content-length", str(len(answer.body)).encode()),
-        ]
+        kind = answer.media_type or f"{format_}; fhirVersion=4.0; charset=utf-8"
+        headers += [(b"content-type", kind.encode()), (b"content-length", str(len(answer.body)).encode())]
     headers += [(name, asked.headers[name][:200]) for name in MIRRORED if name in asked.headers]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if empty else answer.body})

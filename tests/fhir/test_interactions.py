@@ -354,6 +354,20 @@ def test_what_overlaps_a_time_is_found_also_when_it_began_before(api: httpx.Clie
     assert total(**{"requested-period": "ge2026-01-01"}) == 0
 
 
+def test_slots_are_published_for_who_polls(api: httpx.Client, hub: Machines) -> None:
+    first = api.get("/Slot/$publish")
+    slots = [json.loads(line) for line in first.text.splitlines()]
+    assert first.headers["content-type"] == "application/fhir+ndjson" and {s["resourceType"] for s in slots} == {"Slot"}
+    assert len(slots) == api.get("/Slot", params={"start": f"ge{hub.clock.now.isoformat()}", "_summary": "count"}).json()["total"] > 100
+    again = {"if-none-match": first.headers["etag"]}
+    assert api.get("/Slot/$publish", headers=again).status_code == 304
+    made(api.post("/Appointment", json=booking(hub)))
+    assert api.get("/Slot/$publish", headers=again).status_code == 200, "a booking is a change"
+    token = hub.ask(scope="system/Slot.rs").json()["access_token"]
+    one = httpx.get(f"{hub.url}/fhir/Slot/$publish", headers={"authorization": f"Bearer {token}"}, trust_env=False)
+    assert {json.loads(line)["schedule"]["reference"] for line in one.text.splitlines()} == {"Schedule/hjemmesykepleie"}
+
+
 def test_histories_of_a_type_and_of_everything_page_and_begin_where_asked(api: httpx.Client, hub: Machines) -> None:
     kept = [made(api.post("/Device", json=DEVICE)) for _ in range(3)]
     hub.clock.forward(hours=1)
@@ -403,7 +417,7 @@ def test_the_capability_statement_claims_what_the_server_does(api: httpx.Client)
             assert answer.status_code < 500
         for operation in row["operation"]:
             path = f"/{type_}/none/${operation['name']}" if operation["name"] == "everything" else f"/{type_}/${operation['name']}"
-            answer = api.get(path) if operation["name"] == "everything" else api.post(path, json={})
+            answer = api.get(path) if operation["name"] in ("everything", "publish") else api.post(path, json={})
             assert answer.status_code not in (405, 500) and (answer.status_code != 404 or operation["name"] in ("everything", "cancel")), path
         for code in row.get("searchRevInclude", ()):
             assert api.get(f"/{type_}", params={"_revinclude": code, "_count": "1"}).status_code == 200
