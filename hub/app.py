@@ -126,6 +126,12 @@ def seals(hub: Hub, texts: Iterable[AdapterText]) -> tuple[Surroundings, ...]:
     return tuple(surroundings(hub, text, text.seal, functions) for text in texts)
 
 
+def command(name: str) -> Callable[..., Any]:
+    """What is ebxml's or an adapter's to do, which the hub does not know: found by entry point, as carriers are."""
+    found: Callable[..., Any] = next(iter(importlib.metadata.entry_points(group="besoksbro.commands", name=name))).load()
+    return found
+
+
 def read_functions(home: Path) -> dict[str, Any]:
     """The rows of mappings/functions.toml; the home's own file comes before the one we ship."""
     path = home / FUNCTIONS if (home / FUNCTIONS).exists() else ROOT / FUNCTIONS
@@ -152,7 +158,7 @@ def faces(parts: Parts) -> Any:
         operators=tuple(Operator(o.name, o.token_digest) for o in hub.operators),
         shown_first=tuple(hub.tables.get("demo", {}).get("logins", ())), adapters=partial(_cards, parts), customers=partial(_customers, parts),
         shop=parts.shop, repeating=Repeating(parts.shop), resend=parts.flow.settling.resend,
-        replay=partial(replay, parts.flow),
+        replay=partial(replay, parts.flow), warnings=partial(_warnings, parts),
     )
     rest = Rest(
         parts.store, definitions.load(), partial(vendor, hub.vendors), f"{hub.base_url}/fhir", parts.clock, Secrets.open(hub.home).hash_id,
@@ -240,6 +246,12 @@ def vendor(vendors: tuple[VendorToken, ...], token: str) -> Reader | None:
 def _customers(parts: Parts) -> frozenset[str]:
     """The hub's own shop, and every adapter whose word books and does not confirm."""
     return frozenset({ORIGIN, *(a.name for a in parts.adapters.values() if "book" in a.may_state and "confirm" not in a.may_state)})
+
+
+def _warnings(parts: Parts) -> list[str]:
+    """What the console says of certificates."""
+    found: list[str] = command("cert-warnings")(seals(parts.hub, parts.texts.values()), parts.clock(), parts.hub.environment == "production")
+    return found
 
 
 def _cards(parts: Parts) -> tuple[AdapterCard, ...]:

@@ -15,7 +15,7 @@ import uvicorn
 from hub import app
 from hub.adapter import Adapter
 from hub.booking.clock import local
-from hub.config import read_hub
+from hub.config import read_adapters, read_hub
 from hub.replaying import replay
 from hub.store import Store
 
@@ -139,6 +139,23 @@ def audit_verify(home: Path) -> Result:
     data = {"holds": check.holds, "seals": check.seals, "lines": check.lines, "broken": list(check.broken), "head": check.head}
     text = f"{check.lines} lines under {check.seals} seals: " + ("the chain holds" if check.holds else f"BROKEN at {check.broken}")
     return Result(check.holds, data, f"{text}. Head: {check.head}")
+
+
+def _seals(home: Path) -> Any:
+    return app.seals(read_hub(home), read_adapters(home))
+
+
+def cert_list(home: Path) -> Result:
+    """Our own and the partners' certificates."""
+    lines = app.command("cert-list")(_seals(home), app.utc_now())
+    return Result(True, {"certificates": [asdict(line) for line in lines]}, "\n".join(line.text for line in lines) or "Ingen sertifikater.")
+
+
+def cert_check(home: Path, ask: bool) -> Result:
+    """The same, judged: chain, use, validity, revocation."""
+    lines, told = app.command("cert-check")(_seals(home), app.utc_now(), ask)
+    data = {"certificates": [asdict(line) for line in lines], "remarks": told}
+    return Result(all(line.ok for line in lines), data, "\n".join([*(line.text for line in lines), *told]) or "Ingen sertifikater.")
 
 
 def adapter_list(home: Path) -> Result:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -127,9 +127,15 @@ def _line(one: Held, at: datetime, trust: Trust | None) -> Line:
     )
 
 
-def warnings(seals: Iterable[Surroundings], at: datetime) -> list[str]:
-    """Norwegian, for the console: what has expired, or expires within thirty days. What is being replaced (`own-enc-old`) may expire in peace."""
+def warnings(seals: Sequence[Surroundings], at: datetime, strict: bool) -> list[str]:
+    """Norwegian, for the console: what has expired, or expires within thirty days. What is being replaced (`own-enc-old`) may expire in peace.
+
+    Args:
+        strict: in production: that there are no trust anchors is a warning too.
+    """
     told = []
+    if strict and any(held(seal) for seal in seals) and not all(trusting.of_seal(s.home, s.settings).roots for s in seals):
+        told.append("Sertifikater kontrolleres ikke mot utsteder og tilbaketrekking: certs/trusted/ mangler.")
     for line in lines(seals, at):
         if line.valid_to - at <= SOON and "own-enc-old" not in line.file:
             when = f"utløper om {line.days_left} dager" if line.valid_to > at else "er utløpt"

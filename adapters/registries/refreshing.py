@@ -24,7 +24,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 from pyhanko_certvalidator.path import ValidationPath
 
 from adapters.registries import trust as trusting
-from adapters.registries.inventory import Held, held
+from adapters.registries.inventory import Held, Line, held, lines
 from adapters.registries.revocation import Evidence, Status, parsed_list, parsed_reply, status
 from adapters.registries.trust import Trust
 from ebxml import certificate as certs
@@ -138,6 +138,19 @@ def _keep_if_good(
 def asking() -> httpx.Client:
     """A client for issuers: nothing of ours goes along, no redirects."""
     return httpx.Client(timeout=httpx.Timeout(15, connect=5), follow_redirects=False, trust_env=False, headers={"user-agent": "besoksbro"})
+
+
+def check(seals: Sequence[Surroundings], at: datetime, ask: bool) -> tuple[list[Line], list[str]]:
+    """`besoksbro cert check`: every certificate judged, its issuers asked first; and remarks, Norwegian. Raises Misconfigured."""
+    told: list[str] = []
+    trusts = [(trusting.of_seal(one.home, one.settings), held(one)) for one in seals]
+    if any(trust.policy.trusted is None for trust, _ in trusts):
+        told.append("certs/trusted/ mangler for minst én kobling: der er bare gyldighetstiden kontrollert, ikke utsteder eller tilbaketrekking.")
+    if ask:
+        with asking() as client:
+            silent = {line for trust, all_held in trusts if trust.policy.revocation != "off" for line in refresh(trust, all_held, at, client)}
+        told += [f"Fikk ikke svar om tilbaketrekking fra {line}" for line in sorted(silent)]
+    return lines(seals, at, judge=True), told
 
 
 def chore(seals: Iterable[Surroundings]) -> Callable[[datetime], None]:
