@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import uvicorn
 from hub import app
 from hub.adapter import Adapter
 from hub.booking.clock import local
-from hub.config import read_adapters, read_hub
+from hub.config import Hub, read_adapters, read_hub
 from hub.replaying import replay
 from hub.store import Store
 
@@ -29,6 +30,21 @@ class Result:
     text: str = ""
 
 
+def listening(hub: Hub) -> dict[str, Any]:
+    """How uvicorn listens: address, what it keeps to itself, and TLS as `[tls]` says."""
+    told: dict[str, Any] = {
+        "host": hub.host, "port": hub.port, "log_level": "warning", "access_log": False, "server_header": False, "date_header": False,
+        "proxy_headers": False,
+    }
+    if hub.tls is not None:
+        told |= {"ssl_certfile": str(hub.tls.certificate), "ssl_keyfile": str(hub.tls.key)}
+        if hub.tls.client_ca is not None:
+            told |= {
+                "ssl_ca_certs": str(hub.tls.client_ca), "ssl_cert_reqs": ssl.CERT_REQUIRED if hub.tls.require else ssl.CERT_OPTIONAL,
+            }
+    return told
+
+
 def run(home: Path, work: bool) -> None:
     """Serves until it is told to stop (SIGINT, SIGTERM)."""
     parts = app.put_together(home)
@@ -36,10 +52,7 @@ def run(home: Path, work: bool) -> None:
     if worker is not None:
         worker.start()
     try:
-        uvicorn.run(
-            app.faces(parts), host=parts.hub.host, port=parts.hub.port, log_level="warning", access_log=False, server_header=False,
-            date_header=False, proxy_headers=False,
-        )
+        uvicorn.run(app.faces(parts), **listening(parts.hub))
     finally:
         if worker is not None:
             worker.stop()

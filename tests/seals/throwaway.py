@@ -98,7 +98,7 @@ def leaf(
     extensions: tuple[x509.ExtensionType, ...] | list[x509.ExtensionType] = (),
 ) -> x509.Certificate:
     made = builder(name(text), above.certificate.subject, leaf_key().public_key(), start, end).add_extension(usage(**(uses or SIGN)), True)
-    for extension in extensions:
+    for extension in (x509.AuthorityKeyIdentifier.from_issuer_public_key(above.key.public_key()), *extensions):
         made = made.add_extension(extension, False)
     return made.sign(above.key, hashes.SHA256())
 
