@@ -7,13 +7,12 @@ import logging
 import os
 import sys
 from datetime import datetime
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from hub import commands
+from hub import app, commands
 from hub.config import Misconfigured
 from hub.problem import Refused, Unavailable
 
@@ -31,6 +30,8 @@ main_command.add_typer(audit, name="audit")
 main_command.add_typer(adapter, name="adapter")
 cpa = typer.Typer(no_args_is_help=True, help="Agreements with partners (CPA 2.0).")
 main_command.add_typer(cpa, name="cpa")
+cert = typer.Typer(no_args_is_help=True, help="Certificates: our own, the partners', and whom we trust.")
+main_command.add_typer(cert, name="cert")
 
 
 def show(result: commands.Result, as_json: bool) -> None:
@@ -51,11 +52,10 @@ def work(home: Home) -> None:
     commands.work(home)
 
 
-def _of_cpa(name: str, *given: Any) -> Any:
-    """A CPA is ebxml's, which the hub does not know: found by entry point, as carriers are. Raises Exit with what is wrong."""
-    command: Any = next(iter(entry_points(group="besoksbro.commands", name=f"cpa-{name}"))).load()
+def _of_others(name: str, *given: Any) -> Any:
+    """A CPA is ebxml's and a certificate a registry's, which the hub does not know. Raises Exit with what is wrong."""
     try:
-        return command(*given)
+        return app.command(name)(*given)
     except ValueError as wrong:
         typer.echo(str(wrong), err=True)
         raise typer.Exit(1) from wrong
@@ -64,7 +64,7 @@ def _of_cpa(name: str, *given: Any) -> Any:
 @cpa.command("show")
 def cpa_show(file: Path, as_json: Json = False) -> None:
     """Says in plain words what a CPA or CPP agrees."""
-    text = _of_cpa("show", file)
+    text = _of_others("cpa-show", file)
     show(commands.Result(True, {"text": text}, text), as_json)
 
 
@@ -73,15 +73,45 @@ def cpa_check(
     file: Path, at: Annotated[datetime | None, typer.Option(help="The time at which it is to be used.")] = None, as_json: Json = False,
 ) -> None:
     """Names what is wrong with a CPA; leaves with 1 when something is."""
-    problems = _of_cpa("check", file, at)
+    problems = _of_others("cpa-check", file, at)
     show(commands.Result(not problems, {"problems": problems}, "\n".join(problems) or "Ingen feil funnet."), as_json)
 
 
 @cpa.command("make")
 def cpa_make(facts: Path, to: Annotated[Path, typer.Option("--to", help="The CPA file to write.")]) -> None:
     """Drafts a CPA from two parties' facts (docs/cpa.md); its status is «proposed» until both have agreed."""
-    to.write_bytes(_of_cpa("make", facts))
+    to.write_bytes(_of_others("cpa-make", facts))
     show(commands.Result(True, {"file": str(to)}, f"Skrev {to}. Kontroller med: besoksbro cpa check {to}"), False)
+
+
+@cert.command("list")
+def cert_list(home: Home, as_json: Json = False) -> None:
+    """Our own and the partners' certificates: serial number, organisation, validity, days left."""
+    show(commands.cert_list(home), as_json)
+
+
+@cert.command("check")
+def cert_check(
+    home: Home, ask: Annotated[bool, typer.Option(help="Also ask the issuers what is revoked.")] = True, as_json: Json = False,
+) -> None:
+    """Judges each by chain, key usage, validity and revocation; leaves with 1 when one must not be used."""
+    show(commands.cert_check(home, ask), as_json)
+
+
+@cert.command("import")
+def cert_import(
+    file: Path, home: Home, kind: Annotated[str, typer.Option("--as", help="own-sign, own-enc, sign, enc or trusted.")],
+    partner: Annotated[str, typer.Option(help="The partner's HER-id, for sign and enc.")] = "",
+    password_file: Annotated[Path | None, typer.Option(help="Instead of being asked for the password.")] = None,
+) -> None:
+    """Takes a PKCS#12 or PEM file into the home's certs/; private keys are readable by their owner alone."""
+    password = None
+    if password_file is not None:
+        password = password_file.read_text(encoding="utf-8").rstrip("\r\n").encode()
+    elif _of_others("cert-needs-password", file):
+        password = str(typer.prompt("Passord", hide_input=True, default="", show_default=False)).encode()
+    done = _of_others("cert-import", home / "certs", file, kind, partner, password)
+    show(commands.Result(True, {"done": done}, "\n".join(done)), False)
 
 
 @main_command.command()
@@ -90,9 +120,7 @@ def read(
     schemas: Annotated[Path | None, typer.Option(help="Folder with the official XSD files.")] = None, as_json: Json = False,
 ) -> None:
     """Opens any ebXML, MsgHead, AppRec or CPA file and says what it is, what is signed, and what was tolerated."""
-    # Reading bytes is ebxml's work and the hub does not know ebxml: the reader is found by entry point, as carriers are.
-    reader: Any = next(iter(entry_points(group="besoksbro.commands", name="read"))).load()
-    report = reader(file.read_bytes(), at, schemas)
+    report = app.command("read")(file.read_bytes(), at, schemas)
     show(commands.Result(True, report.to_dict(), report.text()), as_json)
 
 
@@ -107,7 +135,7 @@ def demo(
 ) -> None:
     """Solbakken kommune, invented: a shop, the hub and three EPJs as processes of their own."""
     name = "demo-check" if check else "demo"
-    play: Any = next(iter(entry_points(group="besoksbro.commands", name=name))).load()
+    play = app.command(name)
     if check:
         report = play(bookings=bookings, database=database_url or None, faults=faults, seed=seed)
         show(commands.Result(report.ok, report.as_json(), report.text()), as_json)

@@ -63,11 +63,17 @@ class Seal(Protocol):
 
         Raises:
             Unopened: with the Problem, and the header as far as it could be read, so that the sender can be told.
+            Unavailable: nobody can say now whether the sender is to be believed; nothing is kept, and its own retry brings the parcel again.
         """
         ...
 
     def close(self, content: Content, letter: Letter, at: datetime) -> Parcel:
-        """The parcel to send. `at` is the time of signing."""
+        """The parcel to send. `at` is the time of signing.
+
+        Raises:
+            Refused: it may not be sent like this, such as to a certificate that is expired or revoked.
+            Unavailable: whether it may cannot be known now.
+        """
         ...
 
     def receipt(self, envelope: Envelope, refused: Refused | None, at: datetime) -> Parcel | None:

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import importlib.metadata
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -99,11 +99,7 @@ def make_adapter(hub: Hub, text: AdapterText) -> Adapter:
     functions = read_functions(hub.home)
 
     def make(group: str, part: Part) -> Any:
-        surroundings = Surroundings(
-            home=hub.home, name=text.name, party=text.party, own_party=hub.her_id, own_name=hub.municipality,
-            settings={**part.settings, "functions": functions},
-        )
-        return _factory(group, part.kind, text.name)(surroundings)
+        return _factory(group, part.kind, text.name)(surroundings(hub, text, part, functions))
 
     return Adapter(
         name=text.name, party=text.party, carrier=make("carriers", text.carrier), seal=make("seals", text.seal),
@@ -111,6 +107,29 @@ def make_adapter(hub: Hub, text: AdapterText) -> Adapter:
         patience=text.patience, patience_of=text.patience_of, answer_due=text.answer_due, only_own=text.only_own, concurrency=text.concurrency,
         token_digest=text.token_digest,
     )
+
+
+def surroundings(hub: Hub, text: AdapterText, part: Part, functions: Mapping[str, Any]) -> Surroundings:
+    """What a part of an adapter is told; the municipality's `[certificates]` lies under the part's own."""
+    return Surroundings(
+        home=hub.home, name=text.name, party=text.party, own_party=hub.her_id, own_name=hub.municipality,
+        settings={
+            **part.settings, "functions": functions,
+            "certificates": {**hub.tables.get("certificates", {}), **part.settings.get("certificates", {})},
+        },
+    )
+
+
+def seals(hub: Hub, texts: Iterable[AdapterText]) -> tuple[Surroundings, ...]:
+    """Where each seal lives, for what looks after certificates."""
+    functions = read_functions(hub.home)
+    return tuple(surroundings(hub, text, text.seal, functions) for text in texts)
+
+
+def command(name: str) -> Callable[..., Any]:
+    """What is ebxml's or an adapter's to do, which the hub does not know: found by entry point, as carriers are."""
+    found: Callable[..., Any] = next(iter(importlib.metadata.entry_points(group="besoksbro.commands", name=name))).load()
+    return found
 
 
 def read_functions(home: Path) -> dict[str, Any]:
@@ -139,7 +158,7 @@ def faces(parts: Parts) -> Any:
         operators=tuple(Operator(o.name, o.token_digest) for o in hub.operators),
         shown_first=tuple(hub.tables.get("demo", {}).get("logins", ())), adapters=partial(_cards, parts), customers=partial(_customers, parts),
         shop=parts.shop, repeating=Repeating(parts.shop), resend=parts.flow.settling.resend,
-        replay=partial(replay, parts.flow),
+        replay=partial(replay, parts.flow), warnings=partial(_warnings, parts),
     )
     desk = Desk(parts.flow.keeping)
     rest = Rest(
@@ -201,7 +220,9 @@ def access(parts: Parts, rest: Any, pool: ThreadPoolExecutor) -> tuple[Admission
 
 def worker(parts: Parts) -> Worker:
     """The worker of one process, with what keeps the house."""
+    lived = seals(parts.hub, parts.texts.values())
     return Worker(parts.flow, parts.hub.workers, [
+        *(Chore(timedelta(minutes=10), found.load()(lived), apart=True) for found in importlib.metadata.entry_points(group="besoksbro.chores")),
         Chore(timedelta(minutes=10), partial(keep_house, parts.store)),
         Chore(timedelta(hours=1), lambda _: Repeating(parts.shop).roll()),
         Chore(timedelta(seconds=5), lambda _: parts.shop.sweep()),
@@ -227,6 +248,12 @@ def vendor(vendors: tuple[VendorToken, ...], token: str) -> Reader | None:
 def _customers(parts: Parts) -> frozenset[str]:
     """The hub's own shop, and every adapter whose word books and does not confirm."""
     return frozenset({ORIGIN, *(a.name for a in parts.adapters.values() if "book" in a.may_state and "confirm" not in a.may_state)})
+
+
+def _warnings(parts: Parts) -> list[str]:
+    """What the console says of certificates."""
+    found: list[str] = command("cert-warnings")(seals(parts.hub, parts.texts.values()), parts.clock(), parts.hub.environment == "production")
+    return found
 
 
 def _cards(parts: Parts) -> tuple[AdapterCard, ...]:

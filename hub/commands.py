@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import uvicorn
 from hub import app
 from hub.adapter import Adapter
 from hub.booking.clock import local
-from hub.config import read_hub
+from hub.config import Hub, read_adapters, read_hub
 from hub.replaying import replay
 from hub.store import Store
 
@@ -29,6 +30,21 @@ class Result:
     text: str = ""
 
 
+def listening(hub: Hub) -> dict[str, Any]:
+    """How uvicorn listens: address, what it keeps to itself, and TLS as `[tls]` says."""
+    told: dict[str, Any] = {
+        "host": hub.host, "port": hub.port, "log_level": "warning", "access_log": False, "server_header": False, "date_header": False,
+        "proxy_headers": False,
+    }
+    if hub.tls is not None:
+        told |= {"ssl_certfile": str(hub.tls.certificate), "ssl_keyfile": str(hub.tls.key)}
+        if hub.tls.client_ca is not None:
+            told |= {
+                "ssl_ca_certs": str(hub.tls.client_ca), "ssl_cert_reqs": ssl.CERT_REQUIRED if hub.tls.require else ssl.CERT_OPTIONAL,
+            }
+    return told
+
+
 def run(home: Path, work: bool) -> None:
     """Serves until it is told to stop (SIGINT, SIGTERM)."""
     parts = app.put_together(home)
@@ -36,10 +52,7 @@ def run(home: Path, work: bool) -> None:
     if worker is not None:
         worker.start()
     try:
-        uvicorn.run(
-            app.faces(parts), host=parts.hub.host, port=parts.hub.port, log_level="warning", access_log=False, server_header=False,
-            date_header=False, proxy_headers=False,
-        )
+        uvicorn.run(app.faces(parts), **listening(parts.hub))
     finally:
         if worker is not None:
             worker.stop()
@@ -139,6 +152,23 @@ def audit_verify(home: Path) -> Result:
     data = {"holds": check.holds, "seals": check.seals, "lines": check.lines, "broken": list(check.broken), "head": check.head}
     text = f"{check.lines} lines under {check.seals} seals: " + ("the chain holds" if check.holds else f"BROKEN at {check.broken}")
     return Result(check.holds, data, f"{text}. Head: {check.head}")
+
+
+def _seals(home: Path) -> Any:
+    return app.seals(read_hub(home), read_adapters(home))
+
+
+def cert_list(home: Path) -> Result:
+    """Our own and the partners' certificates."""
+    lines = app.command("cert-list")(_seals(home), app.utc_now())
+    return Result(True, {"certificates": [asdict(line) for line in lines]}, "\n".join(line.text for line in lines) or "Ingen sertifikater.")
+
+
+def cert_check(home: Path, ask: bool) -> Result:
+    """The same, judged: chain, use, validity, revocation."""
+    lines, told = app.command("cert-check")(_seals(home), app.utc_now(), ask)
+    data = {"certificates": [asdict(line) for line in lines], "remarks": told}
+    return Result(all(line.ok for line in lines), data, "\n".join([*(line.text for line in lines), *told]) or "Ingen sertifikater.")
 
 
 def adapter_list(home: Path) -> Result:

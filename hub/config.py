@@ -39,6 +39,18 @@ class VendorToken:
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """`[tls]` of hub.toml: what our server shows, and whose certificates it wants to see. Paths start at the home folder."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+    """PEM file of the issuers of client certificates; None: nobody is asked for one."""
+    require: bool = True
+    """A client without a certificate is refused. False: only a wrong one is."""
+
+
+@dataclass(frozen=True, slots=True)
 class Hub:
     """hub.toml."""
 
@@ -60,6 +72,8 @@ class Hub:
     vendors: tuple[VendorToken, ...] = ()
     workers: int = 2
     """Threads that sign, encrypt and send."""
+    tls: Tls | None = None
+    """None: plain HTTP, behind a proxy that does TLS."""
     tables: Mapping[str, Any] = field(default_factory=dict)
     """All of hub.toml, for parts that read a table of their own (`hub.oauth.settings`)."""
 
@@ -127,8 +141,23 @@ def read_hub(home: Path) -> Hub:
         operators=tuple(Operator(o["name"], o["token_digest"]) for o in table.get("operators", ())),
         vendors=tuple(VendorToken(v["name"], v["token_digest"], frozenset(v.get("departments", ()))) for v in table.get("vendors", ())),
         workers=_get(own, "workers", int, where, 2),
+        tls=_tls(home, _get(table, "tls", dict, "hub.toml", {})),
         tables=table,
     )
+
+
+def _tls(home: Path, table: Mapping[str, Any]) -> Tls | None:
+    if not table:
+        return None
+    where = "hub.toml [tls]"
+    client = _get(table, "client", str, where, "require")
+    if client not in ("require", "optional"):
+        raise Misconfigured(f"{where}: client is `require` or `optional`")
+    found = {name: home / _get(table, name, str, where) for name in ("certificate", "key", "client_ca") if name != "client_ca" or name in table}
+    for path in found.values():
+        if not path.is_file():
+            raise Misconfigured(f"{where}: {path} is missing")
+    return Tls(found["certificate"], found["key"], found.get("client_ca"), client == "require")
 
 
 def read_adapters(home: Path) -> list[AdapterText]:

@@ -29,6 +29,8 @@ class Problem(Enum):
     MISSING_PART = "BB-114"
     NOT_SUPPORTED = "BB-115"
     NOT_AUTHENTICATED = "BB-116"
+    CERTIFICATE_UNTRUSTED = "BB-117"
+    CERTIFICATE_REVOKED = "BB-118"
     NOT_AS_AGREED = "BB-121"
     # The content
     INVALID = "BB-201"
@@ -91,6 +93,8 @@ TEXT: dict[Problem, str] = {
     Problem.UNSIGNED: "Meldingen er ikke signert, men avtalen krever det.",
     Problem.WRONG_SIGNER: "Meldingen er signert med et annet sertifikat enn avtalen sier.",
     Problem.CERTIFICATE_EXPIRED: "Sertifikatet var ikke gyldig da meldingen ble signert.",
+    Problem.CERTIFICATE_UNTRUSTED: "Sertifikatet er ikke utstedt av noen vi stoler på, eller skal ikke brukes til dette.",
+    Problem.CERTIFICATE_REVOKED: "Sertifikatet er trukket tilbake. Bruk et nytt, og publiser det i Adresseregisteret.",
     Problem.NOT_DECRYPTABLE: "Innholdet kunne ikke dekrypteres. Kontroller at vårt gjeldende krypteringssertifikat er brukt.",
     Problem.ALTERED_DUPLICATE: "Meldings-id-en er brukt før med et annet innhold. Send med ny id.",
     Problem.EXPIRED: "Meldingen kom fram etter at fristen var gått ut.",

@@ -30,6 +30,8 @@ class Chore:
 
     every: timedelta
     work: Callable[[datetime], object]
+    apart: bool = False
+    """In a thread of its own: it waits for others, and no letter is to wait for that."""
 
 
 log = logging.getLogger(__name__)
@@ -52,6 +54,7 @@ class Worker:
         self._threads: list[threading.Thread] = []
         self._chores = {chore: flow.clock() for chore in chores}
         """When each is due next."""
+        self._apart: dict[Chore, threading.Thread] = {}
 
     def start(self) -> None:
         self._threads = [threading.Thread(target=self._run, name=self.name, daemon=True)]
@@ -95,7 +98,7 @@ class Worker:
         for chore, due in self._chores.items():
             if now >= due:
                 self._chores[chore] = now + chore.every
-                chore.work(now)
+                self._chore(chore, now)
         found = False
         for adapter in self.flow.adapters.values():
             room = self._room_for(adapter, now)
@@ -108,6 +111,14 @@ class Worker:
                 self._pool.submit(self._deliver, delivery).add_done_callback(self._done)
             found = found or bool(claimed)
         return found
+
+    def _chore(self, chore: Chore, now: datetime) -> None:
+        """Does it; what waits for others goes on beside the rounds, one at a time each, and its troubles are only logged."""
+        if not chore.apart:
+            chore.work(now)
+        elif chore not in self._apart or not self._apart[chore].is_alive():
+            self._apart[chore] = threading.Thread(target=_beside, args=(chore, now), name="chore", daemon=True)
+            self._apart[chore].start()
 
     def _room_for(self, adapter: Adapter, now: datetime) -> int:
         """How many more of an adapter's letters may be under way: one slow partner never takes every thread, one that is down gets a probe."""
@@ -169,6 +180,13 @@ class Worker:
             log.exception("a parcel from %s could not be taken", adapter.name)
             return
         done()
+
+
+def _beside(chore: Chore, now: datetime) -> None:
+    try:
+        chore.work(now)
+    except Exception:
+        log.exception("a chore failed")
 
 
 def today(now: datetime) -> date:

@@ -21,7 +21,10 @@ CONDITION: dict[Problem, str] = dict.fromkeys(Problem, "transport:internal-error
     (Problem.WRONG_PARTY, Problem.UNKNOWN_PARTNER, Problem.UNKNOWN_AGREEMENT, Problem.ALTERED_DUPLICATE), "transport:invalid-field-value",
 ) | dict.fromkeys((Problem.NOT_SUPPORTED, Problem.UNKNOWN_FUNCTION, Problem.TOO_LARGE), "transport:unsupported-message") | dict.fromkeys(
     (Problem.BAD_SIGNATURE, Problem.NOT_COVERED, Problem.UNSIGNED, Problem.NOT_DECRYPTABLE, Problem.WRONG_SIGNER), "transport:invalid-certificate",
-) | {Problem.CERTIFICATE_EXPIRED: "transport:expired-certificate"}
+) | {
+    Problem.CERTIFICATE_EXPIRED: "transport:expired-certificate", Problem.CERTIFICATE_REVOKED: "transport:revoked-certificate",
+    Problem.CERTIFICATE_UNTRUSTED: "transport:unverified-certificate",
+}
 """Problem → errorCondition of an error report (facts/helsenorge.md 6)."""
 TIMES = "%Y-%m-%dT%H:%M:%SZ"
 

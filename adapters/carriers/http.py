@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import ssl
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
 import httpx
 
 from hub.adapter import Surroundings
-from hub.config import duration
+from hub.config import Misconfigured, duration
 from hub.message import Parcel
 from hub.problem import Problem, Refused, Unavailable
 
@@ -17,7 +20,8 @@ _KEPT = ("content-type", "soapaction", "x-message-id")
 
 
 class HttpCarrier:
-    """hub.adapter.Carrier. Settings: `url`, `wait` (for the answer; `30s`), `token` (a bearer token, by file: `token_file`)."""
+    """hub.adapter.Carrier. Settings: `url`, `wait` (for the answer; `30s`), `token` (a bearer token, by file: `token_file`), and for TLS, PEM files
+    below the home: `ca` (only these issuers are trusted, instead of the system's), `certificate` and `key` (what we show: mutual TLS)."""
 
     def __init__(self, surroundings: Surroundings) -> None:
         settings = surroundings.settings
@@ -27,8 +31,8 @@ class HttpCarrier:
         if "token_file" in settings:
             headers["authorization"] = f"Bearer {(surroundings.home / str(settings['token_file'])).read_text().strip()}"
         self._client = httpx.Client(
-            headers=headers, timeout=httpx.Timeout(wait, connect=5), follow_redirects=False, trust_env=False,
-            limits=httpx.Limits(max_connections=16, max_keepalive_connections=16, keepalive_expiry=30),
+            verify=tls(surroundings.home, self._url, settings), headers=headers, timeout=httpx.Timeout(wait, connect=5),
+            follow_redirects=False, trust_env=False, limits=httpx.Limits(max_connections=16, max_keepalive_connections=16, keepalive_expiry=30),
         )
 
     def send(self, parcel: Parcel) -> Parcel | None:
@@ -36,7 +40,7 @@ class HttpCarrier:
         try:
             answer = self._client.post(self._url, content=parcel.body, headers=dict(parcel.headers))
         except httpx.HTTPError as trouble:
-            raise Unavailable(f"{type(trouble).__name__} from the partner's address") from trouble
+            raise Unavailable(_told(trouble)) from trouble
         if len(answer.content) > LARGEST_ANSWER:
             raise Unavailable("an answer larger than any receipt")
         if answer.is_success:
@@ -52,6 +56,43 @@ class HttpCarrier:
 
     def close(self) -> None:
         self._client.close()
+
+
+def tls(home: Path, url: str, settings: Mapping[str, Any]) -> ssl.SSLContext | bool:
+    """How the partner's server is checked, and what we show it: chain, name and validity always. Raises Misconfigured."""
+    named = {name: home / str(settings[name]) for name in ("ca", "certificate", "key") if name in settings}
+    if not named:
+        return True
+    if not url.startswith("https://"):
+        raise Misconfigured("carrier: ca, certificate and key are for https:// addresses")
+    if ("certificate" in named) != ("key" in named):
+        raise Misconfigured("carrier: certificate and key belong together")
+    for path in named.values():
+        if not path.is_file():
+            raise Misconfigured(f"{path} is missing")
+    try:
+        context = ssl.create_default_context(cafile=named.get("ca"))
+        if "certificate" in named:
+            context.load_cert_chain(named["certificate"], named["key"], password=_never_asked)
+    except (ssl.SSLError, ValueError) as wrong:
+        raise Misconfigured(f"{', '.join(str(path) for path in named.values())}: not PEM, or not a pair") from wrong
+    return context
+
+
+def _never_asked() -> str:
+    raise ValueError("the key has a password")  # else OpenSSL would ask for it on the terminal
+
+
+def _told(trouble: BaseException) -> str:
+    """What did not work, for the operator: whose certificate was not accepted, where it was that."""
+    cause: BaseException | None = trouble
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"the partner's TLS certificate is not accepted: {cause.verify_message}"
+        if isinstance(cause, ssl.SSLError) and "ALERT" in str(cause.reason):
+            return f"the partner's server does not accept our TLS certificate ({cause.reason})"
+        cause = cause.__cause__ or cause.__context__
+    return f"{type(trouble).__name__} from the partner's address"
 
 
 def http(surroundings: Surroundings) -> HttpCarrier:

@@ -25,6 +25,7 @@ PERFORMER_ROLE = Coded("7", "Ansatt i hjemmetjenesten", "2.16.578.1.12.4.1.1.903
 APPREC: dict[Problem, str] = {
     Problem.UNREADABLE: "T01", Problem.TOO_LARGE: "T99", Problem.UNKNOWN_PARTNER: "E21", Problem.WRONG_PARTY: "E21",
     Problem.BAD_SIGNATURE: "S01", Problem.NOT_COVERED: "S01", Problem.UNSIGNED: "S01", Problem.WRONG_SIGNER: "S02",
+    Problem.CERTIFICATE_UNTRUSTED: "S02", Problem.CERTIFICATE_REVOKED: "S03",
     Problem.CERTIFICATE_EXPIRED: "S02", Problem.NOT_DECRYPTABLE: "S99", Problem.ALTERED_DUPLICATE: "E10", Problem.EXPIRED: "X99",
     Problem.NOT_AS_AGREED: "X99",
     Problem.UNKNOWN_AGREEMENT: "T10", Problem.MISSING_PART: "T99", Problem.NOT_SUPPORTED: "T10", Problem.NOT_AUTHENTICATED: "S99",
@@ -42,7 +43,8 @@ APPREC: dict[Problem, str] = {
 """Problem → Volven 8221. Our own number stands in OT, so that X99 («annen feil») says more than itself."""
 TEXTS = {
     "E10": "Ugyldig meldingsidentifikator", "E21": "Mottaker finnes ikke", "E35": "Pasienten finnes ikke i mottakersystemet",
-    "S01": "Ugyldig signatur", "S02": "Ugyldig sertifikat", "S99": "Annen sikkerhetsfeil", "T01": "Ikke XML eller uleselig",
+    "S01": "Ugyldig signatur", "S02": "Ugyldig sertifikat", "S03": "Tilbaketrukket sertifikat",
+    "S99": "Annen sikkerhetsfeil", "T01": "Ikke XML eller uleselig",
     "T02": "XML validerer ikke", "T10": "Støtter ikke meldingsformatet", "T99": "Annen formatfeil", "X99": "Annen feil",
 }
 KINDS = {apprec.OK: ReceiptKind.ACCEPTED, apprec.PARTLY: ReceiptKind.ACCEPTED, apprec.REJECTED: ReceiptKind.REJECTED}

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from lxml import etree
 
-from adapters.registries import agreements
+from adapters.registries import agreements, trust
 from adapters.registries import certificates as registry
 from adapters.seals.payloads import Payloads
 from ebxml import certificate as certs
@@ -33,7 +33,7 @@ FAULTS: dict[Fault, Problem] = {
 """ebxml's faults as our problems."""
 _SECURITY = {
     Problem.BAD_SIGNATURE, Problem.NOT_COVERED, Problem.UNSIGNED, Problem.WRONG_SIGNER, Problem.CERTIFICATE_EXPIRED, Problem.NOT_DECRYPTABLE,
-    Problem.NOT_AUTHENTICATED, Problem.NOT_ALLOWED,
+    Problem.NOT_AUTHENTICATED, Problem.NOT_ALLOWED, Problem.CERTIFICATE_UNTRUSTED, Problem.CERTIFICATE_REVOKED,
 }
 EBMS: dict[Problem, ErrorCode] = dict.fromkeys(Problem, ErrorCode.UNKNOWN) | dict.fromkeys(_SECURITY, ErrorCode.SECURITY_FAILURE) | {
     Problem.UNREADABLE: ErrorCode.OTHER_XML, Problem.INVALID: ErrorCode.OTHER_XML, Problem.TOO_LARGE: ErrorCode.MIME_PROBLEM,
@@ -56,7 +56,7 @@ SOAP_FAULT = (
 class EbmsSeal:
     """hub.adapter.Seal. Settings: `domain` (right side of our message ids), `agreement` (a CPA's file name) or `cpa_id`, `agreement_status`,
     `sync` (ask for the receipt on the same connection), `legacy` (SHA-1 and 3DES are accepted from this partner), `plain` (unencrypted
-    payloads are accepted; test traffic only)."""
+    payloads are accepted; test traffic only), `certificates` (whom we believe: adapters/registries/trust.py)."""
 
     acknowledges = True
 
@@ -71,11 +71,12 @@ class EbmsSeal:
         self._keys = registry.own_keys(home)
         self._payloads = Payloads(self._keys.decrypt, self._legacy, bool(settings.get("plain", False)))
         self._certificates = registry.partner(home, surroundings.party, self.agreement)
+        self._trust = trust.of_seal(surroundings.home, settings)
         self._b64 = certs.b64(self._keys.sign.certificate)
         self._software = json.dumps({"MSH-system": "Besoksbro", "MSH-versjon": "0.1", "fagsystem": "Besoksbro", "fagsystem-versjon": "0.1"})
 
     def open(self, parcel: Parcel, at: datetime) -> Envelope:
-        """The steps of facts/ebxml.md 7.4, each stopping the rest. Raises Unopened."""
+        """The steps of facts/ebxml.md 7.4, each stopping the rest. Raises Unopened; Unavailable when nobody can say if a signer is revoked."""
         header: Header | None = None
         try:
             package = mime.read(parcel.headers, parcel.body)
@@ -84,12 +85,12 @@ class EbmsSeal:
             header = envelope.read(root)
             self._parties(header)
             self._agreed(header, at)
-            examined = self._signature(root, package, header, at)
+            examined, doubts = self._signature(root, package, header, at)
             contents = self._payloads.read(package, header)
-        except Violation as wrong:
+        except (Violation, Refused) as wrong:
             known = self._envelope(header, (), ()) if header else None
-            raise Unopened(Refused(FAULTS[wrong.fault], wrong.description, wrong.location), known) from wrong
-        return self._envelope(header, contents, (*package.remarks, *examined.remarks), examined)
+            raise Unopened(_refused(wrong), known) from wrong
+        return self._envelope(header, contents, (*package.remarks, *examined.remarks, *doubts), examined)
 
     def _parties(self, header: Header) -> None:
         if header.sender.her != self._partner or header.receiver.her != self._own:
@@ -117,7 +118,7 @@ class EbmsSeal:
         if not header.signal and not header.enquiry:
             self.agreement.terms((header.sender.role, header.service, header.action), ours=False).must_be_kept(header)
 
-    def _signature(self, root: etree._Element, package: mime.Package, header: Header, at: datetime) -> signature.Examined:
+    def _signature(self, root: etree._Element, package: mime.Package, header: Header, at: datetime) -> tuple[signature.Examined, tuple[str, ...]]:
         listed = [package.part(href) for href in header.manifest]
         if None in listed:
             lacking = header.manifest[listed.index(None)][:200]
@@ -132,12 +133,9 @@ class EbmsSeal:
             return part.body if part else None
 
         examined = signature.verify(root, fetch, header.manifest, self._certificates.sign, legacy=self._legacy)
-        if examined.signer is None or not certs.valid_at(examined.signer, at):
-            raise Violation(
-                ErrorCode.SECURITY_FAILURE, "the partner's certificate is not valid at this time", "//Header/Signature",
-                Fault.CERTIFICATE_EXPIRED,
-            )
-        return examined
+        if examined.signer is None:
+            raise Violation(ErrorCode.SECURITY_FAILURE, "SignatureValue does not hold", "//Header/Signature", Fault.BAD_SIGNATURE)
+        return examined, self._trust.demand(examined.signer, "sign", at)
 
     def _envelope(
         self, header: Header, contents: tuple[Content, ...], remarks: tuple[str, ...], examined: signature.Examined | None = None,
@@ -169,7 +167,7 @@ class EbmsSeal:
             return None
 
     def close(self, content: Content, letter: Letter, at: datetime) -> Parcel:
-        """One letter, sealed. Its MessageId is the letter's id at our domain, the same at every sealing."""
+        """One letter, sealed. Its MessageId is the letter's id at our domain, the same at every sealing. Raises Refused, Unavailable."""
         row = self._functions.get(letter.function)
         if row is None or not self.agreement.allows((row["from_role"], row["service"], row["action"]), ours=True):
             raise Refused(Problem.UNKNOWN_AGREEMENT, f"{letter.function} is not agreed with this partner")
@@ -177,6 +175,7 @@ class EbmsSeal:
             terms = self.agreement.terms((row["from_role"], row["service"], row["action"]), ours=True)
         except Violation as unusable:
             raise Refused(Problem.UNKNOWN_AGREEMENT, f"{letter.function}: {unusable.description}") from unusable
+        self._trust.demand(self._certificates.encrypt, "encrypt", at)
         part_id = f"{letter.id}.payload@{self._domain}"
         sealed = cms.envelop(gzip.pack(content.body) if terms.pack else content.body, self._certificates.encrypt)
         header = Header(
@@ -244,6 +243,13 @@ class EbmsSeal:
             fault = SOAP_FAULT.format(code, kith.text(f"{unopened.problem.value} {unopened.detail}"))
             return Parcel({"content-type": "text/xml; charset=UTF-8"}, fault.encode(), 500)
         return self.receipt(unopened.header, unopened, at)
+
+
+def _refused(wrong: Violation | Refused) -> Refused:
+    """What the sender is told of; only a certificate that is not believed is refused in the hub's own words, and it stands in the signature."""
+    if isinstance(wrong, Violation):
+        return Refused(FAULTS[wrong.fault], wrong.description, wrong.location)
+    return Refused(wrong.problem, wrong.detail, wrong.where or "//Header/Signature")
 
 
 def _not_a_fault(root: etree._Element) -> None:

@@ -76,6 +76,8 @@ class Context:
     shop: Shop
     repeating: Repeating
     operators: tuple[Operator, ...] = ()
+    warnings: Callable[[], list[str]] = list
+    """Norwegian sentences that the console shows first: certificates that expire."""
     shown_first: tuple[str, ...] = ()
     """Whom the demo's test login shows first: those worth trying."""
     adapters: Callable[[], tuple[AdapterCard, ...]] = tuple

@@ -15,6 +15,7 @@ OUTCOME: dict[Problem, tuple[int, str]] = {
     Problem.UNREADABLE: (400, "structure"), Problem.TOO_LARGE: (413, "too-long"), Problem.UNKNOWN_PARTNER: (404, "not-found"),
     Problem.WRONG_PARTY: (403, "forbidden"), Problem.BAD_SIGNATURE: (401, "security"), Problem.NOT_COVERED: (401, "security"),
     Problem.UNSIGNED: (401, "security"), Problem.WRONG_SIGNER: (401, "security"), Problem.CERTIFICATE_EXPIRED: (401, "expired"),
+    Problem.CERTIFICATE_UNTRUSTED: (401, "security"), Problem.CERTIFICATE_REVOKED: (401, "security"),
     Problem.NOT_DECRYPTABLE: (400, "security"), Problem.ALTERED_DUPLICATE: (409, "duplicate"), Problem.EXPIRED: (422, "expired"),
     Problem.UNKNOWN_AGREEMENT: (404, "not-found"), Problem.MISSING_PART: (400, "structure"), Problem.NOT_SUPPORTED: (501, "not-supported"),
     Problem.NOT_AS_AGREED: (422, "business-rule"),

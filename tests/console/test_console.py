@@ -76,6 +76,12 @@ def test_a_calm_day_says_so(town_store: Any, clock: Clock) -> None:
 
 
 @pytest.mark.spec("portal.md", "A2")
+def test_the_first_page_says_which_certificate_expires_soon(town_store: Any, clock: Clock) -> None:
+    with TestClient(application(context(town_store, clock, warnings=lambda: ["Sertifikatet utløper om 8 dager."]))) as client:
+        client.post("/drift/logg-inn")
+        assert "Sertifikatet utløper om 8 dager." in text(client.get("/drift").text)
+
+
 def test_adapters_tell_what_waits_and_since_when(operator: TestClient) -> None:
     page = text(operator.get("/drift/koblinger").text)
     assert "Visma Profil http · ebms · msghead · HER-id 8094866 · hjemmesykepleie · innstillinger versjon 1 3 kl. 11:18 3 1" in page

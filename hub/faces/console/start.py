@@ -59,7 +59,7 @@ def start(context: Context, asked: Asked) -> Answer:
     refused = [
         {"problem": p.value, "text": p.text, "count": n} for p, n in sorted(standing.problems.items(), key=lambda item: -item[1])
     ]
-    return Page("console/start.html", shown(asked, "start", needs=needs, calm=not needs, refused=refused, detailed=False,
+    return Page("console/start.html", shown(asked, "start", needs=needs, warnings=context.warnings(), calm=not needs, refused=refused, detailed=False,
                                             adapters=rows(context, standing, asked.now)))
 
 
