@@ -71,14 +71,14 @@ class Rest:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         headers = dict(scope["headers"])
         path = scope["path"][len(scope.get("root_path", "")):].strip("/")
+        method, parts = scope["method"], tuple(path.split("/")) if path else ()
+        searching, writing = parts[-1:] == ("_search",), method in WRITES
+        body = await _body(receive, LARGEST_FORM if searching else LARGEST) if writing else b""
         asked = Asked(
-            scope["method"], tuple(path.split("/")) if path else (), scope["query_string"].decode("latin-1"), headers, b"",
+            method, parts, scope["query_string"].decode("latin-1"), headers, body or b"",
             scope["reader"] if "reader" in scope else self._reader(headers),
         )
-        searching = asked.path[-1:] == ("_search",)
-        body = await _body(receive, LARGEST_FORM if searching else LARGEST) if asked.method in WRITES else b""
-        asked = replace(asked, body=body or b"")
-        if (asked.method in WRITES and not searching) or asked.path[-1:] in LONG:
+        if (writing and not searching) or parts[-1:] in LONG:
             answer, format_ = await asyncio.get_running_loop().run_in_executor(self._pool, self._guarded, asked, body is None)
         else:
             answer, format_ = self._guarded(asked, body is None)
