@@ -21,7 +21,6 @@ from adapters.registries.trust import PROBLEMS, Standing, Trust, policy, trust
 from hub.config import Misconfigured
 from hub.problem import Problem, Refused, Unavailable
 
-RULE = pytest.mark.spec("facts/ebxml", "4.2.5")
 HOUR = timedelta(hours=1)
 
 
@@ -75,7 +74,7 @@ NOT_BELIEVED: dict[str, tuple[Callable[[World], x509.Certificate], Standing]] = 
 }
 
 
-@RULE
+@pytest.mark.spec("facts/ebxml", "4.2.5")
 @pytest.mark.parametrize("kind", NOT_BELIEVED)
 def test_a_certificate_that_is_not_believed_is_refused_and_told_why(world: World, kind: str) -> None:
     make, standing = NOT_BELIEVED[kind]
@@ -88,7 +87,7 @@ def test_a_certificate_that_is_not_believed_is_refused_and_told_why(world: World
     assert "Visma" not in str(wrong.value)
 
 
-@RULE
+@pytest.mark.spec("facts/ebxml", "4.2.5")
 def test_a_good_one_is_believed_by_ocsp_or_by_a_crl(world: World) -> None:
     certificate = leaf(world.middle)
     world.say_good()
@@ -102,14 +101,14 @@ def test_a_good_one_is_believed_by_ocsp_or_by_a_crl(world: World) -> None:
     assert world.standing(leaf(world.middle, uses=ENCRYPT), purpose="encrypt", revocation="off") is Standing.TRUSTED
 
 
-@RULE
+@pytest.mark.spec("facts/ebxml", "4.2.5")
 def test_an_intermediate_that_has_expired_breaks_the_chain(world: World) -> None:
     short = authority("Kort", world.root, end=AT - HOUR)
     write(world.certs / "trusted" / "short.pem", short.certificate)
     assert world.standing(leaf(short), revocation="off") is Standing.EXPIRED
 
 
-@RULE
+@pytest.mark.spec("facts/ebxml", "4.2.5")
 def test_a_chain_through_a_cross_certificate_holds_by_the_root_that_is_ours(world: World) -> None:
     """The same intermediate, certified by two roots: only one of the ways leads to an anchor."""
     crossed = authority("Utsteder", world.strange_root, key=world.middle.key)
@@ -119,7 +118,7 @@ def test_a_chain_through_a_cross_certificate_holds_by_the_root_that_is_ours(worl
     assert world.standing(leaf(world.middle), revocation="off") in (Standing.UNKNOWN_ISSUER, Standing.BROKEN_CHAIN)
 
 
-@RULE
+@pytest.mark.spec("facts/ebxml", "4.2.5")
 @pytest.mark.parametrize("by", ["crl", "ocsp", "a crl by hand"])
 @pytest.mark.parametrize("told", ["require", "if-available"])
 def test_what_is_revoked_is_refused_however_it_is_told(world: World, by: str, told: str) -> None:
@@ -134,7 +133,7 @@ def test_what_is_revoked_is_refused_however_it_is_told(world: World, by: str, to
     assert world.standing(certificate, revocation="off") is Standing.TRUSTED
 
 
-@RULE
+@pytest.mark.spec("facts/ebxml", "4.2.5")
 @pytest.mark.parametrize("told", ["require", "if-available"])
 def test_a_revoked_intermediate_takes_all_below_it_along_and_a_leaf_is_revoked_whatever_is_known_of_the_intermediate(world: World, told: str) -> None:
     certificate = leaf(world.middle)
@@ -148,7 +147,7 @@ def test_a_revoked_intermediate_takes_all_below_it_along_and_a_leaf_is_revoked_w
     assert world.standing(certificate, revocation=told) is Standing.REVOKED
 
 
-@RULE
+@pytest.mark.spec("facts/ebxml", "4.2.5")
 def test_when_nothing_is_known_the_policy_decides_and_nobody_is_blamed(world: World) -> None:
     certificate = leaf(world.middle)
     with pytest.raises(Unavailable):
@@ -157,7 +156,7 @@ def test_when_nothing_is_known_the_policy_decides_and_nobody_is_blamed(world: Wo
     assert world.trust(revocation="off").demand(certificate, "sign", AT) == ()
 
 
-@RULE
+@pytest.mark.spec("facts/ebxml", "4.2.5")
 @pytest.mark.parametrize("kind", ["crl of a stranger", "ocsp of a stranger", "ocsp of a company", "ocsp about another", "from tomorrow", "garbage"])
 def test_what_somebody_else_says_is_no_answer(world: World, kind: str) -> None:
     certificate = leaf(world.middle)
@@ -175,7 +174,7 @@ def test_what_somebody_else_says_is_no_answer(world: World, kind: str) -> None:
     assert world.standing(certificate) is Standing.UNKNOWN
 
 
-@RULE
+@pytest.mark.spec("facts/ebxml", "4.2.5")
 @pytest.mark.parametrize("by", ["crl", "ocsp"])
 def test_the_last_good_answer_counts_within_the_grace_time_and_not_past_it(world: World, by: str) -> None:
     certificate = leaf(world.middle)
@@ -185,7 +184,7 @@ def test_the_last_good_answer_counts_within_the_grace_time_and_not_past_it(world
     assert world.standing(certificate, AT + DAY + HOUR, grace="0s") is Standing.UNKNOWN
 
 
-@RULE
+@pytest.mark.spec("facts/ebxml", "4.2.5")
 def test_revoked_is_believed_however_old_the_answer_is(world: World) -> None:
     certificate = leaf(world.middle)
     world.middle.revoked[certificate.serial_number] = AT - HOUR
@@ -193,7 +192,7 @@ def test_revoked_is_believed_however_old_the_answer_is(world: World) -> None:
     assert world.standing(certificate, AT + 90 * DAY, grace="0s") is Standing.REVOKED
 
 
-@RULE
+@pytest.mark.spec("facts/ebxml", "4.2.5")
 def test_a_judgement_is_kept_for_some_minutes_and_then_made_anew(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     certificate, asked = leaf(world.middle), []
     world.say_good()
@@ -210,7 +209,7 @@ def test_a_judgement_is_kept_for_some_minutes_and_then_made_anew(world: World, m
     assert trusting.standing(certificate, "sign", AT + 2 * YEAR) is Standing.EXPIRED
 
 
-@RULE
+@pytest.mark.spec("facts/ebxml", "4.2.5")
 @settings(max_examples=60)
 @given(at=st.integers(-72, 24 * 400), listed=st.integers(-48, 72), revoked=st.none() | st.integers(-96, 96), grace=st.integers(0, 48))
 def test_only_what_is_valid_and_freshly_known_not_to_be_revoked_is_trusted(

@@ -23,7 +23,6 @@ from hub.adapter import Surroundings, Unopened
 from hub.message import Content, Letter, Parcel
 from hub.problem import Problem, Refused, Unavailable
 
-RULE = pytest.mark.spec("facts/ebxml", "4.2.5")
 FUNCTIONS = tomllib.loads((Path(__file__).parents[2] / "mappings" / "functions.toml").read_text(encoding="utf-8"))
 CONTENT = Content(b"<MsgHead/>", "application/xml")
 LETTER = Letter("11111111-2222-4333-8444-555555555555", "conversation-1", "booking", AT, AT + timedelta(days=20))
@@ -80,7 +79,7 @@ def two(tmp_path: Path) -> Iterator[Two]:
         yield made
 
 
-@RULE
+@pytest.mark.spec("facts/ebxml", "4.2.5")
 def test_a_letter_is_opened_once_the_issuers_have_been_asked_and_not_before(two: Two) -> None:
     hub = two.seal(HUB, EPJ, recheck="0s")
     with pytest.raises(Unavailable):
@@ -91,7 +90,7 @@ def test_a_letter_is_opened_once_the_issuers_have_been_asked_and_not_before(two:
     assert sorted(set(two.issuer.asked)) == ["GET /middle.crl", "GET /root.crl", "POST /ocsp"]
 
 
-@RULE
+@pytest.mark.spec("facts/ebxml", "4.2.5")
 @pytest.mark.spec("facts/ebxml", "6.SecurityFailure")
 def test_a_revoked_signer_is_told_so_in_a_message_error_and_nothing_is_read(two: Two) -> None:
     two.middle.revoked[two.of[EPJ, "sign"].serial_number] = AT - HOUR
@@ -108,7 +107,7 @@ def test_a_revoked_signer_is_told_so_in_a_message_error_and_nothing_is_read(two:
     assert told.code == "SecurityFailure" and told.description.startswith("BB-118")
 
 
-@RULE
+@pytest.mark.spec("facts/ebxml", "4.2.5")
 def test_nothing_is_encrypted_to_a_certificate_that_is_revoked_or_expired(two: Two) -> None:
     two.ask()
     hub = two.seal(HUB, EPJ, recheck="0s")
@@ -124,7 +123,7 @@ def test_nothing_is_encrypted_to_a_certificate_that_is_revoked_or_expired(two: T
     assert wrong.value.problem is Problem.CERTIFICATE_REVOKED
 
 
-@RULE
+@pytest.mark.spec("facts/ebxml", "4.2.5")
 def test_the_issuers_are_down_letters_go_on_within_the_grace_time_and_wait_past_it(two: Two) -> None:
     two.ask()
     two.issuer.down = True
@@ -141,7 +140,7 @@ def test_the_issuers_are_down_letters_go_on_within_the_grace_time_and_wait_past_
     assert hub.open(two.letter(AT + 3 * DAY + HOUR), AT + 3 * DAY + HOUR).content == CONTENT
 
 
-@RULE
+@pytest.mark.spec("facts/ebxml", "4.2.5")
 def test_an_answer_that_is_no_answer_never_takes_the_last_good_one_away(two: Two) -> None:
     two.ask()
     stranger = Ca(two.root.certificate, authority("Fremmed").key)
@@ -153,7 +152,7 @@ def test_an_answer_that_is_no_answer_never_takes_the_last_good_one_away(two: Two
         assert {path.name: path.read_bytes() for path in (two.home / HUB / "certs" / "revocation").iterdir()} == kept
 
 
-@RULE
+@pytest.mark.spec("facts/ebxml", "4.2.5")
 def test_the_issuers_are_asked_once_an_hour_and_ocsp_is_enough_where_there_is_one(two: Two) -> None:
     two.ask()
     asked = len(two.issuer.asked)
@@ -166,7 +165,7 @@ def test_the_issuers_are_asked_once_an_hour_and_ocsp_is_enough_where_there_is_on
     assert "GET /middle.crl" in two.issuer.asked
 
 
-@RULE
+@pytest.mark.spec("facts/ebxml", "4.2.5")
 def test_a_hundred_letters_cost_one_judgement(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
     two.ask()
     hub, letter, judged, real = two.seal(HUB, EPJ), two.letter(), [], Trust._judged
