@@ -68,7 +68,7 @@ NOT_BELIEVED: dict[str, tuple[Callable[[World], x509.Certificate], Standing]] = 
     "for encryption only": (lambda w: leaf(w.middle, uses=ENCRYPT), Standing.WRONG_USE),
     "from a root that is not ours": (lambda w: leaf(w.strange_root), Standing.UNKNOWN_ISSUER),
     "from an intermediate that is not in the folder": (lambda w: leaf(w.other), Standing.UNKNOWN_ISSUER),
-    "from a namesake of our intermediate": (lambda w: leaf(w.namesake), Standing.BROKEN_CHAIN),
+    "from a namesake of our intermediate": (lambda w: leaf(w.namesake), Standing.UNKNOWN_ISSUER),
     "its own issuer": (lambda w: w.strange_root.certificate, Standing.WRONG_USE),
     "issued by a company that is no issuer": (lambda w: leaf(Ca(leaf(w.middle), w.middle.key)), Standing.UNKNOWN_ISSUER),
 }
