@@ -37,6 +37,7 @@ from hub.oauth.gate import Gate
 from hub.oauth.issuing import Issuing
 from hub.oauth.settings import read_access
 from hub.oauth.tokens import Signing, trust
+from hub.offering import Offering
 from hub.repeating import Repeating
 from hub.replaying import replay
 from hub.rolling import roll_slots
@@ -44,6 +45,7 @@ from hub.scheduling.desk import Desk
 from hub.settling import Settling
 from hub.shop import ORIGIN, Shop
 from hub.store import Secrets, Store
+from hub.waiting import WaitingList
 from hub.worker import Chore, Worker
 
 ROOT = Path(__file__).parents[1]
@@ -62,6 +64,7 @@ class Parts:
     store: Store
     flow: Flow
     shop: Shop
+    waiting: WaitingList
     adapters: Mapping[str, Adapter]
     texts: Mapping[str, AdapterText]
     clock: Callable[[], datetime]
@@ -89,9 +92,12 @@ def put_together(home: Path, clock: Callable[[], datetime] = utc_now) -> Parts:
     adapters = {name: make_adapter(hub, text) for name, text in texts.items()}
     store = open_store(hub, clock)
     noticing = Noticing(adapters, hub.municipality, hub.phone)
-    keeping = Keeping(adapters, partial(validate.require, definitions=definitions.load()), noticing)
+    check = partial(validate.require, definitions=definitions.load())
+    offering = Offering(check, noticing.waiting)
+    keeping = Keeping(adapters, check, noticing, offering)
     flow = Flow(store, adapters, keeping, Settling(store, adapters, keeping.rejected), clock)
-    return Parts(hub, store, flow, Shop(store, keeping), adapters, texts, clock)
+    shop = Shop(store, keeping)
+    return Parts(hub, store, flow, shop, WaitingList(shop, offering), adapters, texts, clock)
 
 
 def make_adapter(hub: Hub, text: AdapterText) -> Adapter:
@@ -157,7 +163,7 @@ def faces(parts: Parts) -> Any:
         assets=assets_in(ROOT / ".assets" / "web"),
         operators=tuple(Operator(o.name, o.token_digest) for o in hub.operators),
         shown_first=tuple(hub.tables.get("demo", {}).get("logins", ())), adapters=partial(_cards, parts), customers=partial(_customers, parts),
-        shop=parts.shop, repeating=Repeating(parts.shop), resend=parts.flow.settling.resend,
+        shop=parts.shop, repeating=Repeating(parts.shop), waiting=parts.waiting, resend=parts.flow.settling.resend,
         replay=partial(replay, parts.flow), warnings=partial(_warnings, parts),
     )
     desk = Desk(parts.flow.keeping)
@@ -226,6 +232,7 @@ def worker(parts: Parts) -> Worker:
         Chore(timedelta(minutes=10), partial(keep_house, parts.store)),
         Chore(timedelta(hours=1), lambda _: Repeating(parts.shop).roll()),
         Chore(timedelta(seconds=5), lambda _: parts.shop.sweep()),
+        Chore(timedelta(seconds=10), lambda _: parts.waiting.offering.everywhere(parts.store)),
     ])
 
 

@@ -54,6 +54,8 @@ class Keeping:
     """`check(resource)`: validates against the FHIR definitions; raises Refused. (hub.fhir.validate)"""
     notify: Callable[[Transaction, What, bool, Resource | None, Resource], None] = lambda *_: None
     """Owes the notices that a change causes: what, whether a customer asked for it, the Appointment before and after (hub.noticing)."""
+    freed: Callable[[Transaction, str], object] = lambda *_: None
+    """A time of this department became free: whoever waits longest for it is offered it, in the same transaction (hub.offering)."""
 
     def keep(self, tx: Transaction, speaker: Speaker, message: Resources) -> tuple[str, ...]:
         """Weighs and keeps each statement; all or none.
@@ -95,8 +97,10 @@ class Keeping:
         if outcome.encounter is not None:
             self.check(outcome.encounter)
             about.append(tx.keep(outcome.encounter, origin=speaker.name).reference)
-        person = Booking.of(outcome.appointment or stored or {}).patient
-        tx.audit(AuditLine(tx.now, person, speaker.reader, speaker.ground, outcome.what.value, speaker.on_behalf_of, speaker.channel))
+        changed = Booking.of(outcome.appointment or stored or {})
+        tx.audit(AuditLine(tx.now, changed.patient, speaker.reader, speaker.ground, outcome.what.value, speaker.on_behalf_of, speaker.channel))
+        if outcome.frees or outcome.drops_old:
+            self.freed(tx, changed.department)
         return tuple(about)
 
     def _away(self, tx: Transaction, speaker: Speaker, stated: Resource) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from hub.booking import Booking
 from hub.booking.clock import begin
 from hub.booking.life import What
 from hub.booking.notices import GATHERED_FOR, Contact, Kind, contacts, kind_of, loud, reminded_at, text
+from hub.booking.waiting import Waiting
 from hub.delivery import Delivery, State
 from hub.message import Content, Resource
 from hub.store import Transaction
@@ -30,23 +31,38 @@ class Noticing:
 
     def __call__(self, tx: Transaction, what: What, by_customer: bool, before: Resource | None, after: Resource) -> None:
         """Called once for each change that was kept. Without a carrier for notices nothing is owed."""
-        wanted = {word for adapter in self.adapters.values() for word in adapter.wants if word.startswith("notice-")}
+        wanted = self._wanted()
         kind = kind_of(what, by_customer, before)
         if not wanted or (kind is None and what is not What.MOVE):
             return
         booking = Booking.of(after)
-        for contact in self._contacts(tx, booking):
+        for contact in self._contacts(tx, booking.patient):
             if f"notice-{contact.channel}" not in wanted:
                 continue
             if kind is not None and contact.wants(kind):
                 self._news(tx, contact, booking, kind)
             self._reminder(tx, contact, booking, after)
 
-    def _contacts(self, tx: Transaction, booking: Booking) -> list[Contact]:
-        patient = tx.get("Patient", booking.patient.partition("/")[2])
+    def waiting(self, tx: Transaction, entry: Waiting, kind: Kind | None) -> None:
+        """Tells somebody on the waiting list of an offer, or that the wait is over; None: an offer that they were not told of yet is off."""
+        wanted = self._wanted()
+        for contact in self._contacts(tx, entry.patient) if wanted else ():
+            key, function, due = f"offer:{entry.id}:{contact.digest}", f"notice-{contact.channel}", loud(tx.now)
+            for adapter in self._carriers(contact):
+                if kind is None or not contact.wants(kind):
+                    tx.withdraw(adapter.name, key, function)
+                    continue
+                ends = entry.offer.until if entry.offer else due + adapter.patience_for(function, tx.now).give_up_after
+                tx.owe(self._delivery(tx, adapter, contact, entry, kind, key, due, ends), self._content(contact, kind))
+
+    def _wanted(self) -> set[str]:
+        return {word for adapter in self.adapters.values() for word in adapter.wants if word.startswith("notice-")}
+
+    def _contacts(self, tx: Transaction, person: str) -> list[Contact]:
+        patient = tx.get("Patient", person.partition("/")[2])
         if patient is None:
             return []
-        return contacts(patient.resource, _told(tx, patient.resource, booking.patient))
+        return contacts(patient.resource, _told(tx, patient.resource, person))
 
     def _news(self, tx: Transaction, contact: Contact, booking: Booking, kind: Kind) -> None:
         """The newest of what happened in GATHERED_FOR; a cancelled time and a new one become «moved»."""
@@ -77,11 +93,11 @@ class Noticing:
         return Content(orjson.dumps({"to": contact.address, "text": text(kind, self.municipality, self.phone)}), "application/json")
 
     def _delivery(
-        self, tx: Transaction, adapter: Adapter, contact: Contact, booking: Booking, kind: Kind, key: str, due: datetime, ends: datetime,
+        self, tx: Transaction, adapter: Adapter, contact: Contact, about: Booking | Waiting, kind: Kind, key: str, due: datetime, ends: datetime,
     ) -> Delivery:
         return Delivery(
-            id=str(uuid.uuid4()), adapter=adapter.name, function=f"notice-{contact.channel}", subject=f"Appointment/{booking.id}", state=State.DUE,
-            due_at=due, expires=ends, created=tx.now, key=key, conversation=booking.id, version=booking.version, answer_due=False,
+            id=str(uuid.uuid4()), adapter=adapter.name, function=f"notice-{contact.channel}", subject=f"Appointment/{about.id}", state=State.DUE,
+            due_at=due, expires=ends, created=tx.now, key=key, conversation=about.id, version=about.version, answer_due=False,
             note=kind.value,
         )
 

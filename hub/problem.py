@@ -54,6 +54,10 @@ class Problem(Enum):
     NO_SUCH_TIME = "BB-309"
     HOLD_EXPIRED = "BB-310"
     PAUSED = "BB-311"
+    ALREADY_WAITING = "BB-312"
+    TIME_IS_FREE = "BB-313"
+    OFFER_EXPIRED = "BB-314"
+    REASON_MISSING = "BB-315"
     # Reading and searching
     UNKNOWN_RESOURCE = "BB-401"
     DELETED = "BB-402"
@@ -123,6 +127,10 @@ TEXT: dict[Problem, str] = {
     Problem.NO_SUCH_TIME: "Klokkeslettet finnes ikke denne dagen, fordi klokken stilles om.",
     Problem.HOLD_EXPIRED: "Tiden ble ikke holdt av lenger. Velg tiden på nytt.",
     Problem.PAUSED: "Besøkene er satt på pause i denne tiden. Ring oss hvis det er feil.",
+    Problem.ALREADY_WAITING: "Personen står allerede på venteliste for denne tjenesten.",
+    Problem.TIME_IS_FREE: "Det er ledig tid i tidsrommet. Velg en av de ledige tidene.",
+    Problem.OFFER_EXPIRED: "Tilbudet gjelder ikke lenger. Du får et nytt når en annen tid blir ledig.",
+    Problem.REASON_MISSING: "Skriv en begrunnelse. Den må være med når en regel fravikes.",
     Problem.UNKNOWN_RESOURCE: "Ressursen finnes ikke.",
     Problem.DELETED: "Ressursen er slettet.",
     Problem.BAD_SEARCH: "Søket har en ugyldig parameter.",

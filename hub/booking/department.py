@@ -18,6 +18,8 @@ NOTICE = 120
 """Minutes before its start that a visit can still be booked, moved or cancelled, where a department says nothing else."""
 ANSWER_HOURS = 24
 """Within how many hours the service answers, where a department says nothing else: what people are told, not a rule."""
+OFFER_MINUTES = 120
+"""For how long a time is kept for somebody on the waiting list, where a department says nothing else."""
 ALL_DAYS = frozenset(range(7))
 
 
@@ -88,6 +90,7 @@ class Department:
     staffing: tuple[Staffing, ...] = ()
     askers: frozenset[Asker] = frozenset(Asker)
     answer_hours: int = ANSWER_HOURS
+    offer_minutes: int = OFFER_MINUTES
 
     @classmethod
     def of(cls, service: Resource) -> Department:
@@ -107,7 +110,7 @@ class Department:
             buffer_minutes=max(_number(service, "buffer-minutes", 0), 0),
             staffing=tuple(Staffing.of(part) for part in parts(service, "staffing")),
             askers=frozenset(Asker) if may is None else frozenset(a for a in Asker if a.value in str(may).split()),
-            answer_hours=_number(service, "answer-hours", ANSWER_HOURS),
+            answer_hours=_number(service, "answer-hours", ANSWER_HOURS), offer_minutes=_number(service, "offer-minutes", OFFER_MINUTES),
         )
 
     def busy_until(self, end: datetime) -> datetime:

@@ -6,7 +6,7 @@ A time is offered exactly when `rules.check` would accept it (a property test ho
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
@@ -74,24 +74,26 @@ def places(department: Department, day: date) -> tuple[Place, ...]:
 
 def free_times(
     wish: Wish, decisions: Iterable[Decision], bookings: Iterable[Booking], taken: Mapping[str, int], now: datetime,
+    only: Collection[date] | None = None,
 ) -> tuple[Day, ...]:
     """Every day from today to the horizon with the times that can be chosen.
 
     Args:
         bookings: the person's, as far back as the decisions count and as far ahead as the horizon.
         taken: seats taken or held per slot of the department; a slot that is not there is empty.
+        only: the days that matter; None: all of them.
     """
     today = local(now).date()
     own = [b for b in bookings if wish.moved is None or b.id != wish.moved.id]
-    days = [today + n * _DAY for n in range(wish.department.horizon_days + 1)]
-    row = [place for day in [*days, days[-1] + _DAY] for place in places(wish.department, day)]  # a visit may run past midnight
+    days = [day for n in range(wish.department.horizon_days + 1) if (day := today + n * _DAY) and (only is None or day in only)]
+    row = [p for day in sorted({*days, *(d + _DAY for d in days)}) for p in places(wish.department, day)]  # a visit may run past midnight
     chooser = _Chooser(wish, [d for d in decisions if d.active], own, row, taken)
     earliest = now + timedelta(minutes=max(wish.department.notice_minutes, 0))
     welcome = wish.department.active and wish.asker in wish.department.askers
     found: dict[date, list[Time]] = {}
     for number, place in enumerate(row):
         day = local(place.start).date()
-        if welcome and place.start >= earliest and day <= days[-1] and (time := chooser.at(number)) is not None:
+        if welcome and place.start >= earliest and day in days and (time := chooser.at(number)) is not None:
             found.setdefault(day, []).append(time)
     return tuple(Day(day, bool(places(wish.department, day)), tuple(found.get(day, ()))) for day in days)
 

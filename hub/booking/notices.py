@@ -35,6 +35,8 @@ class Kind(StrEnum):
     REMINDER = "reminder"
     COMPLETED = "completed"
     NOT_HOME = "not-home"
+    OFFERED = "offered"
+    NO_TIME = "no-time"
 
 
 class Level(StrEnum):
@@ -48,7 +50,7 @@ class Level(StrEnum):
 
 _BY_LEVEL: dict[Level, frozenset[Kind]] = {
     Level.NONE: frozenset(),
-    Level.LITTLE: frozenset({Kind.MOVED, Kind.CANCELLED, Kind.NOT_HOME}),
+    Level.LITTLE: frozenset({Kind.MOVED, Kind.CANCELLED, Kind.NOT_HOME, Kind.OFFERED}),
     Level.NORMAL: frozenset(Kind) - {Kind.COMPLETED},
     Level.FULL: frozenset(Kind),
 }
@@ -60,6 +62,8 @@ TEXTS: dict[Kind, str] = {
     Kind.REMINDER: "Du har en avtale i morgen.",
     Kind.COMPLETED: "En avtale er gjennomført.",
     Kind.NOT_HOME: "Vi fikk ikke kontakt med deg til avtalt tid.",
+    Kind.OFFERED: "Vi har en ledig tid til deg. Svar før fristen går ut.",
+    Kind.NO_TIME: "Du står ikke lenger på venteliste hos oss.",
 }
 KINDS: dict[What, Kind] = {
     What.BOOK: Kind.RECEIPT, What.CONFIRM: Kind.CONFIRMED, What.ASSIGN: Kind.CONFIRMED, What.MOVE: Kind.MOVED, What.CANCEL: Kind.CANCELLED,

@@ -22,6 +22,7 @@ from hub.problem import Problem, Refused
 NUMBERS = {
     "capacity": (0, 500), "slot-minutes": (5, 1440), "visit-minutes": (5, 1440), "buffer-minutes": (0, 240), "horizon-days": (1, 365),
     "notice-minutes": (0, 43_200), "move-minutes": (0, 43_200), "cancel-minutes": (0, 43_200), "answer-hours": (1, 720),
+    "offer-minutes": (10, 1440),
 }
 """Extension → least and most."""
 SHORT = dict(zip(("man", "tir", "ons", "tor", "fre", "lør", "søn"), DAYS, strict=True))

@@ -14,6 +14,7 @@ from hub.booking.life import NEEDS_RIGHT, What, after
 from hub.booking.slots import Seat, covering, seats_over
 from hub.booking.statement import Statement, out_of_date, times, which, words
 from hub.booking.views import Booking, Status, is_booking, stated_department, stated_person
+from hub.booking.waiting import is_waiting
 from hub.message import Resource
 from hub.problem import Problem, Refused
 
@@ -74,7 +75,7 @@ def weigh(
     """What follows from a statement.
 
     Args:
-        stored: the Appointment with the id `which(statement, origin)`; None when there is none.
+        stored: the Appointment with the id `which(statement, origin)`; None when there is none. One of the waiting list becomes the booking.
         facts: what `gather(statement, stored, …)` read.
         may: what the sender's word is good for (`Adapter.may_state`). Who may `confirm` runs the service, and its word beats our rules.
         origin: who states it: the adapter's name, or `portal`.
@@ -86,6 +87,8 @@ def weigh(
         Refused: NOT_ALLOWED, UNKNOWN_BOOKING, OUT_OF_DATE, IMPOSSIBLE_CHANGE, INVALID, UNKNOWN_CODE, NO_SUCH_TIME, or what a
             rule says (`rules.check`).
     """
+    if stored and is_waiting(stored) and not statement.appointment.get("id"):
+        stored = None  # the wait is over: it becomes the booking
     if stored and not is_booking(stored):
         raise Refused(Problem.IMPOSSIBLE_CHANGE, "what is kept under this id is no booking", "Appointment.id")
     booking = Booking.of(stored) if stored else None

@@ -16,6 +16,7 @@ from hub.message import Verdict
 from hub.repeating import Repeating
 from hub.shop import Shop
 from hub.store import Store
+from hub.waiting import WaitingList
 
 DEMO = "demo"
 """The only environment in which the test login exists."""
@@ -75,6 +76,7 @@ class Context:
     assets: Assets
     shop: Shop
     repeating: Repeating
+    waiting: WaitingList
     operators: tuple[Operator, ...] = ()
     warnings: Callable[[], list[str]] = list
     """Norwegian sentences that the console shows first: certificates that expire."""

@@ -19,10 +19,11 @@ def local(at: datetime) -> datetime:
 
 def day(at: datetime, now: datetime) -> str:
     """`I dag, mandag 23. november`; the year only when it is not this one."""
-    return _day(local(at).date(), local(now).date())
+    return day_of(local(at).date(), local(now).date())
 
 
-def _day(that: date, today: date) -> str:
+def day_of(that: date, today: date) -> str:
+    """The same of a date."""
     said = f"{DAYS[that.weekday()]} {that.day}. {MONTHS[that.month - 1]}"
     if that.year != today.year:
         said += f" {that.year}"

@@ -121,6 +121,10 @@ class Transaction:
         """Taken for good, or held now."""
         return sum(seats.counts(self.connection, slot, self.now))
 
+    def seats_between(self, first: str, last: str) -> dict[str, int]:
+        """Seats taken or held now per slot, for slot ids in [first, last]; a slot without any is not there."""
+        return seats.taken_between(self.connection, first, last, self.now)
+
     def seats_held(self, slot: str, /) -> int:
         return seats.counts(self.connection, slot, self.now)[1]
 

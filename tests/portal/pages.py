@@ -21,8 +21,10 @@ from hub.faces.context import AdapterCard, Context, Municipality, Operator, asse
 from hub.fhir import definitions, validate
 from hub.keeping import Keeping
 from hub.message import Verdict
+from hub.offering import Offering
 from hub.repeating import Repeating
 from hub.shop import Shop
+from hub.waiting import WaitingList
 
 PROJECT = Path(__file__).parents[2]
 TOKEN = "en-lang-tilfeldig-nokkel"
@@ -67,7 +69,7 @@ class Replayed:
 def context(store: Any, clock: Clock, environment: str = "demo", **changes: Any) -> Context:
     shop = changes.get("shop") or Shop(store, Keeping({}, partial(validate.require, definitions=definitions.load())))
     settings: dict[str, Any] = {
-        "shop": shop, "repeating": Repeating(shop),
+        "shop": shop, "repeating": Repeating(shop), "waiting": WaitingList(shop, Offering(shop.keeping.check)),
         "base_url": HOST, "operators": (Operator("vakt", hashlib.sha256(TOKEN.encode()).hexdigest()),),
         "adapters": lambda: (AdapterCard("visma-profil", "Visma Profil", "8094866", "http · ebms · msghead", ("hjemmesykepleie",)),
                              AdapterCard("tjenesteshop", "Tjenesteshop", "", "http · plain · mapped")),

@@ -22,6 +22,7 @@ LABELS = {
     "buffer-minutes": "Reisetid etter hvert besøk, minutter", "horizon-days": "Kan bestilles så mange dager fram",
     "notice-minutes": "Korteste varsel for bestilling, minutter", "move-minutes": "Frist for flytting, minutter før",
     "cancel-minutes": "Frist for avbestilling, minutter før", "answer-hours": "Svarer innen, timer",
+    "offer-minutes": "Tilbud til den som venter holdes av, minutter",
 }
 WHO = {"person": "Personen selv", "relative": "Pårørende med fullmakt", "staff": "Ansatte"}
 HIT_SHOWN = 50

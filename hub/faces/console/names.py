@@ -61,6 +61,12 @@ OTHER_KINDS = {
     "replayed": "Behandlet på nytt av operatør",
     "duplicate": "Samme melding kom igjen, samme svar gitt",
     "odd-receipt": "Kvittering som ikke passer, endrer ingenting",
+    "waiting": "Satt på venteliste",
+    "offered": "Tilbudt en ledig tid",
+    "offer-declined": "Takket nei til tiden",
+    "offer-expired": "Svarte ikke innen fristen",
+    "wait-left": "Gikk av ventelisten",
+    "wait-ended": "Ventet uten å få tid",
 }
 """Timeline kinds that are neither a Step nor something stated."""
 KINDS = {w.value: said for w, said in STATED.items()} | {s.value: said for s, said in STEPS.items()} | OTHER_KINDS

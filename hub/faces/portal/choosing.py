@@ -127,5 +127,11 @@ def parts_of_day(times: Iterable[Time]) -> list[PartOfDay]:
     return [PartOfDay(name, tuple(made)) for name, made in found.items()]
 
 
+def short_day(at: datetime) -> str:
+    """`fre. 27. nov.`"""
+    wall = words.local(at)
+    return f"{words.DAYS[wall.weekday()][:3]}. {wall.day}. {words.MONTHS[wall.month - 1][:3]}."
+
+
 def button(time: Time) -> TimeButton:
     return TimeButton(write(time.start), words.span(time.start, time.end))

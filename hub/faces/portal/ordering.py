@@ -71,7 +71,7 @@ def services(context: Context, asked: Asked, seen: Viewer) -> Answer:
 
 def times(context: Context, asked: Asked, seen: Viewer) -> Answer:
     """GET /bestill/<service> and /besok/<id>/flytt: the days, and the times of the chosen one."""
-    target = _target(context, asked, seen)
+    target = target_of(context, asked, seen)
     return _missing(asked, seen) if target is None else _times(context, asked, seen, target)
 
 
@@ -88,7 +88,7 @@ def _times(context: Context, asked: Asked, seen: Viewer, target: Target, *, sorr
 
 def hold(context: Context, asked: Asked, seen: Viewer) -> Answer:
     """POST of a chosen time: holds it and asks for confirmation."""
-    target = _target(context, asked, seen)
+    target = target_of(context, asked, seen)
     if target is None:
         return _missing(asked, seen)
     try:
@@ -105,7 +105,7 @@ def hold(context: Context, asked: Asked, seen: Viewer) -> Answer:
 
 def confirm(context: Context, asked: Asked, seen: Viewer) -> Answer:
     """POST of the confirmation: the booking is made or moved; the receipt is the visit's own page."""
-    target = _target(context, asked, seen)
+    target = target_of(context, asked, seen)
     if target is None:
         return _missing(asked, seen)
     try:
@@ -119,7 +119,7 @@ def confirm(context: Context, asked: Asked, seen: Viewer) -> Answer:
 
 def leave(context: Context, asked: Asked, seen: Viewer) -> Answer:
     """POST: the held time is let go."""
-    target = _target(context, asked, seen)
+    target = target_of(context, asked, seen)
     context.shop.release(customer(seen))
     return Redirect(target.path if target else "/bestill")
 
@@ -141,7 +141,7 @@ def cancel(context: Context, asked: Asked, seen: Viewer) -> Answer:
     return Redirect(f"/besok/{id_}?avbestilt=1")
 
 
-def _target(context: Context, asked: Asked, seen: Viewer) -> Target | None:
+def target_of(context: Context, asked: Asked, seen: Viewer) -> Target | None:
     """What the address names, if this viewer may order it."""
     if not may_order(seen, asked.now):
         return None

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute
 from hub.access import AuditLine, Ground, Information
 from hub.faces import sessions
 from hub.faces.context import Context
-from hub.faces.portal import log, login, ordering, series, visits
+from hub.faces.portal import log, login, ordering, series, visits, waiting
 from hub.faces.portal.viewer import Viewer, choices, viewer
 from hub.faces.web import Answer, Asked, Face, Handler, Page, Redirect
 
@@ -35,6 +35,12 @@ def routes(context: Context) -> list[BaseRoute]:
         portal.page("/bestill", ordered(ordering.services)),
         portal.page("/serier", ordered(series.series)),
         portal.form("/serier/{id}/avslutt", ordered(series.end)),
+        portal.page("/venteliste", ordered(waiting.waiting)),
+        portal.form("/venteliste/{id}/ja", ordered(waiting.accept)),
+        portal.form("/venteliste/{id}/nei", ordered(waiting.decline)),
+        portal.form("/venteliste/{id}/slett", ordered(waiting.leave)),
+        portal.page("/bestill/{service}/venteliste", ordered(waiting.ask)),
+        portal.form("/bestill/{service}/venteliste", ordered(waiting.join)),
         portal.page("/bestill/{service}", ordered(ordering.times)),
         portal.form("/bestill/{service}", ordered(ordering.hold)),
         portal.form("/bestill/{service}/bekreft", ordered(ordering.confirm)),
@@ -119,7 +125,8 @@ def front(context: Context, asked: Asked) -> Answer:
 
 def _visits(context: Context, asked: Asked, seen: Viewer) -> Answer:
     overview = visits.overview(context.store, seen, asked.now)
-    return Page("portal/visits.html", shown(asked, seen, "visits", overview=overview), audit=(seen.line("visits", asked.now),))
+    offers = waiting.offers(context, seen.person.reference, asked.now) if ordering.may_order(seen, asked.now) else 0
+    return Page("portal/visits.html", shown(asked, seen, "visits", overview=overview, offers=offers), audit=(seen.line("visits", asked.now),))
 
 
 def past(context: Context, asked: Asked, seen: Viewer) -> Answer:
