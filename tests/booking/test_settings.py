@@ -14,7 +14,7 @@ from hub.problem import Problem, Refused
 
 FORM = {
     "capacity": "4", "slot-minutes": "15", "visit-minutes": "30", "buffer-minutes": "10", "horizon-days": "21", "notice-minutes": "60",
-    "move-minutes": "1440", "cancel-minutes": "720", "answer-hours": "4", "aapent.mon": "08:00–12:00, 13:00–15:30", "aapent.tue": "hele dagen",
+    "move-minutes": "1440", "cancel-minutes": "720", "answer-hours": "4", "offer-minutes": "90", "aapent.mon": "08:00–12:00, 13:00–15:30", "aapent.tue": "hele dagen",
     "aapent.wed": "", "aapent.thu": "22:00–06:00", "aapent.fri": "08:00-15:30", "aapent.sat": "", "aapent.sun": "",
     "stengt": "2026-12-24 – 2026-12-26 Julestengt\n2027-01-01", "ekstra": "2026-12-27 10:00–14:00",
     "bemanning": "2: man tir 08:00–10:00 2026-12-01 – 2026-12-31\n1: lør", "hvem": "person staff", "aktiv": "ja",

@@ -76,6 +76,7 @@ def problem(work: object, *args: object) -> Problem:
     return caught.value.problem
 
 
+@pytest.mark.spec("facts/planning", "TP-09")
 def test_a_cancelled_time_is_held_at_once_for_who_waited_longest(line: Line) -> None:
     line.join(line.ola)
     line.join(line.kari)

@@ -222,6 +222,7 @@ def lives(store_url: str, tmp_path: Path) -> Iterator[type[Waits]]:
     store.close()
 
 
+@pytest.mark.spec("facts/planning", "TP-09")
 def test_a_life_of_a_waiting_list(lives: type[Waits]) -> None:
     run_state_machine_as_test(lives, settings=settings(
         max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate],

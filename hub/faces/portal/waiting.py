@@ -27,6 +27,7 @@ BEYOND = 7
 """So many of them lie behind the horizon: who waits for those is offered them the moment they come within it."""
 _DAY = timedelta(days=1)
 _DAY_FIELD = re.compile(r"dag\.(\d{4}-\d{2}-\d{2})", re.ASCII)
+HOURS = tuple(f"{hour:02}:00" for hour in range(25))
 RECEIPTS = {
     "ny": "Du står på venteliste. Vi sier fra når en tid blir ledig.",
     "nei": "Du har takket nei til tiden. Du står fortsatt på venteliste.",
@@ -119,7 +120,8 @@ def _form(context: Context, asked: Asked, seen: Viewer, found: Target, refused: 
     wrong = refused is not None and refused.problem is Problem.INVALID
     return Page("portal/wait.html", _shown(
         asked, seen, target=found, days=_choices(found.department, asked.now, chosen), first=asked.form.get("fra", "08:00"),
-        last=asked.form.get("til", "16:00"), minutes=found.department.offer_minutes, key=asked.form.get("bestilling") or context.token(9),
+        last=asked.form.get("til", "16:00"), hours=HOURS,
+        minutes=found.department.offer_minutes, key=asked.form.get("bestilling") or context.token(9),
         sorry="" if refused is None else "Velg minst én dag, og et tidsrom som er langt nok til et besøk." if wrong else refused.problem.text,
         free=refused is not None and refused.problem is Problem.TIME_IS_FREE,
     ), 409 if refused else 200)
@@ -142,7 +144,7 @@ def _days(form: Any) -> list[date]:
 
 def _clock(text: str, where: str) -> time:
     try:
-        return time.fromisoformat(text).replace(tzinfo=None, microsecond=0)
+        return time.fromisoformat("00:00" if text == HOURS[-1] else text).replace(tzinfo=None, microsecond=0)
     except ValueError as wrong:
         raise Refused(Problem.INVALID, "no time of day", where) from wrong
 
