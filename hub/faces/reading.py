@@ -49,8 +49,11 @@ class Reading:
             raise Refused(Problem.DELETED, f"this {type_} was deleted")
         if _unchanged(asked, found):
             return Answer(304, b"", version_headers(found), persons([found]), f"{interaction} {type_}")
-        parsed = search.parse(type_, [p for p in asked.pairs if p[0] in ("_summary", "_elements")], False, self._definitions, self._hash_id)
-        return Answer(200, self._part(found, parsed).body, version_headers(found), persons([found]), f"{interaction} {type_}")
+        body = found.body
+        if asked.query:
+            parts = [pair for pair in asked.pairs if pair[0] in ("_summary", "_elements")]
+            body = self._part(found, search.parse(type_, parts, False, self._definitions, self._hash_id)).body
+        return Answer(200, body, version_headers(found), persons([found]), f"{interaction} {type_}")
 
     def history(self, asked: Asked, type_: str = "", id_: str = "") -> Answer:
         """Of one resource, one type, or everything; `_count`, `_since`, `_at`. Newest first, in pages that new versions do not shift.

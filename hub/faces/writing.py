@@ -97,6 +97,9 @@ class Writing:
         patched = patch.apply(strict_json.load(before.body), asked.body, media_type, self._definitions)
         if (patched.get("resourceType"), patched.get("id")) != (type_, before.id):
             raise Refused(Problem.BAD_PATCH, "a patch does not change the type or the id")
+        gone = sorted(set(before.resource) - set(patched) - {"text"})
+        if gone and self._definitions.served[type_].write == "booking":
+            raise Refused(Problem.IMPOSSIBLE_CHANGE, f"a patch cannot remove {', '.join(gone)}", f"{type_}.{gone[0]}")
         return self._changed(asked, before, _plain_text(patched, strict_json.load(before.body)))
 
     def delete(self, asked: Asked, type_: str, id_: str, criteria: str = "") -> Answer:

@@ -15,6 +15,8 @@ OWN = ROOT / "fhir" / "search-parameters.json"
 """Search parameters that R4 lacks and our vendors ask for."""
 TARGET = ROOT / ".assets" / "fhir-r4.json"
 SOURCES = ("profiles-resources.json", "profiles-types.json", "search-parameters.json", "valuesets.json", "v3-codesystems.json")
+ALSO = ("Resource", "DomainResource", "CapabilityStatement")
+"""Types that are never stored here, and whose shape is needed all the same: to inherit from, and to write /metadata as XML."""
 Json = dict[str, Any]
 _FHIRPATH_STRING = "http://hl7.org/fhirpath/System."
 _WHERE_TYPE = re.compile(r"\.where\(resolve\(\) is (\w+)\)$")
@@ -33,7 +35,7 @@ def build(source: Path, target: Path) -> None:
         name = structure.get("type", "")
         if structure["resourceType"] != "StructureDefinition" or structure.get("derivation") == "constraint":
             continue
-        if structure["kind"] in ("complex-type", "primitive-type") or name in served or name in ("Resource", "DomainResource"):
+        if structure["kind"] in ("complex-type", "primitive-type") or name in served or name in ALSO:
             _elements(structure, types)
     codes = _Codes([*_resources(bundles["valuesets.json"]), *_resources(bundles["v3-codesystems.json"])])
     for elements in types.values():

@@ -19,6 +19,7 @@ from hub.problem import Problem, Refused
 _STEP = re.compile(r"(\w+)(?:\[(\d{1,4})\])?")
 _WHERE = re.compile(r"where\((\w+(?:\.\w+)*)\s*=\s*'([^']*)'\)")
 MOST_OPERATIONS = 500
+LARGEST = 4 * 1024 * 1024
 
 
 def apply(resource: Resource, body: bytes, media_type: str, definitions: Definitions) -> Resource:
@@ -40,8 +41,12 @@ def _json_patch(resource: Resource, body: bytes) -> Resource:
     operations = strict_json.load(b'{"operations":' + body + b"}")["operations"]
     if not isinstance(operations, list) or len(operations) > MOST_OPERATIONS:
         raise Refused(Problem.BAD_PATCH, f"a JSON Patch is a list of at most {MOST_OPERATIONS} operations")
+    patched: Any = deepcopy(resource)
     try:
-        patched = jsonpatch.JsonPatch(operations).apply(deepcopy(resource))
+        for operation in operations:
+            patched = jsonpatch.JsonPatch([operation]).apply(patched, in_place=True)
+            if operation["op"] == "copy" and len(strict_json.dump(patched)) > LARGEST:  # forty copies of a copy would fill any memory
+                raise Refused(Problem.TOO_LARGE, f"the patch makes a resource of more than {LARGEST} bytes")
     except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError, KeyError, AttributeError) as wrong:
         raise Refused(Problem.BAD_PATCH, f"the patch does not apply: {type(wrong).__name__}") from wrong
     return _whole(patched)

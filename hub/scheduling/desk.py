@@ -107,7 +107,8 @@ class Desk:
         return {**asked, "identifier": stated["identifier"]}, which(Statement(stated), caller.name)
 
     def update(self, tx: Transaction, caller: Speaker, asked: Resource, version: str = "") -> Stored:
-        """What a client makes of a booking by PUT or PATCH: another time, another status. Nothing it sends is dropped in silence.
+        """What a client makes of a booking by PUT or PATCH: another time, another status. Nothing it sends is dropped in silence; what it
+        leaves out (slots, our extensions) stays as the hub has it.
 
         Raises:
             Refused: what the rules say; IMPOSSIBLE_CHANGE when an element was changed that is not the client's to change.
@@ -119,9 +120,9 @@ class Desk:
             status = "proposed"  # the times are what is asked for; the service's yes is not theirs to state
         stated = {**{k: v for k, v in asked.items() if k not in ("meta", "extension")}, "status": status}
         kept = self._kept(tx, caller, {**stated, "meta": {"versionId": version}} if version else stated)
-        lost = [n for n in (*before.resource, *asked) if n not in ("meta", "text") and not _heard(n, asked, before.resource, kept.resource)]
+        lost = [n for n in asked if n not in ("meta", "text") and not _heard(n, asked, before.resource, kept.resource)]
         if lost:
-            raise Refused(Problem.IMPOSSIBLE_CHANGE, f"an update cannot change {', '.join(dict.fromkeys(lost))}", f"Appointment.{lost[0]}")
+            raise Refused(Problem.IMPOSSIBLE_CHANGE, f"an update cannot change {', '.join(lost)}", f"Appointment.{lost[0]}")
         return kept
 
     def cancel(self, tx: Transaction, caller: Speaker, id_: str, reason: Resource | None, version: str = "") -> Stored | None:

@@ -157,6 +157,8 @@ def test_every_kind_of_patch_gives_the_same(api: httpx.Client, kind: str, patch:
     ("application/json-patch+json", b'[{"op":"replace","path":"/status","value":"bogus"}]', (422, "BB-202")),
     ("application/json-patch+json", b'[{"op":"replace","path":"/id","value":"other"}]', (422, "BB-409")),
     ("application/json-patch+json", b'{"op":', (400, "BB-101")),
+    ("application/json-patch+json", b'[' + b'{"op":"copy","from":"/deviceName","path":"/deviceName/-"},' * 40 + b'{"op":"test","path":"/id","value":1}]',
+     (413, "BB-102")),
     ("application/merge-patch+json", b'[1]', (400, "BB-101")),
     ("application/fhir+json", b'{"resourceType":"Parameters","parameter":[{"name":"operation"}]}', (422, "BB-409")),
     ("text/plain", b"x", (415, "BB-407")),
@@ -206,6 +208,11 @@ def test_a_decimal_an_offset_and_a_fraction_come_back_as_they_were_sent(api: htt
     assert '"valueDecimal":72.50' in api.get(f"/Basic/{again['id']}").text
 
 
+def test_the_capability_statement_comes_in_xml_too(api: httpx.Client) -> None:
+    answer = api.get("/metadata", headers={"accept": "application/fhir+xml"})
+    assert answer.status_code == 200 and etree.fromstring(answer.content).find("{http://hl7.org/fhir}fhirVersion").get("value") == "4.0.1"
+
+
 def test_xml_errors_are_refused_in_xml(api: httpx.Client) -> None:
     headers = {"content-type": "application/fhir+xml", "accept": "application/fhir+xml"}
     for body, status in (
@@ -226,6 +233,10 @@ def test_a_booking_is_made_moved_and_cancelled_by_plain_rest_under_the_rules(api
     assert api.post("/Appointment", json=asked).status_code == 200, "the same again is the same booking"
     assert number(api.put(f"/Appointment/{kept['id']}", json={**kept, "priority": 3})) == (422, "BB-307")
     assert number(api.put(f"/Appointment/{kept['id']}", json={**kept, "start": "2026-12-24T02:00:00+01:00", "end": "2026-12-24T02:30:00+01:00"}))[0] == 422
+    bare = {key: kept[key] for key in ("resourceType", "id", "status", "start", "end", "participant")}
+    assert api.put(f"/Appointment/{kept['id']}", json=bare).json() == kept, "what a PUT leaves out stays"
+    removed = api.patch(f"/Appointment/{kept['id']}", content=b'{"comment":null}', headers={"content-type": "application/merge-patch+json"})
+    assert number(removed) == (422, "BB-307"), "what a patch takes away is not ignored"
     assert number(api.delete(f"/Appointment/{kept['id']}")) == (405, "BB-408")
     cancelled = api.patch(f"/Appointment/{kept['id']}", content=b'{"status":"cancelled"}', headers={"content-type": "application/merge-patch+json"})
     assert cancelled.status_code == 200 and cancelled.json()["status"] == "cancelled", cancelled.text
