@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import smtplib
+import ssl
 from collections.abc import Callable, Iterable
 from email.message import EmailMessage
 from email.utils import formatdate
@@ -36,7 +37,7 @@ class EmailCarrier:
         try:
             with smtplib.SMTP(self._host, self._port, timeout=WAIT) as server:
                 if self._tls:
-                    server.starttls()
+                    server.starttls(context=ssl.create_default_context())
                 if self._user:
                     server.login(self._user, self._password)
                 server.send_message(message)

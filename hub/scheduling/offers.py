@@ -13,7 +13,7 @@ from hub.access import ALL_DEPARTMENTS, Reader
 from hub.booking import Department
 from hub.booking.clock import local, write
 from hub.booking.conventions import HOME_SERVICES, HOME_VISIT
-from hub.booking.slots import Cell, grid, slot_id
+from hub.booking.slots import Cell, grid, seats_over, slot_id
 from hub.fhir.query import IdIs, Query
 from hub.message import Resource
 from hub.problem import Problem, Refused
@@ -100,7 +100,9 @@ def _free(store: Store, department: Department, start: datetime, until: datetime
         if max(start, earliest) <= cell.start < until and local(cell.start).date() <= horizon
     }
     taken = store.seats_taken(f"{department.code}-{first - timedelta(days=1):%Y%m%d}", f"{department.code}-{last + timedelta(days=1):%Y%m%d}~")
-    return [cell for cell in cells if taken.get(slot_id(department.code, cell.start), 0) < department.capacity_at(cell.start)]
+    return [cell for cell in cells if all(
+        taken.get(seat.slot, 0) < seat.capacity for seat in seats_over(department, cell.start, department.busy_until(cell.end))
+    )]
 
 
 def _offer(service: Resource, department: str, cell: Cell, patient: str) -> Resource:

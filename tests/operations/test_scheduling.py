@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -100,6 +101,25 @@ def test_find_offers_free_times_in_order_and_page_by_page(hub: Machines, vendor:
         {"name": "organization", "valueReference": {"reference": "HealthcareService/dagsenter"}}, {"name": "visit-type", "valueCoding": kind},
     ]}
     assert vendor.call("$find", body).json()["total"] == some["total"]
+
+
+def test_what_is_offered_and_held_reckons_with_the_way_to_the_next_visit(hub: Machines, vendor: Vendor) -> None:
+    order = next(vendor.orders)
+    narrow(hub, order.department)
+    offers = [e["resource"] for e in vendor.find(**{"healthcare-service": order.department, "_count": "1000"})["entry"]]
+    first, second = next((a, b) for a, b in itertools.pairwise(offers) if a["end"] == b["start"])
+    url = "https://besoksbro.example/fhir/StructureDefinition/buffer-minutes"
+
+    def travel(tx: Any) -> None:
+        service = tx.get("HealthcareService", order.department).resource
+        others = [e for e in service["extension"] if e["url"] != url]
+        tx.keep({**service, "extension": [*others, {"url": url, "valueInteger": 10}]}, origin="hub")
+
+    hub.parts.store.write(travel)
+    one(vendor.call("$hold", second))
+    left = {e["resource"]["start"] for e in vendor.find(**{"healthcare-service": order.department, "_count": "1000"})["entry"]}
+    assert first["start"] not in left, "whoever makes the first visit is still on the way when the second begins"
+    assert number(vendor.call("$hold", first)) == (409, "BB-302")
 
 
 def test_find_means_a_start_in_the_range_never_the_past_and_says_what_it_ignored(hub: Machines, vendor: Vendor) -> None:
