@@ -1,5 +1,5 @@
-"""The waiting list: who waits for which hours, and whose turn it is when a time becomes free. Pure (facts/planning.md 5.2, point 5: a list whose first
-offer is held for some minutes).
+"""The waiting list: who waits for which hours, and whose turn it is when a time becomes free. Pure (facts/planning.md 5.2,
+point 5: a list whose first offer is held for some minutes).
 
 Somebody who waits is an Appointment with the status `waitlist`: requestedPeriod says the wanted hours; there is no start and no seat (R4
 app-3). When an offer is accepted the same Appointment becomes `pending`; when nothing came of it, `cancelled`. So all of it has versions.

@@ -93,7 +93,7 @@ def test_whoever_is_offered_a_time_has_time_to_answer_and_can_then_still_book(ah
     until = answered_by(HJELP, start, now)
     if until is not None:
         assert until - loud(now) >= LEAST_TO_ANSWER and until <= start - timedelta(minutes=HJELP.notice_minutes)
-        assert not (QUIET_FROM <= local(loud(now)).time() or local(loud(now)).time() < QUIET_UNTIL)
+        assert not (local(loud(now)).time() >= QUIET_FROM or local(loud(now)).time() < QUIET_UNTIL)
 
 
 def test_wanted_hours_are_norwegian_wall_time_and_must_hold_a_visit() -> None:
