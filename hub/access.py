@@ -1,7 +1,8 @@
 """Who may see and do what: readers, grounds, mandates, protected addresses, and the audit line of each answer. Pure; fails closed.
 
 Rules: a person sees their own; a representative sees what an active mandate's scopes say; a vendor sees what concerns its
-departments; an operator sees nothing of a person without a purpose. Nobody represents, or is represented by, a person with a protected address.
+departments; an operator sees nothing of a person without a purpose; an
+employee books for a person. Nobody represents, or is represented by, a person with a protected address.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ class Ground(StrEnum):
     PARENT = "parent"
     GUARDIAN = "guardian"
     OPERATOR = "operator"
+    STAFF = "staff"
+    """An employee who acts for a person, at their wish."""
     VENDOR = "vendor"
 
 
@@ -167,7 +170,7 @@ class Reader:
     """Who reads, and on what ground."""
 
     reference: str
-    """`Patient/…`, `RelatedPerson/…`, `operator:<name>` or `adapter:<name>`."""
+    """`Patient/…`, `RelatedPerson/…`, `operator:<name>`, `staff:<name>` or `adapter:<name>`."""
     ground: Ground
     mandate: Mandate | None = None
     """For a representative: the mandate it acts on."""
@@ -176,7 +179,7 @@ class Reader:
     departments: frozenset[str] = frozenset()
     """For a vendor: HealthcareService ids; ALL_DEPARTMENTS for every one."""
     purpose: str = ""
-    """For an operator: why a person's data is opened."""
+    """For an operator or an employee: why a person's data is opened."""
     scopes: Scopes = EVERYTHING
     """For a vendor: what its token is good for."""
     may_state: frozenset[str] = frozenset({"book", "move", "cancel"})
@@ -226,6 +229,8 @@ def may_see(reader: Reader, person: Person, scope: Scope, now: datetime) -> bool
             return _represents(reader, person, scope, now)
         case Ground.OPERATOR:
             return bool(reader.purpose) and scope in (Scope.SEE, Scope.READ_MESSAGES) and person.protection is Protection.OPEN
+        case Ground.STAFF:
+            return bool(reader.purpose) and scope in (Scope.SEE, Scope.BOOK) and person.protection is Protection.OPEN
         case Ground.VENDOR:
             return reader.departments == ALL_DEPARTMENTS or bool(reader.departments & person.departments)
 

@@ -161,7 +161,7 @@ def faces(parts: Parts) -> Any:
         store=parts.store, clock=parts.clock, environment=hub.environment, base_url=hub.base_url,
         municipality=Municipality(hub.municipality, hub.phone, hub.opening_hours),
         assets=assets_in(ROOT / ".assets" / "web"),
-        operators=tuple(Operator(o.name, o.token_digest) for o in hub.operators),
+        operators=tuple(Operator(o.name, o.token_digest, o.books) for o in hub.operators),
         shown_first=tuple(hub.tables.get("demo", {}).get("logins", ())), adapters=partial(_cards, parts), customers=partial(_customers, parts),
         shop=parts.shop, repeating=Repeating(parts.shop), waiting=parts.waiting, resend=parts.flow.settling.resend,
         replay=partial(replay, parts.flow), warnings=partial(_warnings, parts),

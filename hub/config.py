@@ -25,6 +25,8 @@ class Operator:
 
     name: str
     token_digest: str
+    books: bool = False
+    """May book, move and cancel for a person, with a reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ def read_hub(home: Path) -> Hub:
         database=database,
         phone=_get(own, "phone", str, where),
         opening_hours=_get(own, "opening_hours", str, where),
-        operators=tuple(Operator(o["name"], o["token_digest"]) for o in table.get("operators", ())),
+        operators=tuple(Operator(o["name"], o["token_digest"], o.get("books") is True) for o in table.get("operators", ())),
         vendors=tuple(VendorToken(v["name"], v["token_digest"], frozenset(v.get("departments", ()))) for v in table.get("vendors", ())),
         workers=_get(own, "workers", int, where, 2),
         tls=_tls(home, _get(table, "tls", dict, "hub.toml", {})),

@@ -85,7 +85,9 @@ class Keeping:
             overrules=bool(speaker.overrules),
         )
         about = [f"Appointment/{id_}"]
-        tx.note(about[0], outcome.what.value, "already so" if outcome.nothing_new else speaker.overrules, origin=speaker.name)
+        passed = ", ".join(problem.value for problem in outcome.overruled)
+        reason = f"{passed}: {speaker.overrules}" if passed else speaker.overrules
+        tx.note(about[0], outcome.what.value, "already so" if outcome.nothing_new else reason, origin=speaker.name)
         if outcome.nothing_new:
             return tuple(about)
         self._seat(tx, id_, outcome)

@@ -25,6 +25,8 @@ from hub.store import Store, Transaction, micros
 
 ORIGIN = "tjenesteshop-egen"
 """The origin of what is ordered here; an adapter of this name would be somebody else."""
+STAFF_ORIGIN = "tjenesteshop-ansatt"
+"""The origin of what staff order for somebody, so that it is not counted as self-service."""
 HELD_FOR = timedelta(minutes=5)
 ORDERS = frozenset({"book", "move", "cancel"})
 MANY = 100_000
@@ -51,9 +53,13 @@ class Customer:
         return cls(person, reader.reference, reader.ground, Asker.PERSON if reader.ground is Ground.SELF else Asker.RELATIVE, channel)
 
     @property
+    def origin(self) -> str:
+        return STAFF_ORIGIN if self.asker is Asker.STAFF else ORIGIN
+
+    @property
     def speaker(self) -> Speaker:
         behalf = self.person if self.asker is Asker.RELATIVE else ""
-        return Speaker(ORIGIN, ORDERS, self.reader, self.ground.value, on_behalf_of=behalf, channel=self.channel, asker=self.asker,
+        return Speaker(self.origin, ORDERS, self.reader, self.ground.value, on_behalf_of=behalf, channel=self.channel, asker=self.asker,
                        overrules=self.overrules)
 
     @property
@@ -85,7 +91,7 @@ class Order:
 
     def appointment(self, customer: Customer) -> str:
         """The id of the Appointment that it becomes, or changes."""
-        return self.moves or appointment_id(ORIGIN, self.reference(customer))
+        return self.moves or appointment_id(customer.origin, self.reference(customer))
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +166,8 @@ class Shop:
         def work(tx: Transaction) -> Held:
             touched = tx.free_seats(customer.holder)
             statement, stored = self._stated(tx, customer, order)
-            facts = gather(statement, stored, tx)
-            outcome = weigh(statement, stored, facts, may=ORDERS, origin=ORIGIN, now=tx.now, asker=customer.asker, overrules=bool(customer.overrules))
+            outcome = weigh(statement, stored, gather(statement, stored, tx), may=ORDERS, origin=customer.origin, now=tx.now,
+                            asker=customer.asker, overrules=bool(customer.overrules))
             until = tx.now + HELD_FOR
             own = Booking.of(stored).slots if stored else ()
             wanted = [seat for seat in outcome.takes if seat.slot not in own]

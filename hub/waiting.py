@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from uuid import NAMESPACE_URL, uuid5
 
@@ -94,7 +94,8 @@ class WaitingList:
             if entry.offer is None or entry.offer.until <= tx.now:
                 raise Refused(Problem.OFFER_EXPIRED, "nothing is offered now", "Appointment.start")
             self.offering.give_back(tx, entry)
-            self.shop.keeping.keep(tx, customer.speaker, Resources((_asked(resource, entry, entry.offer.start),)))
+            speaker = replace(customer.speaker, name=ORIGIN)  # whose name the entry bears, whoever says yes
+            self.shop.keeping.keep(tx, speaker, Resources((_asked(resource, entry, entry.offer.start),)))
             return id_
 
         return self.shop.store.write(work)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -42,7 +42,7 @@ def check(asked: Asked, facts: Facts, now: datetime) -> Decision:
             OVERLAPS_OWN, PAUSED, FULL.
     """
     bookable(asked, now)
-    others = [Booking.of(a) for a in facts.appointments if is_booking(a) and (asked.moved is None or a["id"] != asked.moved.id)]
+    others = _others(asked, facts)
     decision = granted(asked, map(Decision.of, facts.decisions), others)
     apart_from_own(asked, others)
     at_home(asked, facts.stays)
@@ -61,6 +61,50 @@ def bookable(asked: Asked, now: datetime) -> None:
     within_horizon(asked.department, asked.start, now)
     within_opening_hours(asked)
     on_the_grid(asked)
+
+
+SOFT = frozenset({Problem.TOO_LATE, Problem.BEYOND_HORIZON, Problem.OUTSIDE_OPENING_HOURS, Problem.DECISION_USED_UP})
+"""What staff may pass with a reason: notice time, horizon, opening hours and what is left of a decision. Never a seat."""
+
+
+def overruled(asked: Asked, facts: Facts, now: datetime) -> tuple[Decision, tuple[Problem, ...]]:
+    """As `check`, for staff who pass the soft rules: the decision it is made under, and which rules were passed.
+
+    Raises:
+        Refused: NOT_ALLOWED, TOO_LATE (it is past), INVALID (off the grid), NO_DECISION, OVERLAPS_OWN, PAUSED, FULL.
+    """
+    department, others = asked.department, _others(asked, facts)
+    welcome(department, asked.asker)
+    in_time(asked.start, 0, now)
+    decisions = list(map(Decision.of, facts.decisions))
+    passed = [
+        *_broken(lambda: in_time(asked.start, department.notice_minutes, now)),
+        *_broken(lambda: within_horizon(department, asked.start, now)),
+        *(_broken(lambda: within_opening_hours(asked)) or _broken(lambda: on_the_grid(asked))),
+        *_broken(lambda: granted(asked, decisions, others)),
+    ]
+    apart_from_own(asked, others)
+    at_home(asked, facts.stays)
+    room_left(asked, facts.taken)
+    covering_ = _covering(asked, decisions)
+    decision = min(covering_, key=lambda d: d.id) if Problem.DECISION_USED_UP in passed else granted(asked, decisions, others)
+    return decision, tuple(passed)
+
+
+def _broken(rule: Callable[[], object]) -> list[Problem]:
+    """The soft rule that this is against, if it is. Raises Refused for a hard one."""
+    try:
+        rule()
+    except Refused as refused:
+        if refused.problem in SOFT:
+            return [refused.problem]
+        raise
+    return []
+
+
+def _others(asked: Asked, facts: Facts) -> list[Booking]:
+    """The person's other bookings."""
+    return [Booking.of(a) for a in facts.appointments if is_booking(a) and (asked.moved is None or a["id"] != asked.moved.id)]
 
 
 def known_person(patient: Resource | None) -> str:
@@ -114,14 +158,19 @@ def on_the_grid(asked: Asked) -> None:
 def granted(asked: Asked, decisions: Iterable[Decision], others: Iterable[Booking]) -> Decision:
     """A decision that covers the visit and has enough left in the period it is counted in. A moved visit keeps its own if it can."""
     kept, counted = asked.moved.decision if asked.moved else "", list(others)
-    covering_ = [d for d in decisions if d.covers(asked.patient, asked.department, asked.start, asked.end)]
-    if not covering_:
-        raise Refused(Problem.NO_DECISION, "no decision in force covers this service then", "Appointment.basedOn")
+    covering_ = _covering(asked, decisions)
     left = [d for d in covering_ if d.costs(asked.start, asked.end) <= d.balance(counted, asked.start).left]
     if not left:
         what = "visit" if covering_[0].grant.unit is Unit.VISITS else "minute"
         raise Refused(Problem.DECISION_USED_UP, f"not one {what} more is left of what is granted then", "Appointment.basedOn")
     return min(left, key=lambda d: (d.id != kept, d.id))
+
+
+def _covering(asked: Asked, decisions: Iterable[Decision]) -> list[Decision]:
+    found = [d for d in decisions if d.covers(asked.patient, asked.department, asked.start, asked.end)]
+    if not found:
+        raise Refused(Problem.NO_DECISION, "no decision in force covers this service then", "Appointment.basedOn")
+    return found
 
 
 def apart_from_own(asked: Asked, others: Iterable[Booking]) -> None:

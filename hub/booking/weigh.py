@@ -42,6 +42,8 @@ class Outcome:
     drops_old: bool = False
     """The seats of a time before, held so, are given back: the service has answered."""
     takes: tuple[Seat, ...] = ()
+    overruled: tuple[Problem, ...] = ()
+    """The rules that staff passed."""
 
     @property
     def nothing_new(self) -> bool:
@@ -61,11 +63,6 @@ class _Case:
     asker: Asker
     overrules: bool
 
-    @property
-    def free(self) -> bool:
-        """No rule of booking binds it: the service's own word, or staff who overrule with a reason."""
-        return self.owner or self.overrules
-
 
 def weigh(
     statement: Statement, stored: Resource | None, facts: Facts, *,
@@ -81,7 +78,7 @@ def weigh(
         origin: who states it: the adapter's name, or `portal`.
         departments: the sender's (`Adapter.departments`); empty: all.
         asker: in what capacity whoever asks does so.
-        overrules: staff who know better: no rule but the life cycle binds, and seats are taken beyond the capacity.
+        overrules: staff who know better: the soft rules do not bind (`rules.SOFT`); seats and the life cycle do.
 
     Raises:
         Refused: NOT_ALLOWED, UNKNOWN_BOOKING, OUT_OF_DATE, IMPOSSIBLE_CHANGE, INVALID, UNKNOWN_CODE, NO_SUCH_TIME, or what a
@@ -165,9 +162,9 @@ def _settled(case: _Case, booking: Booking, outcome: Outcome) -> Outcome:
     """The outcome under the rules: notice for whoever asks, seats for a new time, the freshness line when the service speaks."""
     appointment = outcome.appointment
     department = Department.of(case.facts.service) if case.facts.service else None
-    if department and outcome.what in (What.MOVE, What.CANCEL) and not case.free:
+    if department and outcome.what in (What.MOVE, What.CANCEL) and not case.owner:
         rules.welcome(department, case.asker)
-        rules.in_time(booking.start, department.move_minutes if outcome.what is What.MOVE else department.cancel_minutes, case.now)
+        outcome = replace(outcome, overruled=_in_time(case, booking, department, outcome.what))
     if appointment is None:
         return outcome
     answered = case.owner or outcome.what is What.CANCEL
@@ -183,11 +180,24 @@ def _settled(case: _Case, booking: Booking, outcome: Outcome) -> Outcome:
         old_slots = _confirmed_slots(appointment, department)
         own = replace(booking, slots=tuple(dict.fromkeys((*booking.slots, *old_slots))))
         asked = rules.Asked(booking.patient, department, new.start, new.end, own, case.asker)
-        return replace(_seated(case, What.MOVE, appointment, asked), keeps=old_slots, drops_old=drops_old)
+        seated = _seated(case, What.MOVE, appointment, asked)
+        overruled = tuple(dict.fromkeys((*outcome.overruled, *seated.overruled)))
+        return replace(seated, keeps=old_slots, drops_old=drops_old, overruled=overruled)
     if outcome.what is What.CANCEL:
         appointment = _numbered_on(case, appointment)
     frees = bool(booking.slots) and not appointment.get("slot")
-    return Outcome(outcome.what, _fresh(case, appointment), outcome.encounter, frees=frees, drops_old=drops_old)
+    return replace(outcome, appointment=_fresh(case, appointment), frees=frees, drops_old=drops_old)
+
+
+def _in_time(case: _Case, booking: Booking, department: Department, what: What) -> tuple[Problem, ...]:
+    """The deadline for moving or cancelling, unless staff pass it. Raises Refused TOO_LATE."""
+    try:
+        rules.in_time(booking.start, department.move_minutes if what is What.MOVE else department.cancel_minutes, case.now)
+    except Refused as late:
+        if not case.overrules:
+            raise
+        return (late.problem,)
+    return ()
 
 
 def _confirmed_slots(appointment: Resource, department: Department) -> tuple[str, ...]:
@@ -201,16 +211,20 @@ def _confirmed_slots(appointment: Resource, department: Department) -> tuple[str
 def _seated(case: _Case, what: What, appointment: Resource, asked: rules.Asked) -> Outcome:
     """The booking at an asked time, by the rules; the service's own word is bound by none and takes seats without limit."""
     seats = seats_over(asked.department, asked.start, asked.busy_until)
-    if case.free:
+    if case.owner:
         seats = tuple(Seat(seat.slot, NO_LIMIT) for seat in seats)
     made = {**appointment, "slot": [{"reference": f"Slot/{seat.slot}"} for seat in seats]}
     if not seats:
         del made["slot"]
-    if not case.free:
-        decision = rules.check(asked, case.facts, case.now)
+    passed: tuple[Problem, ...] = ()
+    if not case.owner:
+        if case.overrules:
+            decision, passed = rules.overruled(asked, case.facts, case.now)
+        else:
+            decision = rules.check(asked, case.facts, case.now)
         made["basedOn"] = [{"reference": f"ServiceRequest/{decision.id}"}]
     made = _fresh(case, _numbered_on(case, made))
-    return Outcome(what, made, frees=asked.moved is not None, takes=seats)
+    return Outcome(what, made, frees=asked.moved is not None, takes=seats, overruled=passed)
 
 
 def _fresh(case: _Case, appointment: Resource) -> Resource:

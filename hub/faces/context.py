@@ -29,6 +29,8 @@ class Operator:
     name: str
     token_digest: str
     """SHA-256 (hex) of the token they log in with."""
+    books: bool = False
+    """May book, move and cancel for a person."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,6 +175,14 @@ def test_a_vendor_sees_only_what_concerns_its_departments() -> None:
     assert may_see(replace(vendor, departments=ALL_DEPARTMENTS), KARI, Scope.SEE, NOW)
 
 
+def test_an_employee_books_for_a_person_with_a_purpose_and_never_for_a_protected_one() -> None:
+    employee = Reader("staff:vakt", Ground.STAFF, purpose="bestille på vegne av")
+    assert may_see(employee, KARI, Scope.BOOK, NOW) and not may_see(replace(employee, purpose=""), KARI, Scope.BOOK, NOW)
+    assert not may_see(employee, KARI, Scope.READ_MESSAGES, NOW)
+    for protection_ in set(Protection) - {Protection.OPEN}:
+        assert not may_see(employee, replace(KARI, protection=protection_), Scope.BOOK, NOW)
+
+
 persons = st.builds(Person, st.sampled_from(["Patient/kari", "Patient/per"]), st.sampled_from(Protection), st.none() | st.dates(),
                     st.frozensets(st.sampled_from(["a", "b"])))
 times = st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2050, 1, 1), timezones=st.just(UTC))
@@ -196,7 +204,7 @@ def test_nobody_without_ground_sees_anything(reader: Reader, person: Person, sco
         mandate is not None and mandate.active and mandate.person == person.reference and reader.reference in mandate.holders
         and scope in mandate.scopes and (mandate.ends is None or now < mandate.ends) and (mandate.starts is None or mandate.starts <= now)
     )
-    works = (reader.ground is Ground.OPERATOR and reader.purpose != "") or (reader.ground is Ground.VENDOR and reader.departments != frozenset())
+    works = (reader.ground in (Ground.OPERATOR, Ground.STAFF) and reader.purpose != "") or (reader.ground is Ground.VENDOR and reader.departments != frozenset())
     assert own or represents or works
 
 

@@ -10,7 +10,7 @@ from booking_world import EPJ, NOW, PERSON, SHOP, World, book, decision, later, 
 from fhir.resources.R4B.appointment import Appointment
 from fhir.resources.R4B.encounter import Encounter
 
-from hub.booking import MOVED_FROM, NO_LIMIT, Asker, Seat, Status, What, statements, weigh, which
+from hub.booking import MOVED_FROM, Asker, Seat, Status, What, statements, weigh, which
 from hub.booking.clock import write
 from hub.booking.conventions import appointment_id, extension
 from hub.booking.facts import Facts
@@ -347,10 +347,12 @@ def test_what_is_kept_but_no_booking_cannot_be_changed() -> None:
 
 @pytest.mark.spec("facts/planning", "5.2")
 def test_staff_may_overrule_what_binds_everybody_else(world: World) -> None:
-    """A phone call at night, beyond what is granted, when it is full: the booking is made, waits for the EPJ, and takes its seat."""
+    """A phone call at night, beyond what is granted: the booking is made under the decision and waits for the EPJ. Never a seat too many."""
     night = oslo(2026, 10, 20, 22)
     assert refused(world, book("b1", night)) is Problem.OUTSIDE_OPENING_HOURS
     outcome = world.states(book("b1", night), asker=Asker.STAFF, overrules=True)
-    assert outcome.what is What.BOOK and world.booking(ID).status is Status.PENDING and world.booking(ID).decision == ""
+    assert outcome.what is What.BOOK and world.booking(ID).status is Status.PENDING and world.booking(ID).decision
+    assert outcome.overruled == (Problem.OUTSIDE_OPENING_HOURS,)
     taken = world.states(book("b2", tomorrow(9)), asker=Asker.STAFF, overrules=True)
-    assert taken.takes == (Seat("hjelp-20261020T0700Z", NO_LIMIT),)
+    assert taken.takes == (Seat("hjelp-20261020T0700Z", 2),) and taken.overruled == ()
+    assert world.states(said("cancelled", id_=ID), may=SHOP, asker=Asker.STAFF, overrules=True).overruled == ()

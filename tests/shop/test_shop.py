@@ -226,13 +226,13 @@ def test_the_same_key_of_two_persons_is_two_orders(world: World) -> None:
 def test_staff_overrule_with_a_reason_that_stands_on_the_timeline(world: World) -> None:
     shop, (kari, *_) = shop_of(world), customers(world)
     night = first_free(world, kari).replace(hour=2, minute=0) + timedelta(days=1)
-    staff = Customer(kari.person, "operator:vakt", Ground.OPERATOR, Asker.STAFF, "console", overrules="Ringte, pårørende bortreist")
+    staff = Customer(kari.person, "staff:vakt", Ground.STAFF, Asker.STAFF, "console", overrules="Ringte, pårørende bortreist")
     assert problem(shop.book, kari, order("k1", night)) is Problem.OUTSIDE_OPENING_HOURS
     id_ = shop.book(staff, order("k1", night))
     assert booking(world, id_).start == night
     (said,) = [e for e in world.store.timeline(f"Appointment/{id_}") if e.kind == "book"]
-    assert said.text == "Ringte, pårørende bortreist"
-    assert world.store.audit_of(kari.person, 1)[0].reader == "operator:vakt"
+    assert said.text == "BB-301: Ringte, pårørende bortreist"
+    assert world.store.audit_of(kari.person, 1)[0].reader == "staff:vakt"
 
 
 @pytest.mark.parametrize("many", [30])

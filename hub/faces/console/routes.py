@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from hub.faces.console import benefits, departments, incoming, login, messages, start, timeline
+from hub.faces.console import behalf, benefits, departments, incoming, login, messages, start, timeline
 from hub.faces.context import Context
 from hub.faces.web import Face
 
@@ -25,6 +25,10 @@ def routes(context: Context) -> list[BaseRoute]:
         console.page("/drift/avdelinger/{id}", departments.department),
         console.form("/drift/avdelinger/{id}", departments.preview),
         console.form("/drift/avdelinger/{id}/lagre", departments.apply),
+        console.page("/drift/bestill", behalf.ask),
+        console.form("/drift/bestill", behalf.find),
+        console.page("/drift/bestill/{person}", behalf.person),
+        console.form("/drift/bestill/{person}", behalf.act),
         console.page("/drift/meldinger", messages.messages),
         console.page("/drift/melding/{id}", messages.delivery),
         console.form("/drift/melding/{id}/send", messages.resend),

@@ -19,6 +19,7 @@ KINDS = {
     "visit": "Ett besøk",
     "past-visits": "Tidligere besøk",
     "pause": "Meldte at besøk skal ha pause",
+    "on-behalf": "Slo opp for å bestille på vegne av deg",
     "balances": "Hva som er innvilget og brukt",
     "waiting": "Venteliste",
     "wait": "Satte seg på venteliste",
@@ -41,6 +42,7 @@ GROUNDS = {
     Ground.PARENT: "Foreldreansvar",
     Ground.GUARDIAN: "Verge",
     Ground.OPERATOR: "Drift og feilsøking",
+    Ground.STAFF: "Bestiller på vegne av deg",
     Ground.VENDOR: "Utfører tjenesten",
 }
 
@@ -82,6 +84,7 @@ def _name(store: Store, reader: str) -> str:
         return name_of(stored.resource) if stored is not None else "Pårørende"
     role, _, name = reader.partition(":")
     roles = {
-        "series": "Gjentatt bestilling", "operator": "Kommunens IT-drift", "adapter": f"Fagsystemet {name}", "vendor": f"Fagsystemet {name}",
+        "series": "Gjentatt bestilling", "staff": "En ansatt i kommunen",
+        "operator": "Kommunens IT-drift", "adapter": f"Fagsystemet {name}", "vendor": f"Fagsystemet {name}",
     }
     return roles.get(role, "Hjemmetjenesten")
