@@ -27,6 +27,13 @@ CLIPPED = """() => {
   }
   return wide;
 }"""
+def clipped(page: Page) -> list[str]:
+    """What is wider than its place. Waits for the document: between two of them there is none to measure."""
+    page.wait_for_load_state()
+    found: list[str] = page.evaluate(CLIPPED)
+    return found
+
+
 FOCUS = """() => {
   const e = document.activeElement;
   if (!e || e === document.body) return null;

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import CLIPPED, TAGS, Watched, browser_in
+from browsing import TAGS, Watched, browser_in, clipped
 from customers import customers
 from hubs import World
 from pages import application, context, served
@@ -81,7 +81,7 @@ def test_order_and_cancel(browser: Browser, address: str, town: World, options: 
         for name in steps(page):
             seen.append(name)
             if options.get("java_script_enabled", True):
-                assert page.evaluate(CLIPPED) == [], name
+                assert clipped(page) == [], name
                 watched.axe(page, TAGS)
         assert len(seen) == 8
 
