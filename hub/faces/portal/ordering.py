@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from hub.access import Information, Scope
+from hub.access import Scope
 from hub.booking import Booking, Department
 from hub.booking.clock import read
 from hub.booking.views import Status, is_booking
 from hub.faces import words
 from hub.faces.context import Context
 from hub.faces.portal import choosing, series, visits
+from hub.faces.portal.page import missing, shown
 from hub.faces.portal.viewer import Viewer
 from hub.faces.web import Answer, Asked, Page, Redirect
 from hub.problem import Problem, Refused
@@ -72,7 +73,7 @@ def services(context: Context, asked: Asked, seen: Viewer) -> Answer:
 def times(context: Context, asked: Asked, seen: Viewer) -> Answer:
     """GET /bestill/<service> and /besok/<id>/flytt: the days, and the times of the chosen one."""
     target = target_of(context, asked, seen)
-    return _missing(asked, seen) if target is None else _times(context, asked, seen, target)
+    return missing(asked, seen) if target is None else _times(context, asked, seen, target)
 
 
 def _times(context: Context, asked: Asked, seen: Viewer, target: Target, *, sorry: Refused | None = None, status: int = 200) -> Page:
@@ -90,7 +91,7 @@ def hold(context: Context, asked: Asked, seen: Viewer) -> Answer:
     """POST of a chosen time: holds it and asks for confirmation."""
     target = target_of(context, asked, seen)
     if target is None:
-        return _missing(asked, seen)
+        return missing(asked, seen)
     try:
         held = context.shop.hold(customer(seen), _order(asked, target))
     except Refused as refused:
@@ -107,7 +108,7 @@ def confirm(context: Context, asked: Asked, seen: Viewer) -> Answer:
     """POST of the confirmation: the booking is made or moved; the receipt is the visit's own page."""
     target = target_of(context, asked, seen)
     if target is None:
-        return _missing(asked, seen)
+        return missing(asked, seen)
     try:
         id_ = context.shop.confirm(customer(seen), _order(asked, target))
     except Refused as refused:
@@ -128,7 +129,7 @@ def ask_cancel(context: Context, asked: Asked, seen: Viewer) -> Answer:
     """GET /besok/<id>/avbestill: says what happens, and asks once."""
     card = visits.one(context.store, seen, asked.params["id"], asked.now)
     if card is None or not open_to_change(context, seen, card.id, asked.now)[1]:
-        return _missing(asked, seen)
+        return missing(asked, seen)
     return _page("portal/cancel.html", asked, seen, card=card)
 
 
@@ -136,7 +137,7 @@ def cancel(context: Context, asked: Asked, seen: Viewer) -> Answer:
     """POST /besok/<id>/avbestill."""
     id_ = asked.params["id"]
     if _booking(context, seen, id_) is None or not may_order(seen, asked.now):
-        return _missing(asked, seen)
+        return missing(asked, seen)
     context.shop.cancel(customer(seen), id_, asked.form.get("grunn", "").strip()[:200])
     return Redirect(f"/besok/{id_}?avbestilt=1")
 
@@ -204,12 +205,4 @@ def _department(context: Context, code: str) -> Department | None:
 
 
 def _page(template: str, asked: Asked, seen: Viewer, *, audit: str = "", status: int = 200, **values: Any) -> Page:
-    return Page(template, _shown(asked, seen, **values), status, audit=(seen.line(audit, asked.now),) if audit else ())
-
-
-def _shown(asked: Asked, seen: Viewer, **values: Any) -> dict[str, Any]:
-    return {"session": asked.who, "viewer": seen, "here": "order", "may_see_log": seen.shows(Information.ACCESS_LOG, asked.now), **values}
-
-
-def _missing(asked: Asked, seen: Viewer) -> Page:
-    return Page("portal/error.html", _shown(asked, seen, error=404, reference="", text=""), 404)
+    return Page(template, shown(asked, seen, **values), status, audit=(seen.line(audit, asked.now),) if audit else ())

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute
 from hub.access import AuditLine, Ground, Information
 from hub.faces import sessions
 from hub.faces.context import Context
-from hub.faces.portal import log, login, ordering, series, visits, waiting
+from hub.faces.portal import log, login, ordering, page, series, visits, waiting
 from hub.faces.portal.viewer import Viewer, choices, viewer
 from hub.faces.web import Answer, Asked, Face, Handler, Page, Redirect
 
@@ -109,11 +109,8 @@ RECEIPTS = {
 
 
 def shown(asked: Asked, seen: Viewer, here: str, **values: Any) -> dict[str, Any]:
-    """What every page about a person needs."""
-    return {
-        "session": asked.who, "viewer": seen, "here": here, "may_see_log": seen.shows(Information.ACCESS_LOG, asked.now),
-        "may_order": ordering.may_order(seen, asked.now), **values,
-    }
+    """What the pages about visits need."""
+    return page.shown(asked, seen, here, may_order=ordering.may_order(seen, asked.now), **values)
 
 
 def front(context: Context, asked: Asked) -> Answer:

@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 
-from hub.access import Information
 from hub.booking.clock import local
 from hub.booking.series import Series, week_code
 from hub.faces import words
 from hub.faces.context import Context
+from hub.faces.portal.page import shown
 from hub.faces.portal.viewer import Viewer
 from hub.faces.web import Answer, Asked, Page, Redirect
 from hub.shop import Customer, Order
@@ -52,10 +52,9 @@ def series(context: Context, asked: Asked, seen: Viewer) -> Answer:
     """GET /serier."""
     booked = asked.query.get("bestilt", "")
     lines = [_line(context, one) for one in context.repeating.of(seen.person.reference)]
-    return Page("portal/series.html", {
-        "session": asked.who, "viewer": seen, "here": "order", "may_see_log": seen.shows(Information.ACCESS_LOG, asked.now), "series": lines,
-        "booked": int(booked) if re.fullmatch(r"\d{1,2}", booked, re.ASCII) else 0, "ended": "avsluttet" in asked.query,
-    }, audit=(seen.line("balances", asked.now),))
+    return Page("portal/series.html", shown(
+        asked, seen, series=lines, booked=int(booked) if re.fullmatch(r"\d{1,2}", booked, re.ASCII) else 0, ended="avsluttet" in asked.query,
+    ), audit=(seen.line("balances", asked.now),))
 
 
 def end(context: Context, asked: Asked, seen: Viewer) -> Answer:

@@ -9,7 +9,6 @@ from datetime import date, datetime, time, timedelta
 from itertools import groupby
 from typing import Any
 
-from hub.access import Information
 from hub.booking import Department
 from hub.booking.clock import local
 from hub.booking.waiting import Waiting, Window
@@ -17,6 +16,7 @@ from hub.faces import words
 from hub.faces.context import Context
 from hub.faces.portal import choosing
 from hub.faces.portal.ordering import Target, customer, target_of
+from hub.faces.portal.page import missing, shown
 from hub.faces.portal.viewer import Viewer
 from hub.faces.web import Answer, Asked, Page, Redirect
 from hub.problem import Problem, Refused
@@ -66,7 +66,7 @@ def waiting(context: Context, asked: Asked, seen: Viewer) -> Answer:
 def _list(context: Context, asked: Asked, seen: Viewer, sorry: Refused | None = None) -> Page:
     lines = [_line(context, entry, asked.now) for entry in context.waiting.of(seen.person.reference)]
     receipt = next((said for word, said in RECEIPTS.items() if word in asked.query), "")
-    return Page("portal/waiting.html", _shown(
+    return Page("portal/waiting.html", shown(
         asked, seen, lines=lines, receipt=receipt, sorry=sorry.problem.text if sorry else "",
     ), 409 if sorry else 200, audit=(seen.line("waiting", asked.now),))
 
@@ -74,14 +74,14 @@ def _list(context: Context, asked: Asked, seen: Viewer, sorry: Refused | None = 
 def ask(context: Context, asked: Asked, seen: Viewer) -> Answer:
     """GET /bestill/<service>/venteliste: which days and hours."""
     found = target_of(context, asked, seen)
-    return _missing(asked, seen) if found is None else _form(context, asked, seen, found)
+    return missing(asked, seen) if found is None else _form(context, asked, seen, found)
 
 
 def join(context: Context, asked: Asked, seen: Viewer) -> Answer:
     """POST /bestill/<service>/venteliste."""
     found = target_of(context, asked, seen)
     if found is None:
-        return _missing(asked, seen)
+        return missing(asked, seen)
     try:
         first, last = (_clock(asked.form.get(name, ""), name) for name in ("fra", "til"))
         context.waiting.join(customer(seen), found.department.code, _days(asked.form), first, last, asked.form.get("bestilling", "")[:40])
@@ -118,7 +118,7 @@ def offers(context: Context, person: str, now: datetime) -> int:
 def _form(context: Context, asked: Asked, seen: Viewer, found: Target, refused: Refused | None = None) -> Page:
     chosen = {day.isoformat() for day in _days(asked.form)}
     wrong = refused is not None and refused.problem is Problem.INVALID
-    return Page("portal/wait.html", _shown(
+    return Page("portal/wait.html", shown(
         asked, seen, target=found, days=_choices(found.department, asked.now, chosen), first=asked.form.get("fra", "08:00"),
         last=asked.form.get("til", "16:00"), hours=HOURS,
         minutes=found.department.offer_minutes, key=asked.form.get("bestilling") or context.token(9),
@@ -164,11 +164,3 @@ def _said(windows: Iterable[Window], now: datetime) -> Iterable[str]:
     """The hours, and the days that have them."""
     for hours, group in groupby(windows, key=lambda w: f"kl. {local(w[0]):%H:%M}–{local(w[1]):%H:%M}"):
         yield f"{', '.join(choosing.short_day(first) for first, _ in group)}, {hours}"
-
-
-def _shown(asked: Asked, seen: Viewer, **values: Any) -> dict[str, Any]:
-    return {"session": asked.who, "viewer": seen, "here": "order", "may_see_log": seen.shows(Information.ACCESS_LOG, asked.now), **values}
-
-
-def _missing(asked: Asked, seen: Viewer) -> Page:
-    return Page("portal/error.html", _shown(asked, seen, error=404, reference="", text=""), 404)
