@@ -1,24 +1,29 @@
-"""One FHIR interaction: what is asked, and what goes back. Shared by reading, writing and Bundles."""
+"""One FHIR interaction: what is asked, what goes back, and how both travel. Shared by reading, writing, Bundles and operations."""
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC
 from email.utils import format_datetime
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from hub.access import Reader
+from hub.faces.web import ID
 from hub.fhir.outcome import OUTCOME, outcome
 from hub.fhir.query import Query
-from hub.problem import Problem, Refused
+from hub.problem import Problem, Refused, Unavailable
 from hub.store import Stored
 from hub.store.values import Page
 
+log = logging.getLogger(__name__)
+JSON = "application/fhir+json"
 Header = tuple[bytes, bytes]
-ID = re.compile(r"[A-Za-z0-9\-.]{1,64}", re.ASCII)
+MIRRORED = (b"x-request-id", b"x-correlation-id")
+"""Headers that go back as they came."""
 _TAG = re.compile(r'(?:W/)?"(\d{1,18})"', re.ASCII)
 _PATIENT = re.compile(rb'"reference":"(Patient/[A-Za-z0-9\-.]{1,64})"')
 
@@ -56,10 +61,7 @@ class Asked:
             Refused: OUT_OF_DATE when it is no version of ours.
         """
         tag = self.header(b"if-match").strip()
-        match = _TAG.fullmatch(tag)
-        if tag and tag != "*" and match is None:
-            raise Refused(Problem.OUT_OF_DATE, "If-Match is no version of ours")
-        return int(match[1]) if match else None
+        return None if tag == "*" else tagged(tag)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,14 @@ class Source(Protocol):
     def history(self, type_: str, id_: str, /) -> list[Stored]: ...
     def log(self, type_: str, bounds: tuple[int, int], before: int, limit: int, /) -> list[Stored]: ...
     def search(self, query: Query, /) -> Page: ...
+
+
+def tagged(tag: str) -> int | None:
+    """The version that an entity tag names; None: there is no tag. Raises Refused OUT_OF_DATE when it is no version of ours."""
+    match = _TAG.fullmatch(tag)
+    if tag and match is None:
+        raise Refused(Problem.OUT_OF_DATE, "If-Match is no version of ours")
+    return int(match[1]) if match else None
 
 
 def version_headers(found: Stored) -> tuple[Header, ...]:
@@ -118,3 +128,41 @@ def known(id_: str) -> str:
     if not ID.fullmatch(id_):
         raise Refused(Problem.UNKNOWN_RESOURCE, "no id looks like that")
     return id_
+
+
+def failed(trouble: Exception) -> Answer:
+    """The answer for what was raised. Anything but Refused and Unavailable is a fault of ours, which the log tells of."""
+    match trouble:
+        case Refused():
+            return refusal(trouble.problem, trouble.detail, trouble.where)
+        case Unavailable():
+            return refusal(Problem.UNAVAILABLE, trouble.detail).with_headers((b"retry-after", str(int(trouble.retry_after or 5)).encode()))
+    log.error("a FHIR request failed", exc_info=trouble)
+    return Answer(500, outcome(Problem.UNAVAILABLE, "a fault of ours; it is logged"))
+
+
+async def read_body(receive: Any, largest: int) -> bytes | None:
+    """The whole body; None when it is larger, after it was read to its end, so that the sender hears the answer."""
+    chunks, size, more = [], 0, True
+    while more:
+        message = await receive()
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        more = message.get("more_body", False)
+        if size <= largest:
+            chunks.append(chunk)
+    return b"".join(chunks) if size <= largest else None
+
+
+async def respond(send: Any, method: str, asked: Mapping[bytes, bytes], answer: Answer, format_: str = JSON) -> None:
+    """Sends the answer to a request with these headers."""
+    bare = answer.status in (204, 304)
+    headers: list[Header] = list(answer.headers)
+    if not any(name == b"cache-control" for name, _ in headers):
+        headers.append((b"cache-control", b"no-store"))
+    if not bare:
+        kind = answer.media_type or f"{format_}; fhirVersion=4.0; charset=utf-8"
+        headers += [(b"content-type", kind.encode()), (b"content-length", str(len(answer.body)).encode())]
+    headers += [(name, asked[name][:200]) for name in MIRRORED if name in asked]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if bare or method == "HEAD" else answer.body})

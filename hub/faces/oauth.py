@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
+from hub.faces.interaction import MIRRORED
 from hub.fhir.outcome import OUTCOME, outcome
 from hub.oauth import jose
 from hub.oauth.gate import Call, Gate, NotAdmitted
@@ -22,7 +23,6 @@ log = logging.getLogger(__name__)
 LARGEST_FORM = 64 * 1024
 PUBLIC = (("metadata",), (".well-known", "smart-configuration"))
 """What anybody may read below the FHIR base."""
-MIRRORED = (b"x-request-id", b"x-correlation-id")
 ERRORS: dict[Problem, tuple[int, str]] = {
     Problem.BAD_CLIENT: (401, "invalid_client"), Problem.BAD_GRANT: (400, "unsupported_grant_type"),
     Problem.BAD_PROOF: (400, "invalid_dpop_proof"), Problem.DPOP_NONCE: (400, "use_dpop_nonce"),

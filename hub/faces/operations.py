@@ -7,8 +7,6 @@ that `$find` gave with one entry. Every answer is a searchset of Appointments, o
 from __future__ import annotations
 
 import asyncio
-import logging
-import re
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -20,21 +18,20 @@ import orjson
 
 from hub.access import Reader
 from hub.booking.conventions import points_to
-from hub.faces.parameters import ID, UNDERSTOOD, appointment_of, parameters_of, patient_of, reference_of, wish_of
+from hub.faces.interaction import Answer, failed, read_body, respond, tagged
+from hub.faces.parameters import UNDERSTOOD, appointment_of, parameters_of, patient_of, reference_of, wish_of
+from hub.faces.web import ID
 from hub.fhir import strict_json
-from hub.fhir.outcome import OUTCOME, outcome
+from hub.fhir.outcome import outcome
 from hub.keeping import Speaker
 from hub.message import Resource
-from hub.problem import Problem, Refused, Unavailable
+from hub.problem import Problem, Refused
 from hub.scheduling.desk import HOLD_PREFIX, Desk, client
 from hub.scheduling.offers import Found, find
 from hub.store import Store
 
-log = logging.getLogger(__name__)
 LARGEST = 1024 * 1024
-MIRRORED = (b"x-request-id", b"x-correlation-id")
 OPERATIONS = ("$find", "$hold", "$book", "$cancel")
-_TAG = re.compile(r'(?:W/)?"(\d+)"', re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,24 +61,19 @@ class Operations:
         which = operation(below)
         if which is None:
             await self._inner(scope, receive, send)
-            return None
+            return
         name, id_, methods = which
         if scope["method"] not in methods:
-            allowed: tuple[tuple[bytes, bytes], ...] = ((b"allow", ", ".join(methods).encode()),)
-            return await _send(send, scope, 405, outcome(Problem.NOT_SUPPORTED, f"{name} is called by {' or '.join(methods)}"), allowed)
-        headers: tuple[tuple[bytes, bytes], ...] = ()
-        try:
-            asked = await _asked(scope, receive, name, id_)
-            status, body = 200, await asyncio.get_running_loop().run_in_executor(self._pool, self._do, asked)
-        except Refused as refused:
-            status, body = OUTCOME[refused.problem][0], outcome(refused.problem, refused.detail, refused.where)
-        except Unavailable as later:
-            status, body = 503, outcome(Problem.UNAVAILABLE, later.detail)
-            headers = ((b"retry-after", str(int(later.retry_after or 5)).encode()),)
-        except Exception:
-            log.exception("an operation failed")
-            status, body = 500, outcome(Problem.UNAVAILABLE, "a fault of ours; it is logged")
-        await _send(send, scope, status, body, headers)
+            answer = Answer(
+                405, outcome(Problem.NOT_SUPPORTED, f"{name} is called by {' or '.join(methods)}"), ((b"allow", ", ".join(methods).encode()),),
+            )
+        else:
+            try:
+                asked = await _asked(scope, receive, name, id_)
+                answer = Answer(200, await asyncio.get_running_loop().run_in_executor(self._pool, self._do, asked))
+            except Exception as trouble:
+                answer = failed(trouble)
+        await respond(send, scope["method"], dict(scope["headers"]), answer)
 
     def _do(self, asked: Asked) -> bytes:
         desk, caller = self._desk, client(asked.reader)
@@ -146,28 +138,15 @@ async def _asked(scope: Any, receive: Any, name: str, id_: str) -> Asked:
     parameters: list[tuple[str, Any]] = [(n, v) for n, v in query if v]
     if scope["method"] == "POST":
         kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-        body = await _body(receive)
+        body = await read_body(receive, LARGEST)
+        if body is None:
+            raise Refused(Problem.TOO_LARGE, f"a body of more than {LARGEST} bytes")
         if body and kind not in (b"application/fhir+json", b"application/json"):
             raise Refused(Problem.NOT_ACCEPTABLE, "a body is application/fhir+json")
         parameters += parameters_of(strict_json.load(body)) if body else []
-    tag = headers.get(b"if-match", b"").decode("latin-1")
-    match = _TAG.fullmatch(tag)
-    if tag and match is None:
-        raise Refused(Problem.OUT_OF_DATE, "If-Match is no version of ours")
+    version = tagged(headers.get(b"if-match", b"").decode("latin-1"))
     strict = b"handling=strict" in headers.get(b"prefer", b"")
-    return Asked(name, id_, parameters, scope["reader"], match[1] if match else "", strict, scope["method"] != "POST")
-
-
-async def _body(receive: Any) -> bytes:
-    chunks, size, more = [], 0, True
-    while more:
-        message = await receive()
-        chunks.append(message.get("body", b""))
-        size += len(chunks[-1])
-        more = message.get("more_body", False)
-        if size > LARGEST:
-            raise Refused(Problem.TOO_LARGE, f"a body of more than {LARGEST} bytes")
-    return b"".join(chunks)
+    return Asked(name, id_, parameters, scope["reader"], "" if version is None else str(version), strict, scope["method"] != "POST")
 
 
 def searchset(entries: list[bytes], total: int | None = None, links: list[tuple[str, str]] | None = None, note: bytes | None = None) -> bytes:
@@ -179,13 +158,3 @@ def searchset(entries: list[bytes], total: int | None = None, links: list[tuple[
     if links:
         head["link"] = [{"relation": relation, "url": url} for relation, url in links]
     return orjson.dumps(head)[:-1] + (b',"entry":[' + b",".join(pieces) + b"]" if pieces else b"") + b"}"
-
-
-async def _send(send: Any, scope: Any, status: int, body: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
-    asked = dict(scope["headers"])
-    every = [
-        (b"content-type", b"application/fhir+json; fhirVersion=4.0; charset=utf-8"), (b"content-length", str(len(body)).encode()),
-        (b"cache-control", b"no-store"), *headers, *((name, asked[name][:200]) for name in MIRRORED if name in asked),
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": every})
-    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

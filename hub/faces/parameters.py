@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from hub.booking.clock import read
 from hub.booking.conventions import points_to
+from hub.faces.web import ID
 from hub.message import Resource
 from hub.problem import Problem, Refused
 from hub.scheduling.offers import MOST, Wish
 
-ID = re.compile(r"[A-Za-z0-9\-.]{1,64}", re.ASCII)
 UNDERSTOOD = frozenset({
     "start", "end", "healthcare-service", "organization", "visit-type", "specialty", "patient-reference", "_count", "_after", "_format",
 })

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import replace
@@ -20,19 +19,19 @@ import orjson
 
 from hub.access import AuditLine, Reader
 from hub.faces.bundles import Bundles
-from hub.faces.interaction import ID, Answer, Asked, Header, refusal
+from hub.faces.interaction import JSON, Answer, Asked, failed, read_body, respond
 from hub.faces.reading import Reading
+from hub.faces.web import ID
 from hub.faces.writing import Writing
 from hub.fhir import strict_json, times, validate, xml
 from hub.fhir.definitions import Definitions
 from hub.fhir.index import HashId
-from hub.fhir.outcome import outcome, validated
-from hub.problem import Problem, Refused, Unavailable
+from hub.fhir.outcome import validated
+from hub.problem import Problem, Refused
 from hub.scheduling.desk import Desk
 from hub.store import Store, Transaction
 
-log = logging.getLogger(__name__)
-JSON, XML = "application/fhir+json", "application/fhir+xml"
+XML = "application/fhir+xml"
 ANSWERS = {
     JSON: JSON, "application/json": JSON, "text/json": JSON, "json": JSON, "*/*": JSON, "application/*": JSON,
     XML: XML, "application/xml": XML, "text/xml": XML, "xml": XML,
@@ -40,7 +39,6 @@ ANSWERS = {
 """What may be asked for, and what is given."""
 FORM = "application/x-www-form-urlencoded"
 PATCHES = ("application/json-patch+json", "application/merge-patch+json")
-MIRRORED = (b"x-request-id", b"x-correlation-id")
 LARGEST_FORM = 64 * 1024
 LARGEST = 4 * 1024 * 1024
 LONG = (("$publish",), ("$everything",))
@@ -73,7 +71,7 @@ class Rest:
         path = scope["path"][len(scope.get("root_path", "")):].strip("/")
         method, parts = scope["method"], tuple(path.split("/")) if path else ()
         searching, writing = parts[-1:] == ("_search",), method in WRITES
-        body = await _body(receive, LARGEST_FORM if searching else LARGEST) if writing else b""
+        body = await read_body(receive, LARGEST_FORM if searching else LARGEST) if writing else b""
         asked = Asked(
             method, parts, scope["query_string"].decode("latin-1"), headers, body or b"",
             scope["reader"] if "reader" in scope else self._reader(headers),
@@ -82,7 +80,7 @@ class Rest:
             answer, format_ = await asyncio.get_running_loop().run_in_executor(self._pool, self._guarded, asked, body is None)
         else:
             answer, format_ = self._guarded(asked, body is None)
-        await _send(send, asked, answer, format_)
+        await respond(send, method, headers, answer, format_)
 
     def _reader(self, headers: dict[bytes, bytes]) -> Reader | None:
         scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
@@ -97,15 +95,10 @@ class Rest:
             answer = self._answered(asked)
             if format_ == XML and answer.body and not answer.media_type:
                 answer = replace(answer, body=xml.to_xml(strict_json.load(answer.body), self._definitions))
-        except Refused as refused:
-            answer = refusal(refused.problem, refused.detail, refused.where)
-            if refused.problem is Problem.NO_SUCH_INTERACTION:
+        except Exception as trouble:
+            answer = failed(trouble)
+            if isinstance(trouble, Refused) and trouble.problem is Problem.NO_SUCH_INTERACTION:
                 answer = answer.with_headers((b"allow", self._allowed(asked)))
-        except Unavailable as later:
-            answer = refusal(Problem.UNAVAILABLE, later.detail).with_headers((b"retry-after", str(int(later.retry_after or 5)).encode()))
-        except Exception:
-            log.exception("a FHIR request failed")
-            answer = Answer(500, outcome(Problem.UNAVAILABLE, "a fault of ours; it is logged"))
         if format_ == XML and answer.status >= 400:
             answer = replace(answer, body=xml.to_xml(strict_json.load(answer.body), self._definitions))
         if answer.persons and asked.reader is not None:
@@ -247,28 +240,3 @@ def _acceptable(asked: Asked) -> str:
         if given is not None:
             return given
     raise Refused(Problem.NOT_ACCEPTABLE, f"answers are {JSON} or {XML}")
-
-
-async def _body(receive: Any, largest: int) -> bytes | None:
-    chunks, size, more = [], 0, True
-    while more:
-        message = await receive()
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        more = message.get("more_body", False)
-        if size <= largest:
-            chunks.append(chunk)
-    return b"".join(chunks) if size <= largest else None
-
-
-async def _send(send: Any, asked: Asked, answer: Answer, format_: str) -> None:
-    empty = answer.status in (204, 304) or asked.method == "HEAD"
-    headers: list[Header] = list(answer.headers)
-    if not any(name == b"cache-control" for name, _ in headers):
-        headers.append((b"cache-control", b"no-store"))
-    if answer.status not in (204, 304):
-        kind = answer.media_type or f"{format_}; fhirVersion=4.0; charset=utf-8"
-        headers += [(b"content-type", kind.encode()), (b"content-length", str(len(answer.body)).encode())]
-    headers += [(name, asked.headers[name][:200]) for name in MIRRORED if name in asked.headers]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if empty else answer.body})

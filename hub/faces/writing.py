@@ -36,17 +36,20 @@ class Writing:
             Refused: INVALID, MANY_MATCHES, or what the rules of booking say.
         """
         resource = self._body(asked, type_)
-        in_address = [pair for pair in asked.pairs if pair[0] not in ("_format", "_pretty")]
+        in_address = urlencode([pair for pair in asked.pairs if pair[0] not in ("_format", "_pretty")])
         if in_address:
-            self._guard(asked.query)
-        if criteria := asked.header(b"if-none-exist") or urlencode(in_address):
+            self._guard(in_address)
+        if criteria := asked.header(b"if-none-exist") or in_address:
             found = self.match(asked, type_, criteria)
             if found is not None:
                 return self._answer(asked, found, 200)
-        resource = {key: value for key, value in resource.items() if key != "id"}
+        return self._created(asked, resource, id_)
+
+    def _created(self, asked: Asked, resource: Resource, id_: str) -> Answer:
+        type_, sent = resource["resourceType"], str(resource.pop("id", ""))
         match self._definitions.served[type_].write:
             case "booking":
-                return self._answer(asked, *self._booked(asked, resource, asked.body))
+                return self._answer(asked, *self._booked(asked, resource, sent))
             case "answer":
                 return self._answer(asked, self._desk.respond(self._tx, client(_reader(asked)), resource), 201)
         return self._answer(asked, self._record(asked, {**resource, "id": id_ or str(uuid.uuid4())}, "create"), 201)
@@ -68,12 +71,11 @@ class Writing:
         Raises:
             Refused: MANY_MATCHES, INVALID when the body has another id, and as `update`.
         """
-        self._guard(criteria)
-        found = self.match(asked, type_, criteria)
+        found = self._at(asked, type_, criteria)
         resource = self._body(asked, type_)
         if found is None:
             own = str(resource.get("id") or "")
-            return self._changed(asked, self._current(asked, type_, own), resource) if own else self.create(asked, type_, id_)
+            return self._changed(asked, self._current(asked, type_, own), resource) if own else self._created(asked, resource, id_)
         if resource.get("id", found.id) != found.id:
             raise Refused(Problem.INVALID, "the id in the body is not that of the resource that matches", f"{type_}.id")
         return self._changed(asked, found, {**resource, "id": found.id})
@@ -84,11 +86,7 @@ class Writing:
         Raises:
             Refused: UNKNOWN_RESOURCE, DELETED, MANY_MATCHES, BAD_PATCH, and as `update`.
         """
-        if criteria:
-            self._guard(criteria)
-            before = self.match(asked, type_, criteria)
-        else:
-            before = self._current(asked, type_, id_)
+        before = self._at(asked, type_, criteria) if criteria else self._current(asked, type_, id_)
         if before is None:
             raise Refused(Problem.UNKNOWN_RESOURCE, f"no {type_} to patch")
         if before.deleted:
@@ -100,7 +98,9 @@ class Writing:
         gone = sorted(set(before.resource) - set(patched) - {"text"})
         if gone and self._definitions.served[type_].write == "booking":
             raise Refused(Problem.IMPOSSIBLE_CHANGE, f"a patch cannot remove {', '.join(gone)}", f"{type_}.{gone[0]}")
-        return self._changed(asked, before, _plain_text(patched, strict_json.load(before.body)))
+        patched = _plain_text(patched, before.resource)
+        validate.require(patched, self._definitions)
+        return self._changed(asked, before, patched)
 
     def delete(self, asked: Asked, type_: str, id_: str, criteria: str = "") -> Answer:
         """204, also when it is gone already or never was.
@@ -108,11 +108,7 @@ class Writing:
         Raises:
             Refused: IN_USE: it belongs to a record, or others point to it; MANY_MATCHES, OUT_OF_DATE, NOT_ALLOWED.
         """
-        if criteria:
-            self._guard(criteria)
-            before = self.match(asked, type_, criteria)
-        else:
-            before = self._current(asked, type_, id_)
+        before = self._at(asked, type_, criteria) if criteria else self._current(asked, type_, id_)
         if before is None or before.deleted:
             return Answer(204)
         if not self._definitions.served[type_].delete:
@@ -129,6 +125,11 @@ class Writing:
         if len(found) > 1:
             raise Refused(Problem.MANY_MATCHES, "more than one resource meets the condition")
         return found[0] if found else None
+
+    def _at(self, asked: Asked, type_: str, criteria: str) -> Stored | None:
+        """As `match`, by criteria that stand in the address."""
+        self._guard(criteria)
+        return self.match(asked, type_, criteria)
 
     def _guard(self, criteria: str) -> None:
         """Criteria in the address, which logs hold."""
@@ -158,11 +159,10 @@ class Writing:
         new = before is None or before.deleted
         return self._answer(asked, self._record(asked, resource, "create" if new else "update"), 201 if new else 200)
 
-    def _booked(self, asked: Asked, resource: Resource, body: bytes) -> tuple[Stored, int]:
+    def _booked(self, asked: Asked, resource: Resource, sent: str) -> tuple[Stored, int]:
         """The same again gives the same booking, and 200. A hold's id books what it holds."""
         if resource["status"] not in ("proposed", "pending", "booked"):
             raise Refused(Problem.IMPOSSIBLE_CHANGE, "a new booking is proposed, pending or booked", "Appointment.status")
-        sent = str(strict_json.load(body).get("id") or "")
         if sent.startswith(HOLD_PREFIX):
             resource = {**resource, "id": sent}
         newest = self._tx.newest()
@@ -171,7 +171,6 @@ class Writing:
 
     def _record(self, asked: Asked, resource: Resource, word: str) -> Stored:
         """A resource that is kept as it is sent. It must be one that the client sees: else it could write what it may not read."""
-        validate.require(resource, self._definitions)
         reader = _reader(asked)
         kept = self._tx.keep(resource, origin=reader.reference)
         if not self._reading.may_see(reader, kept.type, kept.id):

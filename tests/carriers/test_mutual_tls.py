@@ -19,7 +19,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "seals"))
 
-from throwaway import DAY, YEAR, Ca, authority, leaf, write, write_key
+from throwaway import DAY, HUB_TOML, YEAR, Ca, authority, leaf, write, write_key
 
 from adapters.carriers.http import http
 from hub.adapter import Surroundings
@@ -33,16 +33,7 @@ TLS = {"digital_signature": True, "key_encipherment": True}
 REACHED: list[str] = []
 """What came as far as the application."""
 LETTER = Parcel({"content-type": "text/xml"}, b"<letter/>")
-TOML = """
-[hub]
-municipality = "Solbakken kommune"
-environment = "test"
-her_id = "8100000"
-base_url = "https://besok.example"
-phone = "12345678"
-opening_hours = "Hver dag"
-port = 0
-"""
+TOML = f"{HUB_TOML}port = 0\n"
 
 
 class Pki:

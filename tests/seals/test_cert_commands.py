@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from throwaway import DAY, ENCRYPT, PEM, SIGN, YEAR, Ca, authority, issuer_server, leaf, leaf_key, places, write
+from throwaway import DAY, ENCRYPT, HUB_TOML, PEM, SIGN, YEAR, Ca, authority, issuer_server, leaf, leaf_key, places, write
 
 from adapters.registries import importing, inventory
 from adapters.registries.certificates import own_keys
@@ -24,15 +24,6 @@ from hub.adapter import Surroundings
 
 NOW = datetime.now(UTC)
 SECRET = "hemmelig-passord"
-HUB_TOML = """
-[hub]
-municipality = "Solbakken kommune"
-environment = "test"
-her_id = "8100000"
-base_url = "https://besok.example"
-phone = "12345678"
-opening_hours = "Hver dag"
-"""
 ADAPTER = """
 party = "8100101"
 carrier = { kind = "memory" }

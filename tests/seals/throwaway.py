@@ -167,3 +167,14 @@ def issuer_server() -> Iterator[Issuer]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+HUB_TOML = """
+[hub]
+municipality = "Solbakken kommune"
+environment = "test"
+her_id = "8100000"
+base_url = "https://besok.example"
+phone = "12345678"
+opening_hours = "Hver dag"
+"""
+"""The least that a home's hub.toml says."""

@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import TAGS, Watched, browser_in, clipped
+from browsing import TAGS, Watched, clipped
 from customers import customers
 from hubs import World
 from pages import application, context, served
 from playwright.sync_api import Browser, Page
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    yield from browser_in(chromium)
-
-
-@pytest.fixture
-def town(tmp_path: Path) -> Iterator[World]:
-    made = World(f"sqlite:///{tmp_path / 'hub.db'}", tmp_path)
-    yield made
-    made.close()
 
 
 @pytest.fixture

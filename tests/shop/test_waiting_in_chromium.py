@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import CLIPPED, TAGS, Watched, browser_in
+from browsing import CLIPPED, TAGS, Watched
 from hubs import World
 from pages import application, context, served
 from playwright.sync_api import Browser, Page
 from test_ordering_in_chromium import enter
 from test_ordering_pages import PATH
 from test_waiting_list import Line
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    yield from browser_in(chromium)
-
-
-@pytest.fixture
-def town(tmp_path: Path) -> Iterator[World]:
-    made = World(f"sqlite:///{tmp_path / 'hub.db'}", tmp_path)
-    yield made
-    made.close()
 
 
 def steps(page: Page, address: str, line: Line) -> Iterator[str]:
