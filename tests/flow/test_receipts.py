@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from hubs import EPJ, FUNCTIONS, HUB, World
 from starlette.testclient import TestClient
 from test_flow import statement, told
@@ -52,13 +53,29 @@ def test_a_receipt_that_cannot_leave_keeps_the_letter_where_it_lies(world: World
 
     carrier.send = down  # type: ignore[method-assign,assignment]
     worker = Worker(replace(world.flow, adapters={"visma-profil": world.adapters["visma-profil"]}), 1)
-    for thread in range(2):
-        try:
-            for parcel, done in carrier.collect():
-                worker._take(world.adapters["visma-profil"], parcel, done)
-        except Unavailable:
-            assert thread == 0 and carrier.waiting == [good]
+    worker._visit(world.adapters["visma-profil"])
+    assert carrier.waiting == [good]
+    worker._visit(world.adapters["visma-profil"])
     assert carrier.waiting == [] and tries[0] == tries[1], "the same receipt to the byte"
+
+
+def test_a_receipt_that_cannot_leave_does_not_hold_up_the_next_letter_and_two_in_a_row_end_the_visit(world: World) -> None:
+    letters = [statement(world), *(letter(world, sync=False, id_=f"letter-{n}") for n in range(4))]
+    carrier, tries = collected(world, *letters), list[Parcel]()
+    fails = {0, 2, 3}
+
+    def flaky(parcel: Parcel) -> None:
+        tries.append(parcel)
+        if len(tries) - 1 in fails:
+            raise Unavailable("the connection broke")
+
+    carrier.send = flaky  # type: ignore[method-assign,assignment]
+    worker = Worker(world.flow, 1)
+    with pytest.raises(Unavailable):
+        worker._visit(world.adapters["visma-profil"])
+    assert carrier.waiting == [letters[0], *letters[2:]] and len(tries) == 4, "the fifth waits for a better time"
+    worker._visit(world.adapters["visma-profil"])
+    assert carrier.waiting == []
 
 
 def test_one_parcel_that_hits_a_bug_does_not_block_the_next(world: World) -> None:
@@ -100,11 +117,11 @@ def test_a_partner_that_refuses_our_receipt_is_not_asked_again(world: World) -> 
     assert carrier.waiting == []
 
 
-def letter(world: World, *, sync: bool) -> Parcel:
+def letter(world: World, *, sync: bool, id_: str = "") -> Parcel:
     """A letter of the EPJ's that asks for its receipt on the same connection, or not."""
     around = Surroundings(world.home / "epj", "epj", HUB, EPJ, "Visma Profil", {"functions": FUNCTIONS, "sync": sync})
     content = Content(b"<MsgHead/>", "application/xml")
-    return ebms(around).close(content, Letter(f"letter-{sync}", "talk", "visit", world.clock.now), world.clock.now)
+    return ebms(around).close(content, Letter(id_ or f"letter-{sync}", "talk", "visit", world.clock.now), world.clock.now)
 
 
 def test_without_sync_reply_the_receipt_goes_to_the_partners_own_address(world: World) -> None:
