@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hub.delivery import Patience
-from hub.message import Content, Envelope, Letter, Message, Parcel, Verdict
+from hub.message import Content, Envelope, Letter, Message, Parcel, Receipt, Verdict
 from hub.problem import Refused
 
 
@@ -78,6 +78,10 @@ class Seal(Protocol):
 
     def receipt(self, envelope: Envelope, refused: Refused | None, at: datetime) -> Parcel | None:
         """The transport receipt (or transport error) for an envelope; None when the sender asked for none."""
+        ...
+
+    def confirms(self, receipt: Receipt, sent: Parcel) -> bool:
+        """Whether a receipt that repeats what was signed means these bytes of ours. A receipt that repeats nothing means whatever it names."""
         ...
 
     def refusal(self, unopened: Unopened, at: datetime) -> Parcel | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from hub.adapter import Agreed, Surroundings, Unopened
-from hub.message import Content, Envelope, Letter, Parcel
+from hub.message import Content, Envelope, Letter, Parcel, Receipt
 from hub.problem import Refused
 
 ID = "x-message-id"
@@ -32,6 +32,9 @@ class PlainSeal:
 
     def receipt(self, envelope: Envelope, refused: Refused | None, at: datetime) -> Parcel | None:
         return None
+
+    def confirms(self, receipt: Receipt, sent: Parcel) -> bool:
+        return True
 
     def refusal(self, unopened: Unopened, at: datetime) -> Parcel | None:
         return None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -9,12 +12,13 @@ from datetime import timedelta
 import pytest
 from hubs import EPJ, FUNCTIONS, HUB, World
 from starlette.testclient import TestClient
-from test_flow import statement, told
+from test_flow import booked, statement, told
 
 from adapters.carriers.memory import MemoryCarrier
 from adapters.demo.processes import wait_for
 from adapters.seals.ebms import ebms
 from hub.adapter import Surroundings
+from hub.delivery import State
 from hub.faces.inbox import Inbox
 from hub.message import Content, Letter, Parcel
 from hub.problem import Problem, Refused, Unavailable
@@ -135,3 +139,49 @@ def test_without_sync_reply_the_receipt_goes_to_the_partners_own_address(world: 
     assert told(world.carrier.sent[0]).action == "Acknowledgment"
     again = world.flow.receive(world.adapters["visma-profil"], letter(world, sync=False))
     assert again.duplicate and again.later and again.parcel is not None, "a repeated letter gets the stored receipt the same way"
+
+
+def told_of(world: World, sent: Parcel, change: Callable[[list[list[str]]], list[list[str]]]) -> Parcel:
+    """The EPJ's signed receipt for a letter, with what it repeats of our signature changed."""
+    opened = world.box.seal.open(sent, world.clock.now)
+    references = change(json.loads(opened.transport["references"]))
+    receipt = world.box.seal.receipt(replace(opened, transport={**opened.transport, "references": json.dumps(references)}), None, world.clock.now)
+    assert receipt is not None
+    return receipt
+
+
+def other_digest(references: list[list[str]]) -> list[list[str]]:
+    """The part's digest is of something else."""
+    return [references[0], [references[1][0], re.sub(r"DigestValue>.{43}=", f"DigestValue>{'A' * 43}=", references[1][1])]]
+
+
+def other_names(references: list[list[str]]) -> list[list[str]]:
+    """The same digests under other URIs, in another order."""
+    return [[f"cid:{n}", re.sub(r'URI="[^"]*"', f'URI="cid:{n}"', element)] for n, (_, element) in enumerate(reversed(references))]
+
+
+@pytest.mark.spec("facts/ebxml", "5.compare")
+def test_a_receipt_that_repeats_other_digests_settles_nothing_and_is_shown(world: World) -> None:
+    id_, _ = booked(world)
+    world.deliver()
+    (owed,) = world.store.deliveries_about(f"Appointment/{id_}")
+    sent, visma = world.carrier.sent[0], world.adapters["visma-profil"]
+    answer = world.flow.receive(visma, told_of(world, sent, other_digest))
+    assert answer.verdict.problem is Problem.RECEIPT_DIFFERS and answer.parcel is None, "a receipt is never answered"
+    assert world.store.delivery(owed.id).state is State.SENT  # type: ignore[union-attr]
+    assert [filed.verdict.problem for filed in world.store.envelopes("visma-profil", None, True, None, 5)] == [Problem.RECEIPT_DIFFERS]
+    assert any(e.kind == "odd-receipt" and "BB-119" in e.text for e in world.store.timeline(f"Appointment/{id_}"))
+    assert world.flow.receive(visma, told_of(world, sent, lambda same: same)).verdict.accepted
+    assert world.store.delivery(owed.id).state is State.ARRIVED  # type: ignore[union-attr]
+
+
+@pytest.mark.spec("facts/ebxml", "5.compare")
+@pytest.mark.parametrize("change", [other_names, lambda references: references[:1], lambda references: []], ids=["other URIs", "envelope alone", "none"])
+def test_a_receipt_that_names_the_parts_differently_or_repeats_fewer_settles(
+    world: World, change: Callable[[list[list[str]]], list[list[str]]],
+) -> None:
+    id_, _ = booked(world)
+    world.deliver()
+    assert world.flow.receive(world.adapters["visma-profil"], told_of(world, world.carrier.sent[0], change)).verdict.accepted
+    (owed,) = world.store.deliveries_about(f"Appointment/{id_}")
+    assert owed.state is State.ARRIVED
