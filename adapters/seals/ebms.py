@@ -35,8 +35,9 @@ SOAP_FAULT = (
 
 class EbmsSeal:
     """hub.adapter.Seal. Settings: `domain` (right side of our message ids), `agreement` (a CPA's file name) or `cpa_id`, `agreement_status`,
-    `sync` (ask for the receipt on the same connection), `legacy` (SHA-1 and 3DES are accepted from this partner), `plain` (unencrypted
-    payloads are accepted; test traffic only), `certificates` (whom we believe: adapters/registries/trust.py)."""
+    `sync` (ask for the receipt on the same connection), `status` (the partner answers StatusRequest: it is asked before a letter is sent again;
+    only with `sync`, since elsewhere the question takes as long as the letter), `legacy` (SHA-1 and 3DES are accepted from this partner),
+    `plain` (unencrypted payloads are accepted; test traffic only), `certificates` (whom we believe: adapters/registries/trust.py)."""
 
     acknowledges = True
 
@@ -47,6 +48,7 @@ class EbmsSeal:
         self._domain = str(settings.get("domain", "besoksbro.example"))
         home = surroundings.home / "certs"
         self.agreement = agreements.agreement(home / "agreements", self._own, self._partner, settings)
+        self.asks_first = bool(settings.get("status", False)) and self.agreement.sync
         self._legacy = bool(settings.get("legacy", False))
         self._keys = registry.own_keys(home)
         self._payloads = Payloads(self._keys.decrypt, self._legacy, bool(settings.get("plain", False)))
