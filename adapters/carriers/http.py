@@ -38,14 +38,13 @@ class HttpCarrier:
     def send(self, parcel: Parcel) -> Parcel | None:
         """Posts. 2xx: handed over; 4xx: it will never be taken like this; anything else: nobody knows, try again."""
         try:
-            answer = self._client.post(self._url, content=parcel.body, headers=dict(parcel.headers))
+            with self._client.stream("POST", self._url, content=parcel.body, headers=dict(parcel.headers)) as answer:
+                body = _receipt(answer)
         except httpx.HTTPError as trouble:
             raise Unavailable(_told(trouble)) from trouble
-        if len(answer.content) > LARGEST_ANSWER:
-            raise Unavailable("an answer larger than any receipt")
         if answer.is_success:
             headers = {name: answer.headers[name] for name in _KEPT if name in answer.headers}
-            return Parcel(headers, answer.content, answer.status_code) if answer.content else None
+            return Parcel(headers, body, answer.status_code) if body else None
         if 400 <= answer.status_code < 500 and answer.status_code not in _LATER:
             raise Refused(Problem.NOT_DELIVERED, f"HTTP {answer.status_code} from the partner")
         after = answer.headers.get("retry-after", "")
@@ -56,6 +55,16 @@ class HttpCarrier:
 
     def close(self) -> None:
         self._client.close()
+
+
+def _receipt(answer: httpx.Response) -> bytes:
+    """The answer's body, read no further than a receipt is long. Raises Unavailable when it goes on."""
+    body = bytearray()
+    for chunk in answer.iter_bytes():
+        body += chunk
+        if len(body) > LARGEST_ANSWER:
+            raise Unavailable("an answer larger than any receipt")
+    return bytes(body)
 
 
 def tls(home: Path, url: str, settings: Mapping[str, Any]) -> ssl.SSLContext | bool:
