@@ -14,7 +14,8 @@ from bench.measure import Row
 def main() -> None:
     """All rows, or those of the modules named (`letters`, `memory`, `bookings`, `searches`, `shop`, `writes`)."""
     modules = {
-        "letters": letters.rows, "memory": memory.rows, "bookings": bookings.rows, "searches": searches.rows, "shop": shop.rows, "writes": writes.rows,
+        "letters": letters.rows, "memory": memory.rows, "bookings": bookings.rows, "searches": searches.rows, "shop": shop.rows,
+        "writes": writes.rows,
     }
     table = Table("row", "what", "ratio", "against", "must", "goal", "detail")
     for name in sys.argv[1:] or modules:
