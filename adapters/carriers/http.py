@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from adapters.registries import agreements
 from hub.adapter import Surroundings
 from hub.config import Misconfigured, duration
 from hub.message import Parcel
@@ -20,12 +21,15 @@ _KEPT = ("content-type", "soapaction", "x-message-id")
 
 
 class HttpCarrier:
-    """hub.adapter.Carrier. Settings: `url`, `wait` (for the answer; `30s`), `token` (a bearer token, by file: `token_file`), and for TLS, PEM files
-    below the home: `ca` (only these issuers are trusted, instead of the system's), `certificate` and `key` (what we show: mutual TLS)."""
+    """hub.adapter.Carrier. Settings: `url` (or `agreement`, a CPA's file name: the address stands there), `wait` (for the answer; `30s`), `token` (a
+    bearer token, by file: `token_file`), and for TLS, PEM files below the home: `ca` (only these issuers are trusted, instead of the system's),
+    `certificate` and `key` (what we show: mutual TLS)."""
 
     def __init__(self, surroundings: Surroundings) -> None:
         settings = surroundings.settings
-        self._url = str(settings["url"])
+        self._url = str(settings.get("url") or agreements.endpoint(surroundings))
+        if not self._url.startswith(("http://", "https://")):
+            raise Misconfigured(f"adapters/{surroundings.name}.toml carrier: url is no http:// or https:// address, and no agreement gives one")
         wait = duration(str(settings.get("wait", "30s"))).total_seconds()
         headers = {"user-agent": "besoksbro"}
         if "token_file" in settings:

@@ -37,7 +37,7 @@ class SmtpCarrier:
         if not self._server.password.isascii():
             raise Misconfigured(f"{where}: the password must be ASCII")
         self._sender = _address(settings.get("sender"), f"{where} sender")
-        self._to = _address(settings.get("to") or _agreed(surroundings), f"{where} to")
+        self._to = _address(settings.get("to") or agreements.endpoint(surroundings), f"{where} to")
         self._domain = self._sender.rpartition("@")[2]
         self._subject = " ".join(str(settings.get("subject", "ebXML")).split())
         self._largest = int(settings.get("max_bytes", LARGEST))
@@ -58,17 +58,6 @@ class SmtpCarrier:
 
     def close(self) -> None:
         return
-
-
-def _agreed(surroundings: Surroundings) -> str:
-    """Where the partner takes messages by the CPA that the settings name; empty without one."""
-    if "agreement" not in surroundings.settings:
-        return ""
-    folder = surroundings.home / "certs" / "agreements"
-    try:
-        return agreements.agreement(folder, surroundings.own_party, surroundings.party, surroundings.settings).endpoint
-    except agreements.BadAgreement as wrong:
-        raise Misconfigured(f"adapters/{surroundings.name}.toml carrier agreement: {wrong}") from wrong
 
 
 def _address(value: object, where: str) -> str:
