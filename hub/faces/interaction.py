@@ -25,7 +25,7 @@ Header = tuple[bytes, bytes]
 MIRRORED = (b"x-request-id", b"x-correlation-id")
 """Headers that go back as they came."""
 _TAG = re.compile(r'(?:W/)?"(\d{1,18})"', re.ASCII)
-_PATIENT = re.compile(rb'"reference":"(Patient/[A-Za-z0-9\-.]{1,64})"')
+_PATIENT = b'"reference":"Patient/'
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +113,11 @@ def refusal(problem: Problem, detail: str, where: str = "") -> Answer:
 
 def persons(found: Iterable[Stored]) -> tuple[str, ...]:
     """Whose data these are, taken from the text: parsing is what a read does without. Types that hold no person give none."""
-    seen: dict[str, None] = {}
-    for each in found:
-        if each.type == "Patient":
-            seen[each.reference] = None
-        else:
-            for match in _PATIENT.finditer(each.body):
-                seen[match[1].decode()] = None
+    every = list(found)
+    seen = {each.reference: None for each in every if each.type == "Patient"}
+    behind = b"".join([each.body for each in every]).split(_PATIENT)[1:]  # within a text quotes are escaped, so these are references
+    for id_ in dict.fromkeys([part[:part.index(b'"')] for part in behind]):
+        seen["Patient/" + id_.decode().partition("/")[0]] = None
     return tuple(seen)
 
 

@@ -232,11 +232,12 @@ def _form(asked: Asked) -> list[tuple[str, str]]:
 
 def _acceptable(asked: Asked) -> str:
     """JSON or XML, by `_format` or Accept. Raises Refused NOT_ACCEPTABLE."""
-    wanted = next((v for n, v in asked.pairs if n == "_format"), None) if asked.query else None
+    wanted = next((v for n, v in asked.pairs if n == "_format"), None) if "format" in asked.query or "%" in asked.query else None
     if wanted is None:
         wanted = asked.header(b"accept") or "*/*"
-    for part in wanted.replace("fhir xml", "fhir+xml").replace("fhir json", "fhir+json").split(","):
-        given = ANSWERS.get(part.partition(";")[0].strip().lower())
-        if given is not None:
-            return given
-    raise Refused(Problem.NOT_ACCEPTABLE, f"answers are {JSON} or {XML}")
+    given = ANSWERS.get(wanted)
+    for part in wanted.replace("fhir xml", "fhir+xml").replace("fhir json", "fhir+json").split(",") if given is None else ():
+        given = given or ANSWERS.get(part.partition(";")[0].strip().lower())
+    if given is None:
+        raise Refused(Problem.NOT_ACCEPTABLE, f"answers are {JSON} or {XML}")
+    return given

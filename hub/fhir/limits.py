@@ -32,11 +32,14 @@ def limit(reader: Reader | None, type_: str, definitions: Definitions) -> Condit
 
 def limited(reader: Reader | None, query: Query, definitions: Definitions) -> Query:
     """The query as this reader may ask it: limited itself, and in every resource it asks about on the way. Raises Refused as `limit`."""
-    return replace(query, conditions=_inside(reader, query.type, query.conditions, definitions))
+    conditions = _inside(reader, query.type, query.conditions, definitions)
+    return query if conditions is query.conditions else replace(query, conditions=conditions)
 
 
 def _inside(reader: Reader | None, type_: str, conditions: tuple[Condition, ...], definitions: Definitions) -> tuple[Condition, ...]:
     bound = limit(reader, type_, definitions)
+    if bound is None and not any(isinstance(c, (AnyOf, Chained, Has)) for c in conditions):
+        return conditions
     walked = tuple(_walked(reader, type_, c, definitions) for c in conditions)
     return walked if bound is None else (*walked, bound)
 

@@ -221,11 +221,12 @@ def national(pairs: Iterable[tuple[str, str]]) -> bool:
 
 def _split(value: str) -> list[str]:
     """Alternatives at commas that no backslash stands before."""
-    return [part for part in re.split(r"(?<!\\),", value) if part]
+    parts = re.split(r"(?<!\\),", value) if "\\" in value else value.split(",")
+    return [part for part in parts if part]
 
 
 def _plain(value: str) -> str:
-    return re.sub(r"\\([\\,$|])", r"\1", value)
+    return re.sub(r"\\([\\,$|])", r"\1", value) if "\\" in value else value
 
 
 def _token(value: str, hash_id: HashId) -> tuple[str | None, str | None]:

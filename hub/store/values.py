@@ -33,7 +33,7 @@ class _Stored(NamedTuple):
     id: str
     version: int
     seq: int
-    last_updated: datetime
+    updated: int
     body: bytes
     deleted: bool = False
     origin: str = ""
@@ -45,6 +45,11 @@ class Stored(_Stored):
     `seq` is its place in the change log: rises in the order of commits. `origin` is who stated it: an adapter's name, `portal`, `hub`.
     A named tuple, because a search makes one per hit and a dataclass costs four times as much.
     """
+
+    @property
+    def last_updated(self) -> datetime:
+        """`updated` (microseconds) as a time; made when it is asked for, since a search asks for none."""
+        return moment(self.updated)
 
     @cached_property
     def resource(self) -> Resource:
