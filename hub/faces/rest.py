@@ -27,7 +27,7 @@ from hub.fhir import strict_json, times, validate, xml
 from hub.fhir.definitions import Definitions
 from hub.fhir.index import HashId
 from hub.fhir.outcome import validated
-from hub.problem import Problem, Refused
+from hub.problem import Issue, Problem, Refused
 from hub.scheduling.desk import Desk
 from hub.store import Store, Transaction
 
@@ -220,7 +220,7 @@ class Rest:
             sent = parts[0].get("resource") or {} if parts else {}
         issues = validate.check(sent, self._definitions)
         if not issues and sent.get("resourceType") != asked.path[0]:
-            issues = [validate.Issue("invalid", "resourceType", f"not a {asked.path[0]}")]
+            issues = [Issue("invalid", "resourceType", f"not a {asked.path[0]}")]
         return Answer(200, validated(issues))
 
 
