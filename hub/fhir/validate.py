@@ -36,12 +36,12 @@ MOST_ISSUES = 100
 def require(resource: Resource, definitions: Definitions) -> None:
     """Raises Refused with every issue, if there is any."""
     issues = check(resource, definitions)
-    if issues:
+    if any(issue.severity == "error" for issue in issues):
         raise Refused(issues[0].problem, issues[0].text, issues[0].expression, tuple(issues))
 
 
-def check(resource: Any, definitions: Definitions) -> list[Issue]:
-    """Every issue, in the order of the resource."""
+def check(resource: Any, definitions: Definitions, profiles: tuple[str, ...] = ()) -> list[Issue]:
+    """Every issue, in the order of the resource; then, of what is right by R4, what the profiles find that it declares or that are named here."""
     if not isinstance(resource, dict):
         return [Issue("structure", "", "a resource is a JSON object")]
     type_ = resource.get("resourceType")
@@ -51,6 +51,9 @@ def check(resource: Any, definitions: Definitions) -> list[Issue]:
     walk.object(resource, definitions.types[type_], type_, 0)
     if not walk.issues:
         walk.issues += [_broken(expression, text) for expression, text in invariants.of_resource(resource)]
+    declared = resource["meta"].get("profile", ()) if not walk.issues and "meta" in resource else ()
+    if not walk.issues and (declared or profiles):
+        walk.issues += definitions.profiles.check(resource, (*declared, *profiles))
     return walk.issues[:MOST_ISSUES]
 
 
