@@ -22,7 +22,7 @@ from hub.problem import Problem, Refused, Unavailable
 
 log = logging.getLogger(__name__)
 LARGEST_FORM = 64 * 1024
-PUBLIC = (("metadata",), (".well-known", "smart-configuration"))
+PUBLIC = (("metadata",), ("openapi.json",), (".well-known", "smart-configuration"))
 """What anybody may read below the FHIR base; and the types of hub.faces.conformance."""
 ERRORS: dict[Problem, tuple[int, str]] = {
     Problem.BAD_CLIENT: (401, "invalid_client"), Problem.BAD_GRANT: (400, "unsupported_grant_type"),

@@ -25,7 +25,7 @@ from hub.faces.parameters import parameters_of
 from hub.faces.reading import Reading
 from hub.faces.web import ID
 from hub.faces.writing import Writing
-from hub.fhir import strict_json, times, validate, xml
+from hub.fhir import openapi, strict_json, times, validate, xml
 from hub.fhir.definitions import Definitions
 from hub.fhir.index import HashId
 from hub.fhir.outcome import validated
@@ -63,8 +63,11 @@ class Rest:
         self._offered = {resource["type"]: {i["code"] for i in resource["interaction"]} for resource in server["resource"]}
         self._whole = {interaction["code"] for interaction in server["interaction"]}
         self._reading = self._reads(store)
-        self._metadata = orjson.dumps({**definitions.capability, "rest": [server], "implementation": {"description": "Besøksbro", "url": self._base}})
-        self._metadata_tag = f'W/"{hashlib.sha256(self._metadata).hexdigest()[:16]}"'.encode()
+        statement = {**definitions.capability, "rest": [server], "implementation": {"description": "Besøksbro", "url": self._base}}
+        self._told = {
+            ("metadata",): _document(orjson.dumps(statement)),
+            ("openapi.json",): _document(orjson.dumps(openapi.document(statement, definitions, self._base)), "application/json"),
+        }
 
     def _reads(self, source: Any) -> Reading:
         return Reading(source, self._definitions, self._base, self._hash_id)
@@ -113,9 +116,9 @@ class Rest:
         return answer, format_
 
     def _answered(self, asked: Asked) -> Answer:
-        if asked.path == ("metadata",) and asked.method in ("GET", "HEAD"):
-            tag = self._metadata_tag
-            return Answer(304 if asked.headers.get(b"if-none-match") == tag else 200, self._metadata, ((b"etag", tag),))
+        if asked.path in self._told and asked.method in ("GET", "HEAD"):
+            told = self._told[asked.path]
+            return replace(told, status=304) if asked.headers.get(b"if-none-match") == dict(told.headers)[b"etag"] else told
         if asked.path[:1] and asked.path[0] in conformance.TYPES:
             return conformance.answer(asked, self._definitions.profiles)
         if asked.reader is None:
@@ -228,6 +231,11 @@ class Rest:
         if not issues and sent.get("resourceType") != asked.path[0]:
             issues = [Issue("invalid", "resourceType", f"not a {asked.path[0]}")]
         return Answer(200, validated(issues))
+
+
+def _document(body: bytes, media_type: str = "") -> Answer:
+    """What is the same for everybody until the next release."""
+    return Answer(200, body, ((b"etag", f'W/"{hashlib.sha256(body).hexdigest()[:16]}"'.encode()),), media_type=media_type)
 
 
 def _form(asked: Asked) -> list[tuple[str, str]]:
