@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from hub.access import Reader
 from hub.faces.interaction import Answer, Asked, Source, known, persons, version_headers
@@ -172,7 +172,7 @@ def conditional(
 
 
 def _with(address: str, pairs: Iterable[tuple[str, str]]) -> str:
-    text = urlencode(list(pairs), safe=":/|,+-")
+    text = urlencode(list(pairs), safe=":/|,", quote_via=quote)  # a bare + would be read as a space
     return address + (f"?{text}" if text else "")
 
 
