@@ -6,6 +6,7 @@ Numbers never change and are never reused; texts may. Every border translates a 
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from enum import Enum
 
 
@@ -153,18 +154,43 @@ TEXT: dict[Problem, str] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """One of the things that are wrong with a resource. `code` is an OperationOutcome issue code; `expression` a FHIRPath."""
+
+    code: str
+    expression: str
+    text: str
+    problem: Problem = Problem.INVALID
+    rule: str = ""
+    """The invariant's key, where it is one: `app-2`."""
+    severity: str = "error"
+    """`error`; or `warning` or `information`, for which nothing is refused."""
+
+
 class Refused(Exception):
     """The sender must change something.
 
     `detail` is English, technical and for the sender's developers; never a name, number or health word.
     `where` points into what was sent (XPath, FHIRPath, JSON pointer or `cid:`).
+    `issues` are all that is wrong with a resource, where more than one thing can be; the first is `detail` and `where`.
     """
 
-    def __init__(self, problem: Problem, detail: str, where: str = "") -> None:
+    def __init__(self, problem: Problem, detail: str, where: str = "", issues: tuple[Issue, ...] = ()) -> None:
         super().__init__(f"{problem.value} {problem.name}: {detail}" + (f" at {where}" if where else ""))
         self.problem = problem
         self.detail = detail
         self.where = where
+        self.issues = issues
+
+    def within(self, place: str) -> Refused:
+        """The same, of a resource that is a part of what was sent: `Device.status` becomes `<place>.resource.status`."""
+
+        def moved(where: str) -> str:
+            return f"{place}.resource{where[where.find('.'):] if '.' in where else ''}" if where[:1].isupper() else place
+
+        issues = tuple(replace(issue, expression=moved(issue.expression)) for issue in self.issues)
+        return Refused(self.problem, self.detail, moved(self.where), issues)
 
 
 class Unavailable(Exception):

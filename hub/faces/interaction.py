@@ -105,10 +105,15 @@ def version_headers(found: Stored) -> tuple[Header, ...]:
     return (b"etag", found.etag.encode()), (b"last-modified", at.encode())
 
 
-def refusal(problem: Problem, detail: str, where: str = "") -> Answer:
-    """An error as an OperationOutcome."""
-    headers: tuple[Header, ...] = ((b"www-authenticate", b'Bearer realm="besoksbro"'),) if problem is Problem.NOT_AUTHENTICATED else ()
-    return Answer(OUTCOME[problem][0], outcome(problem, detail, where), headers)
+def refusal(of: Refused) -> Answer:
+    """What was refused, as an OperationOutcome."""
+    headers: tuple[Header, ...] = ((b"www-authenticate", b'Bearer realm="besoksbro"'),) if of.problem is Problem.NOT_AUTHENTICATED else ()
+    return Answer(OUTCOME[of.problem][0], outcome(of.problem, of.detail, of.where, of.issues), headers)
+
+
+def later(of: Unavailable) -> Answer:
+    """503, with the time to wait."""
+    return Answer(503, outcome(Problem.UNAVAILABLE, of.detail), ((b"retry-after", str(int(of.retry_after or 5)).encode()),))
 
 
 def persons(found: Iterable[Stored]) -> tuple[str, ...]:
@@ -132,9 +137,9 @@ def failed(trouble: Exception) -> Answer:
     """The answer for what was raised. Anything but Refused and Unavailable is a fault of ours, which the log tells of."""
     match trouble:
         case Refused():
-            return refusal(trouble.problem, trouble.detail, trouble.where)
+            return refusal(trouble)
         case Unavailable():
-            return refusal(Problem.UNAVAILABLE, trouble.detail).with_headers((b"retry-after", str(int(trouble.retry_after or 5)).encode()))
+            return later(trouble)
     log.error("a FHIR request failed", exc_info=trouble)
     return Answer(500, outcome(Problem.UNAVAILABLE, "a fault of ours; it is logged"))
 

@@ -18,16 +18,18 @@ from urllib.parse import parse_qsl
 import orjson
 
 from hub.access import AuditLine, Reader
+from hub.faces import conformance
 from hub.faces.bundles import Bundles
 from hub.faces.interaction import JSON, Answer, Asked, failed, read_body, respond
+from hub.faces.parameters import parameters_of
 from hub.faces.reading import Reading
 from hub.faces.web import ID
 from hub.faces.writing import Writing
-from hub.fhir import strict_json, times, validate, xml
+from hub.fhir import openapi, strict_json, times, validate, xml
 from hub.fhir.definitions import Definitions
 from hub.fhir.index import HashId
 from hub.fhir.outcome import validated
-from hub.problem import Problem, Refused
+from hub.problem import Issue, Problem, Refused
 from hub.scheduling.desk import Desk
 from hub.store import Store, Transaction
 
@@ -57,11 +59,15 @@ class Rest:
         self._store, self._definitions, self._authenticate = store, definitions, authenticate
         self._base, self._clock, self._hash_id, self._desk, self._pool = base_url.rstrip("/"), clock, hash_id, desk, pool
         server = definitions.capability["rest"][0]
+        server = {**server, "resource": [*server["resource"], *conformance.rows()]}
         self._offered = {resource["type"]: {i["code"] for i in resource["interaction"]} for resource in server["resource"]}
         self._whole = {interaction["code"] for interaction in server["interaction"]}
         self._reading = self._reads(store)
-        self._metadata = orjson.dumps({**definitions.capability, "implementation": {"description": "Besøksbro", "url": self._base}})
-        self._metadata_tag = f'W/"{hashlib.sha256(self._metadata).hexdigest()[:16]}"'.encode()
+        statement = {**definitions.capability, "rest": [server], "implementation": {"description": "Besøksbro", "url": self._base}}
+        self._told = {
+            ("metadata",): _document(orjson.dumps(statement)),
+            ("openapi.json",): _document(orjson.dumps(openapi.document(statement, definitions, self._base)), "application/json"),
+        }
 
     def _reads(self, source: Any) -> Reading:
         return Reading(source, self._definitions, self._base, self._hash_id)
@@ -110,9 +116,11 @@ class Rest:
         return answer, format_
 
     def _answered(self, asked: Asked) -> Answer:
-        if asked.path == ("metadata",) and asked.method in ("GET", "HEAD"):
-            tag = self._metadata_tag
-            return Answer(304 if asked.headers.get(b"if-none-match") == tag else 200, self._metadata, ((b"etag", tag),))
+        if asked.path in self._told and asked.method in ("GET", "HEAD"):
+            told = self._told[asked.path]
+            return replace(told, status=304) if asked.headers.get(b"if-none-match") == dict(told.headers)[b"etag"] else told
+        if asked.path[:1] and asked.path[0] in conformance.TYPES:
+            return conformance.answer(asked, self._definitions.profiles)
         if asked.reader is None:
             raise Refused(Problem.NOT_AUTHENTICATED, "a bearer token is needed")
         if asked.path[-1:] == ("$validate",) and asked.method == "POST" and asked.path[0] in self._offered:
@@ -153,6 +161,8 @@ class Rest:
             return reading.history(asked)
         if not path or path[0] not in self._offered:
             raise Refused(Problem.UNKNOWN_RESOURCE, "no such resource type")
+        if path[0] in conformance.TYPES:
+            return conformance.answer(asked, self._definitions.profiles)
         type_ = path[0]
         match path[1:]:
             case ("_search",) if asked.method == "POST":
@@ -214,14 +224,18 @@ class Rest:
 
     def _validated(self, asked: Asked) -> Answer:
         """`$validate`: 200 whatever is found (R4 Resource-operation-validate)."""
-        sent = strict_json.load(asked.body)
-        if sent.get("resourceType") == "Parameters":
-            parts = [p for p in sent.get("parameter") or () if isinstance(p, dict) and p.get("name") == "resource"]
-            sent = parts[0].get("resource") or {} if parts else {}
-        issues = validate.check(sent, self._definitions)
+        given = [(n, v) for n, v in asked.pairs if n == "profile"] + parameters_of(strict_json.load(asked.body))
+        sent = next((v for n, v in given if n == "resource" and isinstance(v, dict)), {})
+        wanted = tuple(v for n, v in given if n == "profile" and isinstance(v, str) and v)
+        issues = validate.check(sent, self._definitions, wanted)
         if not issues and sent.get("resourceType") != asked.path[0]:
-            issues = [validate.Issue("invalid", "resourceType", f"not a {asked.path[0]}")]
+            issues = [Issue("invalid", "resourceType", f"not a {asked.path[0]}")]
         return Answer(200, validated(issues))
+
+
+def _document(body: bytes, media_type: str = "") -> Answer:
+    """What is the same for everybody until the next release."""
+    return Answer(200, body, ((b"etag", f'W/"{hashlib.sha256(body).hexdigest()[:16]}"'.encode()),), media_type=media_type)
 
 
 def _form(asked: Asked) -> list[tuple[str, str]]:

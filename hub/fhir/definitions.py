@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from hub.fhir import compact
+from hub.fhir import compact, profiles
 
 FOLDER = compact.ROOT / "fhir"
 
@@ -79,6 +79,7 @@ class Definitions:
     parameters: dict[str, dict[str, Parameter]]
     served: dict[str, Served]
     capability: dict[str, Any] = field(repr=False)
+    profiles: profiles.Profiles = field(repr=False)
 
 
 @lru_cache(maxsize=1)
@@ -99,8 +100,17 @@ def load(path: Path = compact.TARGET) -> Definitions:
             for name, parameters in raw["parameters"].items()
         },
         served={name: Served(row.get("main", ""), row.get("limit"), row.get("write", ""), row.get("delete", False)) for name, row in served.items()},
-        capability=json.loads((FOLDER / "capability-statement.json").read_text(encoding="utf-8")),
+        capability=_capability(profiles.load()), profiles=profiles.load(),
     )
+
+
+def _capability(known: profiles.Profiles) -> dict[str, Any]:
+    """The statement with the profiles that a resource may declare."""
+    statement: dict[str, Any] = json.loads((FOLDER / "capability-statement.json").read_text(encoding="utf-8"))
+    for row in statement["rest"][0]["resource"]:
+        if supported := known.of_type(row["type"]):
+            row["supportedProfile"] = supported
+    return statement
 
 
 def _type(name: str, raw: dict[str, Any]) -> Type:
