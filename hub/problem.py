@@ -32,6 +32,7 @@ class Problem(Enum):
     NOT_AUTHENTICATED = "BB-116"
     CERTIFICATE_UNTRUSTED = "BB-117"
     CERTIFICATE_REVOKED = "BB-118"
+    RECEIPT_DIFFERS = "BB-119"
     NOT_AS_AGREED = "BB-121"
     # The content
     INVALID = "BB-201"
@@ -106,6 +107,7 @@ TEXT: dict[Problem, str] = {
     Problem.UNKNOWN_AGREEMENT: "Avtalen, tjenesten eller handlingen er ukjent.",
     Problem.MISSING_PART: "En del som meldingen viser til, mangler.",
     Problem.NOT_SUPPORTED: "Meldingen bruker noe vi ikke støtter.",
+    Problem.RECEIPT_DIFFERS: "Kvitteringen gjelder et annet innhold enn det vi sendte. Meldingen kan være endret på veien til dere.",
     Problem.NOT_AS_AGREED: "Meldingen ber om noe annet enn det avtalen sier om kvittering, duplikater eller svar på samme forbindelse.",
     Problem.NOT_AUTHENTICATED: "Du er ikke logget inn, eller tilgangen er utløpt.",
     Problem.INVALID: "Innholdet følger ikke formatet.",

@@ -50,10 +50,18 @@ class Settling:
         return None
 
     def receipt(self, tx: Transaction, adapter: Adapter, told: Receipt) -> tuple[str, ...]:
-        """Moves the delivery a receipt speaks of; an unknown or contradicting one is kept and shown, and changes nothing."""
+        """Moves the delivery a receipt speaks of; a contradicting one is kept and shown, and changes nothing.
+
+        Raises:
+            Refused: UNKNOWN_REFERENCE; RECEIPT_DIFFERS, when it proves that the partner got something else than we sent.
+        """
         before = tx.delivery(told.refers_to)
         if before is None or before.adapter != adapter.name:
             raise Refused(Problem.UNKNOWN_REFERENCE, "no letter of ours to this partner has that id")
+        sent = tx.parcel(before.parcel) if told.repeats and before.parcel else None
+        if sent is not None and not adapter.seal.confirms(told, sent):
+            tx.note(before.subject, "odd-receipt", f"{Problem.RECEIPT_DIFFERS.value} {told.kind}", delivery=before.id, origin=adapter.name)
+            raise Refused(Problem.RECEIPT_DIFFERS, "the digests that the receipt repeats are not those of our letter", "//Header/Acknowledgment")
         note = " ".join(told.codes)  # the partner's own text could name a person: it stays in the stored letter
         try:
             after = before.after(STEPS[told.kind], tx.now, adapter.patience_for(before.function, before.created), note)

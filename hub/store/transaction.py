@@ -195,6 +195,10 @@ class Transaction:
     def delivery(self, id_: str) -> Delivery | None:
         return deliveries.get(self.connection, id_)
 
+    def parcel(self, id_: str) -> Parcel | None:
+        """Stored bytes; None when they are past their time."""
+        return letters.parcel(self.connection, self.secrets, id_)
+
     def settle(self, after: Delivery, before: Delivery, step: Step, note: str = "") -> None:
         """The delivery's new state, and the line that tells of it."""
         deliveries.update(self.connection, after, before)
