@@ -54,6 +54,8 @@ class Parameter:
     type: str
     """`token`, `reference`, `date`, `string` or `uri`."""
     paths: tuple[dict[str, Any], ...]
+    implied: frozenset[str] = frozenset()
+    """Of a token: the systems that its bare codes are of by their binding; a client may name them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ def load(path: Path = compact.TARGET) -> Definitions:
     return Definitions(
         types={name: _type(name, t) for name, t in raw["types"].items()},
         parameters={
-            name: {code: Parameter(code, p["type"], tuple(p["paths"])) for code, p in parameters.items()}
+            name: {code: Parameter(code, p["type"], tuple(p["paths"]), frozenset(p["implied"])) for code, p in parameters.items()}
             for name, parameters in raw["parameters"].items()
         },
         served={name: Served(row.get("main", ""), row.get("limit"), row.get("write", ""), row.get("delete", False)) for name, row in served.items()},
