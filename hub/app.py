@@ -21,7 +21,10 @@ from starlette.routing import Route
 from hub.access import Ground, Reader
 from hub.adapter import Adapter, Surroundings
 from hub.config import AdapterText, Hub, Misconfigured, Part, VendorToken, read_adapters, read_hub
+from hub.customer import ORIGIN
 from hub.faces import console, portal
+from hub.faces.booking import PROBLEM_JSON, BookingFace, needed, problem
+from hub.faces.booking.verbs import Verbs
 from hub.faces.context import AdapterCard, Context, Municipality, Operator, assets_in
 from hub.faces.health import Health
 from hub.faces.inbox import Inbox
@@ -43,7 +46,7 @@ from hub.replaying import replay
 from hub.rolling import roll_slots
 from hub.scheduling.desk import Desk
 from hub.settling import Settling
-from hub.shop import ORIGIN, Shop
+from hub.shop import Shop
 from hub.store import Secrets, Store
 from hub.waiting import WaitingList
 from hub.worker import Chore, Worker
@@ -154,7 +157,7 @@ def _factory(group: str, kind: str, adapter: str) -> Callable[[Surroundings], An
 
 
 def faces(parts: Parts) -> Any:
-    """Every face on one port: inbox, FHIR, console, portal, health. The two that machines use go past the pages' router and middleware."""
+    """Every face on one port: inbox, FHIR, booking API, console, portal, health. Those of machines go past the pages' router and middleware."""
     hub = parts.hub
     pool = ThreadPoolExecutor(hub.workers * 8, thread_name_prefix="inbox")
     context = Context(
@@ -173,7 +176,10 @@ def faces(parts: Parts) -> Any:
     )
 
     operations = Operations(parts.store, desk, rest, pool, f"{hub.base_url}/fhir", parts.clock)
-    guarded, oauth = access(parts, operations, pool)
+    gate, oauth = access(parts, pool)
+    fhir = Admission(gate, operations, pool)
+    verbs = Verbs(parts.shop, Repeating(parts.shop), parts.waiting)
+    shops = Admission(gate, BookingFace(parts.store, verbs, pool, parts.clock), pool, needed, problem, PROBLEM_JSON.encode())
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> Any:
@@ -189,10 +195,10 @@ def faces(parts: Parts) -> Any:
         exception_handlers={404: portal.missing(context)},
         lifespan=lifespan,
     )
-    return _dispatch(Inbox(parts.flow, parts.adapters, pool), guarded, oauth, pages)
+    return _dispatch(Inbox(parts.flow, parts.adapters, pool), fhir, shops, oauth, pages)
 
 
-def _dispatch(inbox: Inbox, fhir: Admission, oauth: OAuth, pages: Starlette) -> Any:
+def _dispatch(inbox: Inbox, fhir: Admission, shops: Admission, oauth: OAuth, pages: Starlette) -> Any:
     """Which face an address belongs to."""
 
     async def dispatch(scope: Any, receive: Any, send: Any) -> None:
@@ -203,14 +209,16 @@ def _dispatch(inbox: Inbox, fhir: Admission, oauth: OAuth, pages: Starlette) -> 
             await oauth(scope, receive, send)
         elif path == "/fhir" or path.startswith("/fhir/"):
             await fhir({**scope, "root_path": "/fhir"}, receive, send)
+        elif path.startswith("/booking/v1/"):
+            await shops({**scope, "root_path": "/booking/v1"}, receive, send)
         else:
             await pages(scope, receive, send)
 
     return dispatch
 
 
-def access(parts: Parts, rest: Any, pool: ThreadPoolExecutor) -> tuple[Admission, OAuth]:
-    """The gate before the FHIR face, and our own token endpoint beside it."""
+def access(parts: Parts, pool: ThreadPoolExecutor) -> tuple[Gate, OAuth]:
+    """The gate before the faces that machines use, and our own token endpoint beside it."""
     hub, store = parts.hub, parts.store
     settings, signing = read_access(hub), Signing.open(hub.home)
     nonce = Nonce(Secrets.open(hub.home).seal_key) if settings.nonce else None
@@ -221,7 +229,7 @@ def access(parts: Parts, rest: Any, pool: ThreadPoolExecutor) -> tuple[Admission
     trusted = trust(settings, hub.base_url, signing, hub.home, parts.clock, hub.environment)
     gate = Gate(trusted, partial(vendor, hub.vendors), first_time, hub.base_url, parts.clock, nonce)
     issuing = Issuing(settings, hub.base_url, signing, hub.home, hub.environment, first_time, parts.clock, nonce)
-    return Admission(gate, rest, pool), OAuth(issuing, signing, hub.base_url, pool)
+    return gate, OAuth(issuing, signing, hub.base_url, pool)
 
 
 def worker(parts: Parts) -> Worker:
