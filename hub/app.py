@@ -19,7 +19,8 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from hub.access import Ground, Reader
-from hub.adapter import Adapter, Surroundings
+from hub.adapter import Adapter, Line, Surroundings
+from hub.asking import Asking
 from hub.config import AdapterText, Hub, Misconfigured, Part, VendorToken, read_adapters, read_hub
 from hub.customer import ORIGIN
 from hub.faces import console, portal
@@ -68,6 +69,7 @@ class Parts:
     flow: Flow
     shop: Shop
     waiting: WaitingList
+    asking: Asking
     adapters: Mapping[str, Adapter]
     texts: Mapping[str, AdapterText]
     clock: Callable[[], datetime]
@@ -75,6 +77,9 @@ class Parts:
     def close(self) -> None:
         for adapter in self.adapters.values():
             adapter.carrier.close()
+            if adapter.line is not None:
+                adapter.line.carrier.close()
+        self.asking.close()
         self.store.close()
 
 
@@ -99,8 +104,9 @@ def put_together(home: Path, clock: Callable[[], datetime] = utc_now) -> Parts:
     offering = Offering(check, noticing.waiting)
     keeping = Keeping(adapters, check, noticing, offering)
     flow = Flow(store, adapters, keeping, Settling(store, adapters, keeping.rejected), clock)
-    shop = Shop(store, keeping)
-    return Parts(hub, store, flow, shop, WaitingList(shop, offering), adapters, texts, clock)
+    asking = Asking(adapters, clock, store.audit_later)
+    shop = Shop(store, keeping, asking.free)
+    return Parts(hub, store, flow, shop, WaitingList(shop, offering), asking, adapters, texts, clock)
 
 
 def make_adapter(hub: Hub, text: AdapterText) -> Adapter:
@@ -110,11 +116,16 @@ def make_adapter(hub: Hub, text: AdapterText) -> Adapter:
     def make(group: str, part: Part) -> Any:
         return _factory(group, part.kind, text.name)(surroundings(hub, text, part, functions))
 
+    ask = text.ask
+    line = None if ask is None else Line(
+        make("carriers", Part(ask.carrier.kind, {"wait": f"{ask.within.total_seconds()}s", **ask.carrier.settings})),
+        make("seals", ask.seal), make("formats", ask.format), ask.within, ask.fresh,
+    )
     return Adapter(
         name=text.name, party=text.party, carrier=make("carriers", text.carrier), seal=make("seals", text.seal),
         format=make("formats", text.format), wants=text.wants, departments=text.departments, may_state=text.may, answers=text.answers,
         patience=text.patience, patience_of=text.patience_of, answer_due=text.answer_due, only_own=text.only_own, concurrency=text.concurrency,
-        token_digest=text.token_digest,
+        token_digest=text.token_digest, owner=text.owner, line=line,
     )
 
 
@@ -175,7 +186,7 @@ def faces(parts: Parts) -> Any:
         desk, pool,
     )
 
-    operations = Operations(parts.store, desk, rest, pool, f"{hub.base_url}/fhir", parts.clock)
+    operations = Operations(parts.store, desk, rest, pool, f"{hub.base_url}/fhir", parts.clock, parts.asking.free)
     gate, oauth = access(parts, pool)
     fhir = Admission(gate, operations, pool)
     verbs = Verbs(parts.shop, Repeating(parts.shop), parts.waiting)

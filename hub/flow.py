@@ -1,6 +1,6 @@
 """The story in two verbs: `receive` what came in, `deliver` what is owed. Everything a message causes is one commit.
 
-`ask`, the third verb of the house plan (somebody waits for an answer), comes with the first partner that is asked.
+`ask`, the third verb (somebody waits for an answer), is in hub/asking.py: it owes nothing and keeps nothing.
 """
 
 from __future__ import annotations

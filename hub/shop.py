@@ -6,14 +6,15 @@ order bears a key of its maker's: the same order twice is one booking.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from hub.access import AuditLine
 from hub.booking import Asker, Booking, Decision, Department, Statement, covering, gather, weigh
 from hub.booking.clock import MIDNIGHT, at, local, write
 from hub.booking.conventions import BY_CITIZEN, BY_REPRESENTATIVE, BY_SERVICE, SHOP_BOOKING
-from hub.booking.free import Day, Time, Wish, free_times
+from hub.booking.free import Day, Span, Time, Wish, closed_elsewhere, covered, free_times
 from hub.booking.views import is_booking
 from hub.customer import Customer, Held, Order, Service
 from hub.fhir.query import DateIs, Query, ReferenceIs
@@ -22,6 +23,7 @@ from hub.message import Resource, Resources
 from hub.problem import Problem, Refused
 from hub.store import Store, Stored, Transaction, micros
 
+Calendar = Callable[[str, datetime, datetime, AuditLine | None], tuple[Span, ...] | None]
 HELD_FOR = timedelta(minutes=5)
 MANY = 100_000
 _DAY = timedelta(days=1)
@@ -33,6 +35,8 @@ class Shop:
 
     store: Store
     keeping: Keeping
+    calendar: Calendar = lambda *_: None
+    """When the partner that owns a department's calendar is free; None where the hub's seats decide (`hub.asking.Asking.free`)."""
 
     def services(self, person: str, now: datetime) -> list[Service]:
         """Every department that a decision in force before the horizon covers, by name."""
@@ -60,6 +64,7 @@ class Shop:
 
         Raises:
             Refused: UNKNOWN_SERVICE, UNKNOWN_BOOKING (`moves` is none of the person's).
+            Unavailable: the partner that owns the calendar does not answer.
         """
         known = self.department(department)
         moved = self._own(customer, moves) if moves else None
@@ -69,6 +74,9 @@ class Shop:
         for slot in self.store.held(customer.holder):
             if slot in taken:
                 taken[slot] -= 1
+        spans = self._calendar(customer, known, now)
+        if spans is not None:
+            taken = closed_elsewhere(known, (first + n * _DAY for n in range(known.horizon_days + 2)), spans, taken)
         decisions = self._decisions(customer.person)
         own = self._bookings(customer.person, decisions, now, at(last, MIDNIGHT))
         stays = tuple(self._of("Flag", customer.person))
@@ -85,7 +93,9 @@ class Shop:
 
         Raises:
             Refused: what `hub.booking.rules.check` says.
+            Unavailable: the partner that owns the calendar does not answer.
         """
+        self._free_elsewhere(customer, order)
 
         def work(tx: Transaction) -> Held:
             touched = tx.free_seats(customer.holder)
@@ -131,7 +141,9 @@ class Shop:
         return self._order(customer, order, must_hold=True)
 
     def book(self, customer: Customer, order: Order) -> str:
-        """As `confirm`, without a hold before. Raises Refused."""
+        """As `confirm`, without a hold before. Raises Refused, Unavailable."""
+        if order.moves or self.store.get("Appointment", order.appointment(customer)) is None:
+            self._free_elsewhere(customer, order)
         return self._order(customer, order, must_hold=False)
 
     def _order(self, customer: Customer, order: Order, *, must_hold: bool) -> str:
@@ -187,6 +199,23 @@ class Shop:
         if order.comment:
             stated["comment"] = order.comment
         return Statement(stated), kept.resource if kept else None
+
+    def _calendar(self, customer: Customer, department: Department, now: datetime) -> tuple[Span, ...] | None:
+        """Whole days, so that what is asked for one person is good for the next."""
+        today, speaker = local(now).date(), customer.speaker
+        line = AuditLine(now, customer.person, speaker.reader, speaker.ground, "free-times", speaker.on_behalf_of, speaker.channel)
+        return self.calendar(department.code, at(today, MIDNIGHT), at(today + (department.horizon_days + 2) * _DAY, MIDNIGHT), line)
+
+    def _free_elsewhere(self, customer: Customer, order: Order) -> None:
+        """The partner that owns the calendar has this time free; a moved booking's own time counts as free. Raises Refused FULL, Unavailable."""
+        now = self.store.now()
+        department = self.department(order.department)
+        spans = self._calendar(customer, department, now)
+        if spans is None or order.start < now or (local(order.start).date() - local(now).date()).days > department.horizon_days:
+            return  # no calendar of its own; or the rules say what is wrong
+        own = [self._own(customer, order.moves)] if order.moves else []
+        if not covered([*spans, *((b.start, b.end) for b in own)], order.start, order.end):
+            raise Refused(Problem.FULL, "the calendar of the service is not free then", "Appointment.start")
 
     def _own(self, customer: Customer, id_: str) -> Booking:
         kept = self.store.get("Appointment", id_)
