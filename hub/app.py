@@ -19,9 +19,13 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from hub.access import Ground, Reader
-from hub.adapter import Adapter, Surroundings
+from hub.adapter import Adapter, Line, Surroundings
+from hub.asking import Asking
 from hub.config import AdapterText, Hub, Misconfigured, Part, VendorToken, read_adapters, read_hub
+from hub.customer import ORIGIN
 from hub.faces import console, portal
+from hub.faces.booking import PROBLEM_JSON, BookingFace, needed, problem
+from hub.faces.booking.verbs import Verbs
 from hub.faces.context import AdapterCard, Context, Municipality, Operator, assets_in
 from hub.faces.health import Health
 from hub.faces.inbox import Inbox
@@ -43,7 +47,7 @@ from hub.replaying import replay
 from hub.rolling import roll_slots
 from hub.scheduling.desk import Desk
 from hub.settling import Settling
-from hub.shop import ORIGIN, Shop
+from hub.shop import Shop
 from hub.store import Secrets, Store
 from hub.waiting import WaitingList
 from hub.worker import Chore, Worker
@@ -65,6 +69,7 @@ class Parts:
     flow: Flow
     shop: Shop
     waiting: WaitingList
+    asking: Asking
     adapters: Mapping[str, Adapter]
     texts: Mapping[str, AdapterText]
     clock: Callable[[], datetime]
@@ -72,6 +77,9 @@ class Parts:
     def close(self) -> None:
         for adapter in self.adapters.values():
             adapter.carrier.close()
+            if adapter.line is not None:
+                adapter.line.carrier.close()
+        self.asking.close()
         self.store.close()
 
 
@@ -96,8 +104,9 @@ def put_together(home: Path, clock: Callable[[], datetime] = utc_now) -> Parts:
     offering = Offering(check, noticing.waiting)
     keeping = Keeping(adapters, check, noticing, offering)
     flow = Flow(store, adapters, keeping, Settling(store, adapters, keeping.rejected), clock)
-    shop = Shop(store, keeping)
-    return Parts(hub, store, flow, shop, WaitingList(shop, offering), adapters, texts, clock)
+    asking = Asking(adapters, clock, store.audit_later)
+    shop = Shop(store, keeping, asking.free)
+    return Parts(hub, store, flow, shop, WaitingList(shop, offering), asking, adapters, texts, clock)
 
 
 def make_adapter(hub: Hub, text: AdapterText) -> Adapter:
@@ -107,11 +116,16 @@ def make_adapter(hub: Hub, text: AdapterText) -> Adapter:
     def make(group: str, part: Part) -> Any:
         return _factory(group, part.kind, text.name)(surroundings(hub, text, part, functions))
 
+    ask = text.ask
+    line = None if ask is None else Line(
+        make("carriers", Part(ask.carrier.kind, {"wait": f"{ask.within.total_seconds()}s", **ask.carrier.settings})),
+        make("seals", ask.seal), make("formats", ask.format), ask.within, ask.fresh,
+    )
     return Adapter(
         name=text.name, party=text.party, carrier=make("carriers", text.carrier), seal=make("seals", text.seal),
         format=make("formats", text.format), wants=text.wants, departments=text.departments, may_state=text.may, answers=text.answers,
         patience=text.patience, patience_of=text.patience_of, answer_due=text.answer_due, only_own=text.only_own, concurrency=text.concurrency,
-        token_digest=text.token_digest,
+        token_digest=text.token_digest, owner=text.owner, line=line,
     )
 
 
@@ -154,7 +168,7 @@ def _factory(group: str, kind: str, adapter: str) -> Callable[[Surroundings], An
 
 
 def faces(parts: Parts) -> Any:
-    """Every face on one port: inbox, FHIR, console, portal, health. The two that machines use go past the pages' router and middleware."""
+    """Every face on one port: inbox, FHIR, booking API, console, portal, health. Those of machines go past the pages' router and middleware."""
     hub = parts.hub
     pool = ThreadPoolExecutor(hub.workers * 8, thread_name_prefix="inbox")
     context = Context(
@@ -172,8 +186,11 @@ def faces(parts: Parts) -> Any:
         desk, pool,
     )
 
-    operations = Operations(parts.store, desk, rest, pool, f"{hub.base_url}/fhir", parts.clock)
-    guarded, oauth = access(parts, operations, pool)
+    operations = Operations(parts.store, desk, rest, pool, f"{hub.base_url}/fhir", parts.clock, parts.asking.free)
+    gate, oauth = access(parts, pool)
+    fhir = Admission(gate, operations, pool)
+    verbs = Verbs(parts.shop, Repeating(parts.shop), parts.waiting)
+    shops = Admission(gate, BookingFace(parts.store, verbs, pool, parts.clock), pool, needed, problem, PROBLEM_JSON.encode())
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> Any:
@@ -189,10 +206,10 @@ def faces(parts: Parts) -> Any:
         exception_handlers={404: portal.missing(context)},
         lifespan=lifespan,
     )
-    return _dispatch(Inbox(parts.flow, parts.adapters, pool), guarded, oauth, pages)
+    return _dispatch(Inbox(parts.flow, parts.adapters, pool), fhir, shops, oauth, pages)
 
 
-def _dispatch(inbox: Inbox, fhir: Admission, oauth: OAuth, pages: Starlette) -> Any:
+def _dispatch(inbox: Inbox, fhir: Admission, shops: Admission, oauth: OAuth, pages: Starlette) -> Any:
     """Which face an address belongs to."""
 
     async def dispatch(scope: Any, receive: Any, send: Any) -> None:
@@ -203,14 +220,16 @@ def _dispatch(inbox: Inbox, fhir: Admission, oauth: OAuth, pages: Starlette) -> 
             await oauth(scope, receive, send)
         elif path == "/fhir" or path.startswith("/fhir/"):
             await fhir({**scope, "root_path": "/fhir"}, receive, send)
+        elif path.startswith("/booking/v1/"):
+            await shops({**scope, "root_path": "/booking/v1"}, receive, send)
         else:
             await pages(scope, receive, send)
 
     return dispatch
 
 
-def access(parts: Parts, rest: Any, pool: ThreadPoolExecutor) -> tuple[Admission, OAuth]:
-    """The gate before the FHIR face, and our own token endpoint beside it."""
+def access(parts: Parts, pool: ThreadPoolExecutor) -> tuple[Gate, OAuth]:
+    """The gate before the faces that machines use, and our own token endpoint beside it."""
     hub, store = parts.hub, parts.store
     settings, signing = read_access(hub), Signing.open(hub.home)
     nonce = Nonce(Secrets.open(hub.home).seal_key) if settings.nonce else None
@@ -221,7 +240,7 @@ def access(parts: Parts, rest: Any, pool: ThreadPoolExecutor) -> tuple[Admission
     trusted = trust(settings, hub.base_url, signing, hub.home, parts.clock, hub.environment)
     gate = Gate(trusted, partial(vendor, hub.vendors), first_time, hub.base_url, parts.clock, nonce)
     issuing = Issuing(settings, hub.base_url, signing, hub.home, hub.environment, first_time, parts.clock, nonce)
-    return Admission(gate, rest, pool), OAuth(issuing, signing, hub.base_url, pool)
+    return gate, OAuth(issuing, signing, hub.base_url, pool)
 
 
 def worker(parts: Parts) -> Worker:

@@ -13,7 +13,7 @@ import orjson
 
 from hub.access import AuditLine
 from hub.delivery import Delivery, State
-from hub.fhir.query import Entries, Query
+from hub.fhir.query import Entries, Query, TokenIs
 from hub.message import Content, Enquiry, Parcel, Resource
 from hub.problem import Problem, Refused, Unavailable
 from hub.store import auditing, deliveries, letters, migrating, resources, searching, seats
@@ -96,6 +96,12 @@ class Store:
 
     def get(self, type_: str, id_: str) -> Stored | None:
         return self._database.read(lambda c: resources.get(c, type_, id_))
+
+    def identified(self, type_: str, system: str, value: str) -> Stored | None:
+        """The one that bears this identifier; None when none does, or several do."""
+        known = TokenIs("identifier", ((system, self._secrets.index_value(system, value)),))
+        found = self.search(Query(type_, (known,), count=2)).entries
+        return found[0] if len(found) == 1 else None
 
     def version(self, type_: str, id_: str, number: int) -> Stored | None:
         return self._database.read(lambda c: resources.version(c, type_, id_, number))
