@@ -21,7 +21,7 @@ from starlette.routing import Route
 from hub.access import Ground, Reader
 from hub.adapter import Adapter, Surroundings
 from hub.config import AdapterText, Hub, Misconfigured, Part, VendorToken, read_adapters, read_hub
-from hub.faces import console, portal
+from hub.faces import console, guide, portal
 from hub.faces.context import AdapterCard, Context, Municipality, Operator, assets_in
 from hub.faces.health import Health
 from hub.faces.inbox import Inbox
@@ -184,6 +184,7 @@ def faces(parts: Parts) -> Any:
         routes=[
             Route("/health", Health(parts.store, parts.clock)),
             *console.routes(context),
+            *guide.routes(context, definitions.load().profiles),
             *portal.routes(context),
         ],
         exception_handlers={404: portal.missing(context)},
