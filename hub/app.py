@@ -23,7 +23,7 @@ from hub.adapter import Adapter, Line, Surroundings
 from hub.asking import Asking
 from hub.config import AdapterText, Hub, Misconfigured, Part, VendorToken, read_adapters, read_hub
 from hub.customer import ORIGIN
-from hub.faces import console, portal
+from hub.faces import console, guide, portal
 from hub.faces.booking import PROBLEM_JSON, BookingFace, needed, problem
 from hub.faces.booking.verbs import Verbs
 from hub.faces.context import AdapterCard, Context, Municipality, Operator, assets_in
@@ -201,6 +201,7 @@ def faces(parts: Parts) -> Any:
         routes=[
             Route("/health", Health(parts.store, parts.clock)),
             *console.routes(context),
+            *guide.routes(context, definitions.load().profiles),
             *portal.routes(context),
         ],
         exception_handlers={404: portal.missing(context)},
