@@ -6,10 +6,11 @@ import hashlib
 import hmac
 import importlib.metadata
 import tomllib
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,9 @@ from hub.faces.inbox import Inbox
 from hub.faces.oauth import Admission, OAuth
 from hub.faces.operations import Operations
 from hub.faces.rest import Rest
+from hub.faces.subscriptions import Subscriptions
+from hub.feeds import Feeds, Reading, Subscribers, Writer, topic_of
+from hub.feeds import load as topics
 from hub.fhir import definitions, index, validate
 from hub.flow import Flow
 from hub.keeping import Keeping
@@ -35,6 +39,7 @@ from hub.noticing import Noticing
 from hub.oauth.dpop import Nonce
 from hub.oauth.gate import Gate
 from hub.oauth.issuing import Issuing
+from hub.oauth.known import by_name
 from hub.oauth.settings import read_access
 from hub.oauth.tokens import Signing, trust
 from hub.offering import Offering
@@ -46,10 +51,12 @@ from hub.settling import Settling
 from hub.shop import ORIGIN, Shop
 from hub.store import Secrets, Store
 from hub.waiting import WaitingList
-from hub.worker import Chore, Worker
+from hub.worker import Chore, Worker, Workers
 
 ROOT = Path(__file__).parents[1]
 FUNCTIONS = "mappings/functions.toml"
+HEARD_BY = 16
+"""Threads that send to subscribers: they mostly wait."""
 
 
 def utc_now() -> datetime:
@@ -68,6 +75,8 @@ class Parts:
     adapters: Mapping[str, Adapter]
     texts: Mapping[str, AdapterText]
     clock: Callable[[], datetime]
+    feeds: Feeds
+    subscribers: Subscribers
 
     def close(self) -> None:
         for adapter in self.adapters.values():
@@ -95,9 +104,21 @@ def put_together(home: Path, clock: Callable[[], datetime] = utc_now) -> Parts:
     check = partial(validate.require, definitions=definitions.load())
     offering = Offering(check, noticing.waiting)
     keeping = Keeping(adapters, check, noticing, offering)
-    flow = Flow(store, adapters, keeping, Settling(store, adapters, keeping.rejected), clock)
+    feeds, subscribers = make_feeds(hub, store)
+    settling = Settling(store, ChainMap[str, Adapter](adapters, subscribers), keeping.rejected, feeds.moved)  # type: ignore[arg-type]
+    flow = Flow(store, adapters, keeping, settling, clock)
     shop = Shop(store, keeping)
-    return Parts(hub, store, flow, shop, WaitingList(shop, offering), adapters, texts, clock)
+    return Parts(hub, store, flow, shop, WaitingList(shop, offering), adapters, texts, clock, feeds, subscribers)
+
+
+def make_feeds(hub: Hub, store: Store) -> tuple[Feeds, Subscribers]:
+    """Subscriptions of clients: what they hear in each transaction, and the adapters that it goes out by. Raises Misconfigured."""
+    base = f"{hub.base_url}/fhir"
+    reading = Reading(definitions.load(), {topic.url(base): topic for topic in topics().values()}, Secrets.open(hub.home).hash_id)
+    feeds = Feeds(reading, Writer(base), hub.allowed, by_name(hub.vendors, read_access(hub).clients.values()))
+    store.on_changed(feeds.follow)
+    around = Surroundings(hub.home, "subscriptions", "", hub.her_id, hub.municipality)
+    return feeds, Subscribers(store, feeds, _factory("carriers", "http", around.name), around)
 
 
 def make_adapter(hub: Hub, text: AdapterText) -> Adapter:
@@ -169,11 +190,11 @@ def faces(parts: Parts) -> Any:
     desk = Desk(parts.flow.keeping)
     rest = Rest(
         parts.store, definitions.load(), partial(vendor, hub.vendors), f"{hub.base_url}/fhir", parts.clock, Secrets.open(hub.home).hash_id,
-        desk, pool,
+        desk, pool, parts.feeds,
     )
 
     operations = Operations(parts.store, desk, rest, pool, f"{hub.base_url}/fhir", parts.clock)
-    guarded, oauth = access(parts, operations, pool)
+    guarded, oauth = access(parts, Subscriptions(operations, parts.store, parts.feeds, pool, parts.clock), pool)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> Any:
@@ -224,16 +245,19 @@ def access(parts: Parts, rest: Any, pool: ThreadPoolExecutor) -> tuple[Admission
     return Admission(gate, rest, pool), OAuth(issuing, signing, hub.base_url, pool)
 
 
-def worker(parts: Parts) -> Worker:
-    """The worker of one process, with what keeps the house."""
+def worker(parts: Parts) -> Workers:
+    """The workers of one process: for partners, with what keeps the house, and for subscribers."""
     lived = seals(parts.hub, parts.texts.values())
-    return Worker(parts.flow, parts.hub.workers, [
+    subscribers = Worker(replace(parts.flow, adapters=parts.subscribers), HEARD_BY, [
+        Chore(timedelta(seconds=5), lambda _: parts.feeds.beat(parts.store)),
+    ], parts.subscribers.due)
+    return Workers(subscribers, Worker(parts.flow, parts.hub.workers, [
         *(Chore(timedelta(minutes=10), found.load()(lived), apart=True) for found in importlib.metadata.entry_points(group="besoksbro.chores")),
         Chore(timedelta(minutes=10), partial(keep_house, parts.store)),
         Chore(timedelta(hours=1), lambda _: Repeating(parts.shop).roll()),
         Chore(timedelta(seconds=5), lambda _: parts.shop.sweep()),
         Chore(timedelta(seconds=10), lambda _: parts.waiting.offering.everywhere(parts.store)),
-    ])
+    ]))
 
 
 def keep_house(store: Store, now: datetime) -> None:
@@ -270,4 +294,4 @@ def _cards(parts: Parts) -> tuple[AdapterCard, ...]:
             parts.adapters[t.name].version,
         )
         for t in parts.texts.values()
-    )
+    ) + tuple(AdapterCard(f.adapter, f"Abonnement: {f.client} · {topic_of(f)}", "", "http") for f in parts.store.feeds(lambda feeds: feeds.all()))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -16,6 +17,7 @@ from hub.problem import Problem
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_PATIENT = re.compile(rb'"reference":"(Patient/[A-Za-z0-9\-.]{1,64})"')
 
 
 def micros(at: datetime) -> int:
@@ -57,6 +59,18 @@ class Stored(_Stored):
     @property
     def etag(self) -> str:
         return f'W/"{self.version}"'
+
+
+def persons(found: Iterable[Stored]) -> tuple[str, ...]:
+    """Whose data these are, taken from the text: parsing is what a read does without. Types that hold no person give none."""
+    seen: dict[str, None] = {}
+    for each in found:
+        if each.type == "Patient":
+            seen[each.reference] = None
+        else:
+            for match in _PATIENT.finditer(each.body):
+                seen[match[1].decode()] = None
+    return tuple(seen)
 
 
 Change = Stored
