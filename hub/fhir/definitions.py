@@ -67,8 +67,8 @@ class Served:
     limit: str | None = None
     """The parameter that a vendor's departments limit."""
     write: str = ""
-    """Whose rules a client's writing follows: `record` (kept as it is sent), `booking` (hub.booking), `answer` (an AppointmentResponse);
-    empty: only the hub itself writes."""
+    """Whose rules a client's writing follows: `record` (kept as it is sent), `booking` (hub.booking), `answer` (an AppointmentResponse),
+    `subscription` (hub.feeds); empty: only the hub itself writes."""
     delete: bool = False
     """It may be deleted; what belongs to a person's record may not."""
 

@@ -52,8 +52,9 @@ def changes(connection: Connection, after: int, limit: int) -> list[Stored]:
 
 def keep(
     connection: Connection, resource: Resource, origin: str, expect: int | None, now: datetime, entries: Callable[[Resource], Entries],
+    changes: list[Stored],
 ) -> Stored:
-    """A new version, or the stored one back when nothing but meta.versionId and meta.lastUpdated differs.
+    """A new version, told in `changes` too; or the stored one back when nothing but meta.versionId and meta.lastUpdated differs.
 
     Raises:
         Refused: OUT_OF_DATE when `expect` is not the current version (0: there is none).
@@ -90,7 +91,9 @@ def keep(
         for table in INDEXES:
             connection.run(f"delete from {table} where resource = ?", (key,))
     _index(connection, type_, key, found)
-    return Stored(type_, id_, number, seq, updated, body.encode(), False, origin)
+    kept = Stored(type_, id_, number, seq, updated, body.encode(), False, origin)
+    changes.append(kept)
+    return kept
 
 
 def remove(connection: Connection, before: Stored, origin: str, now: datetime) -> Stored:
