@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hub.delivery import Patience
-from hub.message import Content, Envelope, Letter, Message, Parcel, Verdict
+from hub.message import Content, Envelope, Letter, Message, Parcel, Receipt, Verdict
 from hub.problem import Refused
 
 
@@ -55,6 +55,11 @@ class Seal(Protocol):
         """The partner's transport receipt is a message of its own. If not, a hand-over that worked is the receipt (HTTP 2xx)."""
         ...
 
+    @property
+    def asks_first(self) -> bool:
+        """Before a letter is sent again, the partner is asked what became of it (`enquire`)."""
+        ...
+
     def agreed(self, function: str, at: datetime) -> Agreed | None:
         """What a formal agreement says of trying again, for a letter made at `at`; None: the adapter's own patience decides."""
         ...
@@ -79,6 +84,14 @@ class Seal(Protocol):
 
     def receipt(self, envelope: Envelope, refused: Refused | None, at: datetime) -> Parcel | None:
         """The transport receipt (or transport error) for an envelope; None when the sender asked for none."""
+        ...
+
+    def enquire(self, at: datetime, of: str = "") -> Parcel:
+        """A question to the partner's message handler: what became of our letter `of`; without one, whether it is there."""
+        ...
+
+    def confirms(self, receipt: Receipt, sent: Parcel) -> bool:
+        """Whether a receipt that repeats what was signed means these bytes of ours. A receipt that repeats nothing means whatever it names."""
         ...
 
     def refusal(self, unopened: Unopened, at: datetime) -> Parcel | None:

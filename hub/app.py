@@ -1,15 +1,15 @@
-"""Puts the parts together: the only place that reads settings and finds carriers, seals and formats. Importing does nothing."""
+"""Puts the parts together: the only place that reads settings. Importing does nothing."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 import importlib.metadata
-import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections import ChainMap
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -19,11 +19,11 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from hub.access import Ground, Reader
-from hub.adapter import Adapter, Line, Surroundings
+from hub.adapter import Adapter, Surroundings
 from hub.asking import Asking
-from hub.config import AdapterText, Hub, Misconfigured, Part, VendorToken, read_adapters, read_hub
+from hub.config import AdapterText, Hub, VendorToken, read_adapters, read_hub
 from hub.customer import ORIGIN
-from hub.faces import console, portal
+from hub.faces import console, guide, portal
 from hub.faces.booking import PROBLEM_JSON, BookingFace, needed, problem
 from hub.faces.booking.verbs import Verbs
 from hub.faces.context import AdapterCard, Context, Municipality, Operator, assets_in
@@ -32,13 +32,18 @@ from hub.faces.inbox import Inbox
 from hub.faces.oauth import Admission, OAuth
 from hub.faces.operations import Operations
 from hub.faces.rest import Rest
+from hub.faces.subscriptions import Subscriptions
+from hub.feeds import Feeds, Reading, Subscribers, Writer, topic_of
+from hub.feeds import load as topics
 from hub.fhir import definitions, index, validate
 from hub.flow import Flow
 from hub.keeping import Keeping
+from hub.making import ROOT, command, factory, make_adapter, seals
 from hub.noticing import Noticing
 from hub.oauth.dpop import Nonce
 from hub.oauth.gate import Gate
 from hub.oauth.issuing import Issuing
+from hub.oauth.known import by_name
 from hub.oauth.settings import read_access
 from hub.oauth.tokens import Signing, trust
 from hub.offering import Offering
@@ -50,10 +55,10 @@ from hub.settling import Settling
 from hub.shop import Shop
 from hub.store import Secrets, Store
 from hub.waiting import WaitingList
-from hub.worker import Chore, Worker
+from hub.worker import Chore, Worker, Workers
 
-ROOT = Path(__file__).parents[1]
-FUNCTIONS = "mappings/functions.toml"
+HEARD_BY = 16
+"""Threads that send to subscribers: they mostly wait."""
 
 
 def utc_now() -> datetime:
@@ -74,6 +79,8 @@ class Parts:
     adapters: Mapping[str, Adapter]
     texts: Mapping[str, AdapterText]
     clock: Callable[[], datetime]
+    feeds: Feeds
+    subscribers: Subscribers
 
     def close(self) -> None:
         for adapter in self.adapters.values():
@@ -104,68 +111,23 @@ def put_together(home: Path, clock: Callable[[], datetime] = utc_now) -> Parts:
     check = partial(validate.require, definitions=definitions.load())
     offering = Offering(check, noticing.waiting)
     keeping = Keeping(adapters, check, noticing, offering)
-    flow = Flow(store, adapters, keeping, Settling(store, adapters, keeping.rejected), clock)
+    feeds, subscribers = make_feeds(hub, store)
+    settling = Settling(store, ChainMap[str, Adapter](adapters, subscribers), keeping.rejected, feeds.moved)  # type: ignore[arg-type]
+    flow = Flow(store, adapters, keeping, settling, clock)
     asking = Asking(adapters, clock, store.audit_later)
     shop = Shop(store, keeping, asking.free)
-    return Parts(hub, store, flow, shop, Repeating(shop, noticing.missed), WaitingList(shop, offering), asking, adapters, texts, clock)
+    return Parts(hub, store, flow, shop, Repeating(shop, noticing.missed), WaitingList(shop, offering), asking, adapters, texts, clock, feeds,
+                 subscribers)
 
 
-def make_adapter(hub: Hub, text: AdapterText) -> Adapter:
-    """One adapter from its text: its carrier, seal and format are found by entry point. Raises Misconfigured."""
-    functions = read_functions(hub.home)
-
-    def make(group: str, part: Part) -> Any:
-        return _factory(group, part.kind, text.name)(surroundings(hub, text, part, functions))
-
-    ask = text.ask
-    line = None if ask is None else Line(
-        make("carriers", Part(ask.carrier.kind, {"wait": f"{ask.within.total_seconds()}s", **ask.carrier.settings})),
-        make("seals", ask.seal), make("formats", ask.format), ask.within, ask.fresh,
-    )
-    return Adapter(
-        name=text.name, party=text.party, carrier=make("carriers", text.carrier), seal=make("seals", text.seal),
-        format=make("formats", text.format), wants=text.wants, departments=text.departments, may_state=text.may, answers=text.answers,
-        patience=text.patience, patience_of=text.patience_of, answer_due=text.answer_due, only_own=text.only_own, concurrency=text.concurrency,
-        token_digest=text.token_digest, owner=text.owner, line=line,
-    )
-
-
-def surroundings(hub: Hub, text: AdapterText, part: Part, functions: Mapping[str, Any]) -> Surroundings:
-    """What a part of an adapter is told; the municipality's `[certificates]` lies under the part's own."""
-    return Surroundings(
-        home=hub.home, name=text.name, party=text.party, own_party=hub.her_id, own_name=hub.municipality,
-        settings={
-            **part.settings, "functions": functions,
-            "certificates": {**hub.tables.get("certificates", {}), **part.settings.get("certificates", {})},
-        },
-    )
-
-
-def seals(hub: Hub, texts: Iterable[AdapterText]) -> tuple[Surroundings, ...]:
-    """Where each seal lives, for what looks after certificates."""
-    functions = read_functions(hub.home)
-    return tuple(surroundings(hub, text, text.seal, functions) for text in texts)
-
-
-def command(name: str) -> Callable[..., Any]:
-    """What is ebxml's or an adapter's to do, which the hub does not know: found by entry point, as carriers are."""
-    found: Callable[..., Any] = next(iter(importlib.metadata.entry_points(group="besoksbro.commands", name=name))).load()
-    return found
-
-
-def read_functions(home: Path) -> dict[str, Any]:
-    """The rows of mappings/functions.toml; the home's own file comes before the one we ship."""
-    path = home / FUNCTIONS if (home / FUNCTIONS).exists() else ROOT / FUNCTIONS
-    return tomllib.loads(path.read_text(encoding="utf-8"))
-
-
-def _factory(group: str, kind: str, adapter: str) -> Callable[[Surroundings], Any]:
-    found = list(importlib.metadata.entry_points(group=f"besoksbro.{group}", name=kind))
-    if not found:
-        known = ", ".join(sorted(e.name for e in importlib.metadata.entry_points(group=f"besoksbro.{group}")))
-        raise Misconfigured(f"adapters/{adapter}.toml: no {group} of kind {kind!r}; there are {known}")
-    made: Callable[[Surroundings], Any] = found[0].load()
-    return made
+def make_feeds(hub: Hub, store: Store) -> tuple[Feeds, Subscribers]:
+    """Subscriptions of clients: what they hear in each transaction, and the adapters that it goes out by. Raises Misconfigured."""
+    base = f"{hub.base_url}/fhir"
+    reading = Reading(definitions.load(), {topic.url(base): topic for topic in topics().values()}, Secrets.open(hub.home).hash_id)
+    feeds = Feeds(reading, Writer(base), hub.allowed, by_name(hub.vendors, read_access(hub).clients.values()))
+    store.on_changed(feeds.follow)
+    around = Surroundings(hub.home, "subscriptions", "", hub.her_id, hub.municipality)
+    return feeds, Subscribers(store, feeds, factory("carriers", "http", around.name), around)
 
 
 def faces(parts: Parts) -> Any:
@@ -184,12 +146,12 @@ def faces(parts: Parts) -> Any:
     desk = Desk(parts.flow.keeping)
     rest = Rest(
         parts.store, definitions.load(), partial(vendor, hub.vendors), f"{hub.base_url}/fhir", parts.clock, Secrets.open(hub.home).hash_id,
-        desk, pool,
+        desk, pool, parts.feeds,
     )
 
     operations = Operations(parts.store, desk, rest, pool, f"{hub.base_url}/fhir", parts.clock, parts.asking.free)
     gate, oauth = access(parts, pool)
-    fhir = Admission(gate, operations, pool)
+    fhir = Admission(gate, Subscriptions(operations, parts.store, parts.feeds, pool, parts.clock), pool)
     verbs = Verbs(parts.shop, parts.repeating, parts.waiting)
     shops = Admission(gate, BookingFace(parts.store, verbs, pool, parts.clock), pool, needed, problem, PROBLEM_JSON.encode())
 
@@ -202,6 +164,7 @@ def faces(parts: Parts) -> Any:
         routes=[
             Route("/health", Health(parts.store, parts.clock)),
             *console.routes(context),
+            *guide.routes(context, definitions.load().profiles),
             *portal.routes(context),
         ],
         exception_handlers={404: portal.missing(context)},
@@ -244,16 +207,19 @@ def access(parts: Parts, pool: ThreadPoolExecutor) -> tuple[Gate, OAuth]:
     return gate, OAuth(issuing, signing, hub.base_url, pool)
 
 
-def worker(parts: Parts) -> Worker:
-    """The worker of one process, with what keeps the house."""
+def worker(parts: Parts) -> Workers:
+    """The workers of one process: for partners, with what keeps the house, and for subscribers."""
     lived = seals(parts.hub, parts.texts.values())
-    return Worker(parts.flow, parts.hub.workers, [
+    subscribers = Worker(replace(parts.flow, adapters=parts.subscribers), HEARD_BY, [
+        Chore(timedelta(seconds=5), lambda _: parts.feeds.beat(parts.store)),
+    ], parts.subscribers.due)
+    return Workers(subscribers, Worker(parts.flow, parts.hub.workers, [
         *(Chore(timedelta(minutes=10), found.load()(lived), apart=True) for found in importlib.metadata.entry_points(group="besoksbro.chores")),
         Chore(timedelta(minutes=10), partial(keep_house, parts.store)),
         Chore(timedelta(hours=1), lambda _: parts.repeating.roll()),
         Chore(timedelta(seconds=5), lambda _: parts.shop.sweep()),
         Chore(timedelta(seconds=10), lambda _: parts.waiting.offering.everywhere(parts.store)),
-    ])
+    ]))
 
 
 def keep_house(store: Store, now: datetime) -> None:
@@ -290,4 +256,4 @@ def _cards(parts: Parts) -> tuple[AdapterCard, ...]:
             parts.adapters[t.name].version,
         )
         for t in parts.texts.values()
-    )
+    ) + tuple(AdapterCard(f.adapter, f"Abonnement: {f.client} · {topic_of(f)}", "", "http") for f in parts.store.feeds(lambda feeds: feeds.all()))

@@ -14,6 +14,7 @@ from typing import Any
 
 from hub.adapter import Owner
 from hub.delivery import Patience
+from hub.endpoint import Allowed
 
 
 class Misconfigured(Exception):
@@ -77,6 +78,8 @@ class Hub:
     """Threads that sign, encrypt and send."""
     tls: Tls | None = None
     """None: plain HTTP, behind a proxy that does TLS."""
+    allowed: Allowed = Allowed()
+    """`[subscriptions] allow`: addresses of our own network that clients may have notifications sent to."""
     tables: Mapping[str, Any] = field(default_factory=dict)
     """All of hub.toml, for parts that read a table of their own (`hub.oauth.settings`)."""
 
@@ -158,8 +161,17 @@ def read_hub(home: Path) -> Hub:
         vendors=tuple(VendorToken(v["name"], v["token_digest"], frozenset(v.get("departments", ()))) for v in table.get("vendors", ())),
         workers=_get(own, "workers", int, where, 2),
         tls=_tls(home, _get(table, "tls", dict, "hub.toml", {})),
+        allowed=_allowed(_get(table, "subscriptions", dict, "hub.toml", {})),
         tables=table,
     )
+
+
+def _allowed(table: Mapping[str, Any]) -> Allowed:
+    where = "hub.toml [subscriptions]"
+    try:
+        return Allowed.of(_get(table, "allow", list, where, []))
+    except (ValueError, AttributeError) as wrong:
+        raise Misconfigured(f"{where} allow: {wrong}") from wrong
 
 
 def _tls(home: Path, table: Mapping[str, Any]) -> Tls | None:

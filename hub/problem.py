@@ -6,6 +6,7 @@ Numbers never change and are never reused; texts may. Every border translates a 
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from enum import Enum
 
 
@@ -31,6 +32,7 @@ class Problem(Enum):
     NOT_AUTHENTICATED = "BB-116"
     CERTIFICATE_UNTRUSTED = "BB-117"
     CERTIFICATE_REVOKED = "BB-118"
+    RECEIPT_DIFFERS = "BB-119"
     NOT_AS_AGREED = "BB-121"
     # The content
     INVALID = "BB-201"
@@ -69,6 +71,7 @@ class Problem(Enum):
     WRONG_MEDIA_TYPE = "BB-407"
     NO_SUCH_INTERACTION = "BB-408"
     BAD_PATCH = "BB-409"
+    RECEIVER_GONE = "BB-410"
     # Access and operations of the FHIR API
     BAD_TOKEN = "BB-420"
     BAD_PROOF = "BB-421"
@@ -106,6 +109,7 @@ TEXT: dict[Problem, str] = {
     Problem.UNKNOWN_AGREEMENT: "Avtalen, tjenesten eller handlingen er ukjent.",
     Problem.MISSING_PART: "En del som meldingen viser til, mangler.",
     Problem.NOT_SUPPORTED: "Meldingen bruker noe vi ikke støtter.",
+    Problem.RECEIPT_DIFFERS: "Kvitteringen gjelder et annet innhold enn det vi sendte. Meldingen kan være endret på veien til dere.",
     Problem.NOT_AS_AGREED: "Meldingen ber om noe annet enn det avtalen sier om kvittering, duplikater eller svar på samme forbindelse.",
     Problem.NOT_AUTHENTICATED: "Du er ikke logget inn, eller tilgangen er utløpt.",
     Problem.INVALID: "Innholdet følger ikke formatet.",
@@ -142,6 +146,7 @@ TEXT: dict[Problem, str] = {
     Problem.WRONG_MEDIA_TYPE: "Innholdstypen støttes ikke her. Bruk application/fhir+json eller application/fhir+xml.",
     Problem.NO_SUCH_INTERACTION: "Dette kan ikke gjøres med denne ressurstypen. Se CapabilityStatement på /metadata.",
     Problem.BAD_PATCH: "Endringen kan ikke brukes på ressursen slik den er nå.",
+    Problem.RECEIVER_GONE: "Mottakeren svarer at adressen er lagt ned. Det sendes ikke mer dit.",
     Problem.BAD_TOKEN: "Tilgangstokenet er ugyldig eller utløpt. Hent et nytt.",
     Problem.BAD_PROOF: "DPoP-beviset er ugyldig, for gammelt eller brukt før. Lag et nytt for hver forespørsel.",
     Problem.DPOP_NONCE: "DPoP-beviset må ha vår nonce. Bruk verdien i svaret og prøv igjen.",
@@ -155,18 +160,43 @@ TEXT: dict[Problem, str] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """One of the things that are wrong with a resource. `code` is an OperationOutcome issue code; `expression` a FHIRPath."""
+
+    code: str
+    expression: str
+    text: str
+    problem: Problem = Problem.INVALID
+    rule: str = ""
+    """The invariant's key, where it is one: `app-2`."""
+    severity: str = "error"
+    """`error`; or `warning` or `information`, for which nothing is refused."""
+
+
 class Refused(Exception):
     """The sender must change something.
 
     `detail` is English, technical and for the sender's developers; never a name, number or health word.
     `where` points into what was sent (XPath, FHIRPath, JSON pointer or `cid:`).
+    `issues` are all that is wrong with a resource, where more than one thing can be; the first is `detail` and `where`.
     """
 
-    def __init__(self, problem: Problem, detail: str, where: str = "") -> None:
+    def __init__(self, problem: Problem, detail: str, where: str = "", issues: tuple[Issue, ...] = ()) -> None:
         super().__init__(f"{problem.value} {problem.name}: {detail}" + (f" at {where}" if where else ""))
         self.problem = problem
         self.detail = detail
         self.where = where
+        self.issues = issues
+
+    def within(self, place: str) -> Refused:
+        """The same, of a resource that is a part of what was sent: `Device.status` becomes `<place>.resource.status`."""
+
+        def moved(where: str) -> str:
+            return f"{place}.resource{where[where.find('.'):] if '.' in where else ''}" if where[:1].isupper() else place
+
+        issues = tuple(replace(issue, expression=moved(issue.expression)) for issue in self.issues)
+        return Refused(self.problem, self.detail, moved(self.where), issues)
 
 
 class Unavailable(Exception):

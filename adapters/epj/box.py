@@ -71,7 +71,8 @@ class Box:
             self._signal(envelope.receipt)
             return None
         if envelope.enquiry is not None:
-            return self.seal.receipt(envelope, None, now)
+            known = self.records.letter(envelope.enquiry.about) is not None
+            return self.seal.receipt(replace(envelope, enquiry=replace(envelope.enquiry, received=now if known else None, accepted=known)), None, now)
         if envelope.expires is not None and envelope.expires < now and self.records.letter(envelope.id) is None:
             late = Unopened(Refused(Problem.EXPIRED, "it came after its time to live"), envelope)
             self.records.count(f"refused {late.problem.value}")

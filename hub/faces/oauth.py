@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
+from hub.faces import conformance
 from hub.faces.interaction import MIRRORED
 from hub.fhir.outcome import OUTCOME, outcome
 from hub.oauth import jose
@@ -22,8 +23,8 @@ from hub.scopes import needed
 
 log = logging.getLogger(__name__)
 LARGEST_FORM = 64 * 1024
-PUBLIC = (("metadata",), (".well-known", "smart-configuration"))
-"""What anybody may read below the FHIR base."""
+PUBLIC = (("metadata",), ("openapi.json",), (".well-known", "smart-configuration"))
+"""What anybody may read below the FHIR base; and the types of hub.faces.conformance."""
 ERRORS: dict[Problem, tuple[int, str]] = {
     Problem.BAD_CLIENT: (401, "invalid_client"), Problem.BAD_GRANT: (400, "unsupported_grant_type"),
     Problem.BAD_PROOF: (400, "invalid_dpop_proof"), Problem.DPOP_NONCE: (400, "use_dpop_nonce"),
@@ -48,7 +49,7 @@ class Admission:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         below = tuple(p for p in scope["path"][len(scope.get("root_path", "")):].split("/") if p)
-        if below in PUBLIC:
+        if below in PUBLIC or (below and below[0] in conformance.TYPES):
             await self._inner(scope, receive, send)
             return None
         raw = scope.get("raw_path") or scope["path"].encode()

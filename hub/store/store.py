@@ -19,6 +19,7 @@ from hub.problem import Problem, Refused, Unavailable
 from hub.store import auditing, deliveries, letters, migrating, resources, searching, seats
 from hub.store.db import Connection, Database
 from hub.store.failpoint import reach
+from hub.store.feeds import Feeds
 from hub.store.secrets import Secrets
 from hub.store.transaction import Transaction
 from hub.store.values import AuditCheck, Change, Filed, Page, Standing, Stored, TimelineEntry, micros, moment
@@ -36,6 +37,7 @@ class Store:
         self._journal = auditing.Journal(secrets.home / "audit")
         self._writer = Writer(database, self._journal.work)
         self._owed: list[Callable[[], None]] = []
+        self._changed: list[Callable[[Transaction], None]] = []
 
     @classmethod
     def open(
@@ -73,6 +75,9 @@ class Store:
             nonlocal owed
             transaction = Transaction(connection, self._secrets, self._entries, self._clock())
             result = work(transaction)
+            if transaction.changes:
+                for follow in self._changed:
+                    follow(transaction)
             owed = transaction.owed
             return result
 
@@ -89,6 +94,15 @@ class Store:
     def on_owed(self, wake: Callable[[], None]) -> None:
         """Called after each commit after which something may be due."""
         self._owed.append(wake)
+
+    def on_changed(self, follow: Callable[[Transaction], None]) -> None:
+        """Called within each transaction that made a version of anything, after its work: what follows is kept with it or not at all."""
+        self._changed.append(follow)
+
+    def feeds(self, look: Callable[[Feeds], T]) -> T:
+        """What the live subscriptions tell."""
+        found: T = self._database.read(lambda c: look(Feeds(c, self._secrets)))
+        return found
 
     def now(self) -> datetime:
         """The clock's time, as every write of this store has it."""
@@ -256,7 +270,11 @@ class Store:
             auditing.sweep(self._secrets.home / "audit", connection)
             return letters.prune(connection, now)
 
-        return self._write(work)
+        gone = went = self._write(work)
+        while went == letters.PRUNED_AT_ONCE:  # a commit for each part: nobody waits long behind it
+            went = self._write(lambda connection: letters.prune(connection, now))
+            gone += went
+        return gone
 
     def close(self) -> None:
         """Writes what waits, then lets go of the database."""

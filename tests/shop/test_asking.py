@@ -23,7 +23,7 @@ from machines import TOWN, hub_on
 
 from adapters.demo.shop import planner
 from adapters.epj.box import Box
-from hub import app
+from hub import app, making
 from hub.adapter import Owner
 from hub.asking import Asking
 from hub.booking.views import Status
@@ -102,7 +102,7 @@ def made(world: World, partner: Partner, within: str = "5s") -> tuple[Shop, Aski
     path = world.home / "epj-owned.toml"
     path.write_text(ADAPTER.format(url=partner.url, within=within))
     hub = replace_hub(world)
-    adapter = app.make_adapter(hub, read_adapter(path))
+    adapter = making.make_adapter(hub, read_adapter(path))
     assert adapter.owner is Owner.EPJ and adapter.line is not None
     asking = Asking({adapter.name: adapter}, world.clock, world.store.audit_later)
     return Shop(world.store, world.keeping, asking.free), asking
