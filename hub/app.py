@@ -23,6 +23,7 @@ from hub.adapter import Adapter, Surroundings
 from hub.config import AdapterText, Hub, Misconfigured, Part, VendorToken, read_adapters, read_hub
 from hub.faces import console, portal
 from hub.faces.context import AdapterCard, Context, Municipality, Operator, assets_in
+from hub.faces.export import Exports
 from hub.faces.health import Health
 from hub.faces.inbox import Inbox
 from hub.faces.oauth import Admission, OAuth
@@ -173,7 +174,8 @@ def faces(parts: Parts) -> Any:
     )
 
     operations = Operations(parts.store, desk, rest, pool, f"{hub.base_url}/fhir", parts.clock)
-    guarded, oauth = access(parts, operations, pool)
+    exports = Exports(parts.store, definitions.load(), operations, pool, f"{hub.base_url}/fhir", parts.clock)
+    guarded, oauth = access(parts, exports, pool)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> Any:
@@ -230,6 +232,7 @@ def worker(parts: Parts) -> Worker:
     return Worker(parts.flow, parts.hub.workers, [
         *(Chore(timedelta(minutes=10), found.load()(lived), apart=True) for found in importlib.metadata.entry_points(group="besoksbro.chores")),
         Chore(timedelta(minutes=10), partial(keep_house, parts.store)),
+        Chore(timedelta(hours=1), lambda _: parts.store.reindex(index.digest(definitions.load())), apart=True),
         Chore(timedelta(hours=1), lambda _: Repeating(parts.shop).roll()),
         Chore(timedelta(seconds=5), lambda _: parts.shop.sweep()),
         Chore(timedelta(seconds=10), lambda _: parts.waiting.offering.everywhere(parts.store)),

@@ -13,14 +13,15 @@ import orjson
 
 from hub.access import AuditLine
 from hub.delivery import Delivery, State
-from hub.fhir.query import Entries, Query
+from hub.fhir.query import Condition, Entries, Query
 from hub.message import Content, Enquiry, Parcel, Resource
 from hub.problem import Problem, Refused, Unavailable
-from hub.store import auditing, deliveries, letters, migrating, resources, searching, seats
+from hub.store import auditing, deliveries, exporting, letters, migrating, reindexing, resources, seats
 from hub.store.db import Connection, Database
+from hub.store.exporting import Export
 from hub.store.failpoint import reach
 from hub.store.secrets import Secrets
-from hub.store.transaction import Transaction
+from hub.store.transaction import Transaction, found, searched
 from hub.store.values import AuditCheck, Change, Filed, Page, Standing, Stored, TimelineEntry, micros, moment
 from hub.store.writer import Writer
 
@@ -95,7 +96,7 @@ class Store:
         return self._clock()
 
     def get(self, type_: str, id_: str) -> Stored | None:
-        return self._database.read(lambda c: resources.get(c, type_, id_))
+        return self._database.read(lambda c: found(c, type_, id_))
 
     def version(self, type_: str, id_: str, number: int) -> Stored | None:
         return self._database.read(lambda c: resources.version(c, type_, id_, number))
@@ -121,7 +122,7 @@ class Store:
         return self._database.read(lambda c: seats.held(c, holder, self._clock()))
 
     def search(self, query: Query) -> Page:
-        return self._database.read(lambda c: searching.search(c, query))
+        return self._database.read(lambda c: searched(c, query))
 
     def claim(self, limit: int, now: datetime, lease: timedelta, adapters: Iterable[str], owner: str) -> list[Delivery]:
         """Takes up to `limit` due deliveries per adapter for `lease`: in order per key, never two at once."""
@@ -219,6 +220,28 @@ class Store:
     def end_session(self, digest: str) -> None:
         self._write(lambda c: c.run("delete from session where token = ?", (digest,)))
 
+    def reindex(self, digest: str) -> int:
+        """Makes the search index anew unless it was made under this digest (`hub.fhir.index.digest`); how many resources that were. Goes on
+        from where it was stopped, and lets other writes in between."""
+        done = 0
+        while self._database.read(lambda c: reindexing.due(c, digest)):
+            done += self._write(lambda c: reindexing.step(c, self._entries, digest))
+        return done
+
+    def export(self, id_: str, owner: str) -> Export | None:
+        """An export of this owner; None: there is none, or it is past its time."""
+        return self._database.read(lambda c: exporting.get(c, id_, owner, self._clock()))
+
+    def export_parts(self, type_: str, size: int) -> list[str]:
+        """As `exporting.parts`."""
+        return self._database.read(lambda c: exporting.parts(c, type_, size))
+
+    def export_page(
+        self, export: Export, type_: str, bound: tuple[Condition, ...], first: str, until: str, many: int,
+    ) -> tuple[list[Stored], str]:
+        """As `exporting.page`."""
+        return self._database.read(lambda c: exporting.page(c, export, type_, bound, first, until, many))
+
     def audit_later(self, lines: Iterable[AuditLine]) -> None:
         """Lines of reads: with the operating system when it returns, in the table within a second."""
         self._journal.append(lines)
@@ -247,6 +270,7 @@ class Store:
         def work(connection: Connection) -> int:
             connection.run("delete from session where expires <= ?", (micros(now),))
             connection.run("delete from used_once where until <= ?", (micros(now),))
+            connection.run("delete from export where expires <= ?", (micros(now),))
             auditing.sweep(self._secrets.home / "audit", connection)
             return letters.prune(connection, now)
 
