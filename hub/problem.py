@@ -6,6 +6,7 @@ Numbers never change and are never reused; texts may. Every border translates a 
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from enum import Enum
 
 
@@ -59,6 +60,7 @@ class Problem(Enum):
     TIME_IS_FREE = "BB-313"
     OFFER_EXPIRED = "BB-314"
     REASON_MISSING = "BB-315"
+    LENGTH_NOT_OFFERED = "BB-316"
     # Reading and searching
     UNKNOWN_RESOURCE = "BB-401"
     DELETED = "BB-402"
@@ -69,6 +71,7 @@ class Problem(Enum):
     WRONG_MEDIA_TYPE = "BB-407"
     NO_SUCH_INTERACTION = "BB-408"
     BAD_PATCH = "BB-409"
+    RECEIVER_GONE = "BB-410"
     # Access and operations of the FHIR API
     BAD_TOKEN = "BB-420"
     BAD_PROOF = "BB-421"
@@ -78,6 +81,7 @@ class Problem(Enum):
     BAD_CLIENT = "BB-425"
     BAD_GRANT = "BB-426"
     BAD_SUBSCRIPTION = "BB-428"
+    BAD_EXPORT = "BB-429"
     # What did not work out
     UNAVAILABLE = "BB-901"
     NOT_DELIVERED = "BB-902"
@@ -133,6 +137,7 @@ TEXT: dict[Problem, str] = {
     Problem.TIME_IS_FREE: "Det er ledig tid i tidsrommet. Velg en av de ledige tidene.",
     Problem.OFFER_EXPIRED: "Tilbudet gjelder ikke lenger. Du får et nytt når en annen tid blir ledig.",
     Problem.REASON_MISSING: "Skriv en begrunnelse. Den må være med når en regel fravikes.",
+    Problem.LENGTH_NOT_OFFERED: "Besøket kan ikke vare så lenge. Velg en av lengdene som tilbys.",
     Problem.UNKNOWN_RESOURCE: "Ressursen finnes ikke.",
     Problem.DELETED: "Ressursen er slettet.",
     Problem.BAD_SEARCH: "Søket har en ugyldig parameter.",
@@ -142,6 +147,7 @@ TEXT: dict[Problem, str] = {
     Problem.WRONG_MEDIA_TYPE: "Innholdstypen støttes ikke her. Bruk application/fhir+json eller application/fhir+xml.",
     Problem.NO_SUCH_INTERACTION: "Dette kan ikke gjøres med denne ressurstypen. Se CapabilityStatement på /metadata.",
     Problem.BAD_PATCH: "Endringen kan ikke brukes på ressursen slik den er nå.",
+    Problem.RECEIVER_GONE: "Mottakeren svarer at adressen er lagt ned. Det sendes ikke mer dit.",
     Problem.BAD_TOKEN: "Tilgangstokenet er ugyldig eller utløpt. Hent et nytt.",
     Problem.BAD_PROOF: "DPoP-beviset er ugyldig, for gammelt eller brukt før. Lag et nytt for hver forespørsel.",
     Problem.DPOP_NONCE: "DPoP-beviset må ha vår nonce. Bruk verdien i svaret og prøv igjen.",
@@ -150,9 +156,24 @@ TEXT: dict[Problem, str] = {
     Problem.BAD_CLIENT: "Klienten kunne ikke bekreftes. Kontroller klient-id, nøkkel og klokke.",
     Problem.BAD_GRANT: "Tokenforespørselen er ugyldig. Bruk client_credentials med private_key_jwt.",
     Problem.BAD_SUBSCRIPTION: "Abonnementet kan ikke opprettes slik. Kontroller emne, filter, kanal og adresse.",
+    Problem.BAD_EXPORT: "Eksporten kan ikke startes slik. Kontroller Prefer, _type, _since og _outputFormat.",
     Problem.UNAVAILABLE: "Vi får ikke kontakt akkurat nå. Ingenting er endret. Prøv igjen senere.",
     Problem.NOT_DELIVERED: "Meldingen kom ikke fram til mottakeren innen fristen.",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """One of the things that are wrong with a resource. `code` is an OperationOutcome issue code; `expression` a FHIRPath."""
+
+    code: str
+    expression: str
+    text: str
+    problem: Problem = Problem.INVALID
+    rule: str = ""
+    """The invariant's key, where it is one: `app-2`."""
+    severity: str = "error"
+    """`error`; or `warning` or `information`, for which nothing is refused."""
 
 
 class Refused(Exception):
@@ -160,13 +181,24 @@ class Refused(Exception):
 
     `detail` is English, technical and for the sender's developers; never a name, number or health word.
     `where` points into what was sent (XPath, FHIRPath, JSON pointer or `cid:`).
+    `issues` are all that is wrong with a resource, where more than one thing can be; the first is `detail` and `where`.
     """
 
-    def __init__(self, problem: Problem, detail: str, where: str = "") -> None:
+    def __init__(self, problem: Problem, detail: str, where: str = "", issues: tuple[Issue, ...] = ()) -> None:
         super().__init__(f"{problem.value} {problem.name}: {detail}" + (f" at {where}" if where else ""))
         self.problem = problem
         self.detail = detail
         self.where = where
+        self.issues = issues
+
+    def within(self, place: str) -> Refused:
+        """The same, of a resource that is a part of what was sent: `Device.status` becomes `<place>.resource.status`."""
+
+        def moved(where: str) -> str:
+            return f"{place}.resource{where[where.find('.'):] if '.' in where else ''}" if where[:1].isupper() else place
+
+        issues = tuple(replace(issue, expression=moved(issue.expression)) for issue in self.issues)
+        return Refused(self.problem, self.detail, moved(self.where), issues)
 
 
 class Unavailable(Exception):

@@ -10,6 +10,7 @@ ALLOWED = ("MIT", "BSD", "Apache", "ISC", "PSF", "Python Software Foundation", "
 LOOKED_AT = {
     "psycopg": "LGPL-3.0: used as a library, unchanged", "psycopg-binary": "LGPL-3.0: used as a library, unchanged",
     "besoksbro": "ours", "pip": "MIT", "setuptools": "MIT", "certifi": "MPL-2.0",
+    "fhirpathpy": "MIT, by the licence file it brings; tests only",
     "fhirpy": "MIT, by the licence file it brings; tests only",
     "atheris": "Apache-2.0, by its repository; fuzzing only (make fuzz), installed on demand",
     "axe-playwright-python": "MIT, by its repository; brings axe-core (MPL-2.0); tests only",

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Any
 
 from hub.access import Reader
-from hub.faces.interaction import Answer, Asked, refusal
+from hub.faces.interaction import Answer, Asked, later, refusal
 from hub.faces.reading import Reading
 from hub.faces.writing import Route, Writing
 from hub.fhir import bundle, strict_json
@@ -77,9 +77,9 @@ class Bundles:
                 return self.route(entry.asked, self.reading(self.store), None)
             return self.store.write(lambda tx: self.route(entry.asked, self.reading(tx), self.writing(tx)))
         except Refused as refused:
-            return refusal(refused.problem, refused.detail, refused.where)
-        except Unavailable as later:
-            return refusal(Problem.UNAVAILABLE, later.detail)
+            return refusal(refused)
+        except Unavailable as unavailable:
+            return later(unavailable)
 
     def _together(self, tx: Transaction, entries: list[_Entry]) -> list[Answer]:
         reading, writing = self.reading(tx), self.writing(tx)
@@ -87,14 +87,14 @@ class Bundles:
         answers: dict[int, Answer] = {}
         touched: set[str] = set()
         for entry in sorted(entries, key=lambda e: _ORDER[e.asked.method]):
+            _scope(entry)
             try:
-                _scope(entry)
                 asked = replace(entry.asked, promised=entry.id)
                 if isinstance(entry.resource, dict) and entry.resource.get("resourceType") != "Binary":
                     asked = replace(asked, body=strict_json.dump(self._pointed(entry.resource, places, entry, writing)))
                 answers[entry.number] = answer = self.route(asked, reading, writing)
             except Refused as refused:
-                raise Refused(refused.problem, refused.detail, " ".join(p for p in (entry.where, refused.where) if p)) from refused
+                raise refused.within(entry.where) from refused
             _once(entry, answer, touched)
         return [answers[entry.number] for entry in entries]
 

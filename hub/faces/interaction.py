@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC
 from email.utils import format_datetime
@@ -25,7 +25,6 @@ Header = tuple[bytes, bytes]
 MIRRORED = (b"x-request-id", b"x-correlation-id")
 """Headers that go back as they came."""
 _TAG = re.compile(r'(?:W/)?"(\d{1,18})"', re.ASCII)
-_PATIENT = re.compile(rb'"reference":"(Patient/[A-Za-z0-9\-.]{1,64})"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,22 +104,15 @@ def version_headers(found: Stored) -> tuple[Header, ...]:
     return (b"etag", found.etag.encode()), (b"last-modified", at.encode())
 
 
-def refusal(problem: Problem, detail: str, where: str = "") -> Answer:
-    """An error as an OperationOutcome."""
-    headers: tuple[Header, ...] = ((b"www-authenticate", b'Bearer realm="besoksbro"'),) if problem is Problem.NOT_AUTHENTICATED else ()
-    return Answer(OUTCOME[problem][0], outcome(problem, detail, where), headers)
+def refusal(of: Refused) -> Answer:
+    """What was refused, as an OperationOutcome."""
+    headers: tuple[Header, ...] = ((b"www-authenticate", b'Bearer realm="besoksbro"'),) if of.problem is Problem.NOT_AUTHENTICATED else ()
+    return Answer(OUTCOME[of.problem][0], outcome(of.problem, of.detail, of.where, of.issues), headers)
 
 
-def persons(found: Iterable[Stored]) -> tuple[str, ...]:
-    """Whose data these are, taken from the text: parsing is what a read does without. Types that hold no person give none."""
-    seen: dict[str, None] = {}
-    for each in found:
-        if each.type == "Patient":
-            seen[each.reference] = None
-        else:
-            for match in _PATIENT.finditer(each.body):
-                seen[match[1].decode()] = None
-    return tuple(seen)
+def later(of: Unavailable) -> Answer:
+    """503, with the time to wait."""
+    return Answer(503, outcome(Problem.UNAVAILABLE, of.detail), ((b"retry-after", str(int(of.retry_after or 5)).encode()),))
 
 
 def known(id_: str) -> str:
@@ -134,9 +126,9 @@ def failed(trouble: Exception) -> Answer:
     """The answer for what was raised. Anything but Refused and Unavailable is a fault of ours, which the log tells of."""
     match trouble:
         case Refused():
-            return refusal(trouble.problem, trouble.detail, trouble.where)
+            return refusal(trouble)
         case Unavailable():
-            return refusal(Problem.UNAVAILABLE, trouble.detail).with_headers((b"retry-after", str(int(trouble.retry_after or 5)).encode()))
+            return later(trouble)
     log.error("a FHIR request failed", exc_info=trouble)
     return Answer(500, outcome(Problem.UNAVAILABLE, "a fault of ours; it is logged"))
 

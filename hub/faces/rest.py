@@ -18,16 +18,19 @@ from urllib.parse import parse_qsl
 import orjson
 
 from hub.access import AuditLine, Reader
+from hub.faces import conformance
 from hub.faces.bundles import Bundles
 from hub.faces.interaction import JSON, Answer, Asked, failed, read_body, respond
+from hub.faces.parameters import parameters_of
 from hub.faces.reading import Reading
 from hub.faces.web import ID
 from hub.faces.writing import Writing
-from hub.fhir import strict_json, times, validate, xml
+from hub.feeds import Feeds
+from hub.fhir import openapi, strict_json, times, validate, xml
 from hub.fhir.definitions import Definitions
 from hub.fhir.index import HashId
 from hub.fhir.outcome import validated
-from hub.problem import Problem, Refused
+from hub.problem import Issue, Problem, Refused
 from hub.scheduling.desk import Desk
 from hub.store import Store, Transaction
 
@@ -51,17 +54,21 @@ class Rest:
 
     def __init__(
         self, store: Store, definitions: Definitions, authenticate: Callable[[str], Reader | None], base_url: str,
-        clock: Callable[[], datetime], hash_id: HashId, desk: Desk | None = None, pool: Executor | None = None,
+        clock: Callable[[], datetime], hash_id: HashId, desk: Desk | None = None, pool: Executor | None = None, feeds: Feeds | None = None,
     ) -> None:
-        """`desk`: where writes go; None: this face only reads. `pool`: where writes run; None: the event loop's own."""
+        """`desk`, `feeds`: where writes go; None: this face only reads. `pool`: where writes run; None: the event loop's own."""
         self._store, self._definitions, self._authenticate = store, definitions, authenticate
-        self._base, self._clock, self._hash_id, self._desk, self._pool = base_url.rstrip("/"), clock, hash_id, desk, pool
+        self._base, self._clock, self._hash_id, self._desk, self._pool, self._feeds = base_url.rstrip("/"), clock, hash_id, desk, pool, feeds
         server = definitions.capability["rest"][0]
+        server = {**server, "resource": [*server["resource"], *conformance.rows()]}
         self._offered = {resource["type"]: {i["code"] for i in resource["interaction"]} for resource in server["resource"]}
         self._whole = {interaction["code"] for interaction in server["interaction"]}
         self._reading = self._reads(store)
-        self._metadata = orjson.dumps({**definitions.capability, "implementation": {"description": "Besøksbro", "url": self._base}})
-        self._metadata_tag = f'W/"{hashlib.sha256(self._metadata).hexdigest()[:16]}"'.encode()
+        statement = {**definitions.capability, "rest": [server], "implementation": {"description": "Besøksbro", "url": self._base}}
+        self._told = {
+            ("metadata",): _document(orjson.dumps(statement).replace(b"{base}", self._base.encode())),
+            ("openapi.json",): _document(orjson.dumps(openapi.document(statement, definitions, self._base)), "application/json"),
+        }
 
     def _reads(self, source: Any) -> Reading:
         return Reading(source, self._definitions, self._base, self._hash_id)
@@ -110,9 +117,11 @@ class Rest:
         return answer, format_
 
     def _answered(self, asked: Asked) -> Answer:
-        if asked.path == ("metadata",) and asked.method in ("GET", "HEAD"):
-            tag = self._metadata_tag
-            return Answer(304 if asked.headers.get(b"if-none-match") == tag else 200, self._metadata, ((b"etag", tag),))
+        if asked.path in self._told and asked.method in ("GET", "HEAD"):
+            told = self._told[asked.path]
+            return replace(told, status=304) if asked.headers.get(b"if-none-match") == dict(told.headers)[b"etag"] else told
+        if asked.path[:1] and asked.path[0] in conformance.TYPES:
+            return conformance.answer(asked, self._definitions.profiles)
         if asked.reader is None:
             raise Refused(Problem.NOT_AUTHENTICATED, "a bearer token is needed")
         if asked.path[-1:] == ("$validate",) and asked.method == "POST" and asked.path[0] in self._offered:
@@ -130,8 +139,8 @@ class Rest:
         return self._store.write(lambda tx: self._route(asked, self._reads(tx), self._writes(tx)))
 
     def _writes(self, tx: Transaction) -> Writing:
-        assert self._desk is not None
-        return Writing(tx, self._desk, self._definitions, self._base, self._hash_id)
+        assert self._desk is not None and self._feeds is not None
+        return Writing(tx, self._desk, self._feeds, self._definitions, self._base, self._hash_id)
 
     def _in_json(self, asked: Asked) -> Asked:
         """The body as JSON, whichever of the formats it came in. Raises Refused WRONG_MEDIA_TYPE, UNREADABLE."""
@@ -153,6 +162,8 @@ class Rest:
             return reading.history(asked)
         if not path or path[0] not in self._offered:
             raise Refused(Problem.UNKNOWN_RESOURCE, "no such resource type")
+        if path[0] in conformance.TYPES:
+            return conformance.answer(asked, self._definitions.profiles)
         type_ = path[0]
         match path[1:]:
             case ("_search",) if asked.method == "POST":
@@ -214,14 +225,18 @@ class Rest:
 
     def _validated(self, asked: Asked) -> Answer:
         """`$validate`: 200 whatever is found (R4 Resource-operation-validate)."""
-        sent = strict_json.load(asked.body)
-        if sent.get("resourceType") == "Parameters":
-            parts = [p for p in sent.get("parameter") or () if isinstance(p, dict) and p.get("name") == "resource"]
-            sent = parts[0].get("resource") or {} if parts else {}
-        issues = validate.check(sent, self._definitions)
+        given = [(n, v) for n, v in asked.pairs if n == "profile"] + parameters_of(strict_json.load(asked.body))
+        sent = next((v for n, v in given if n == "resource" and isinstance(v, dict)), {})
+        wanted = tuple(v for n, v in given if n == "profile" and isinstance(v, str) and v)
+        issues = validate.check(sent, self._definitions, wanted)
         if not issues and sent.get("resourceType") != asked.path[0]:
-            issues = [validate.Issue("invalid", "resourceType", f"not a {asked.path[0]}")]
+            issues = [Issue("invalid", "resourceType", f"not a {asked.path[0]}")]
         return Answer(200, validated(issues))
+
+
+def _document(body: bytes, media_type: str = "") -> Answer:
+    """What is the same for everybody until the next release."""
+    return Answer(200, body, ((b"etag", f'W/"{hashlib.sha256(body).hexdigest()[:16]}"'.encode()),), media_type=media_type)
 
 
 def _form(asked: Asked) -> list[tuple[str, str]]:
@@ -232,11 +247,12 @@ def _form(asked: Asked) -> list[tuple[str, str]]:
 
 def _acceptable(asked: Asked) -> str:
     """JSON or XML, by `_format` or Accept. Raises Refused NOT_ACCEPTABLE."""
-    wanted = next((v for n, v in asked.pairs if n == "_format"), None) if asked.query else None
+    wanted = next((v for n, v in asked.pairs if n == "_format"), None) if "format" in asked.query or "%" in asked.query else None
     if wanted is None:
         wanted = asked.header(b"accept") or "*/*"
-    for part in wanted.replace("fhir xml", "fhir+xml").replace("fhir json", "fhir+json").split(","):
-        given = ANSWERS.get(part.partition(";")[0].strip().lower())
-        if given is not None:
-            return given
-    raise Refused(Problem.NOT_ACCEPTABLE, f"answers are {JSON} or {XML}")
+    given = ANSWERS.get(wanted)
+    for part in wanted.replace("fhir xml", "fhir+xml").replace("fhir json", "fhir+json").split(",") if given is None else ():
+        given = given or ANSWERS.get(part.partition(";")[0].strip().lower())
+    if given is None:
+        raise Refused(Problem.NOT_ACCEPTABLE, f"answers are {JSON} or {XML}")
+    return given

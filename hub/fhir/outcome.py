@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
-from hub.fhir.validate import Issue
-from hub.problem import Problem
+from hub.problem import Issue, Problem
 
 SYSTEM = "https://besoksbro.example/fhir/CodeSystem/problem"
+RULE_SYSTEM = "https://besoksbro.example/fhir/CodeSystem/rule"
 OUTCOME: dict[Problem, tuple[int, str]] = {
     Problem.UNREADABLE: (400, "structure"), Problem.TOO_LARGE: (413, "too-long"), Problem.UNKNOWN_PARTNER: (404, "not-found"),
     Problem.WRONG_PARTY: (403, "forbidden"), Problem.BAD_SIGNATURE: (401, "security"), Problem.NOT_COVERED: (401, "security"),
@@ -28,42 +28,47 @@ OUTCOME: dict[Problem, tuple[int, str]] = {
     Problem.IMPOSSIBLE_CHANGE: (422, "business-rule"), Problem.OVERLAPS_OWN: (422, "business-rule"), Problem.NO_SUCH_TIME: (422, "value"),
     Problem.HOLD_EXPIRED: (409, "expired"), Problem.PAUSED: (422, "business-rule"),
     Problem.ALREADY_WAITING: (409, "duplicate"), Problem.TIME_IS_FREE: (409, "conflict"), Problem.OFFER_EXPIRED: (409, "expired"),
-    Problem.REASON_MISSING: (422, "required"),
+    Problem.REASON_MISSING: (422, "required"), Problem.LENGTH_NOT_OFFERED: (422, "business-rule"),
     Problem.UNKNOWN_RESOURCE: (404, "not-found"), Problem.DELETED: (410, "deleted"), Problem.BAD_SEARCH: (400, "invalid"),
     Problem.NOT_ACCEPTABLE: (406, "not-supported"), Problem.MANY_MATCHES: (412, "multiple-matches"), Problem.IN_USE: (409, "conflict"),
     Problem.WRONG_MEDIA_TYPE: (415, "not-supported"), Problem.NO_SUCH_INTERACTION: (405, "not-supported"), Problem.BAD_PATCH: (422, "processing"),
+    Problem.RECEIVER_GONE: (502, "incomplete"),
     Problem.BAD_TOKEN: (401, "login"), Problem.BAD_PROOF: (401, "login"), Problem.DPOP_NONCE: (401, "login"),
     Problem.SCOPE_MISSING: (403, "forbidden"), Problem.TOO_MANY: (429, "throttled"), Problem.BAD_CLIENT: (401, "login"),
     Problem.BAD_GRANT: (400, "invalid"), Problem.BAD_SUBSCRIPTION: (422, "not-supported"),
+    Problem.BAD_EXPORT: (400, "invalid"),
     Problem.UNAVAILABLE: (503, "transient"), Problem.NOT_DELIVERED: (502, "incomplete"),
 }
 """Problem → (HTTP status, issue code)."""
 
 
-def outcome(problem: Problem, diagnostics: str = "", expression: str = "") -> bytes:
-    """The resource as JSON."""
-    issue: dict[str, Any] = {
-        "severity": "error", "code": OUTCOME[problem][1],
-        "details": {"coding": [{"system": SYSTEM, "code": problem.value, "display": problem.name}], "text": problem.text},
-    }
-    if diagnostics:
-        issue["diagnostics"] = diagnostics
-    if expression:
-        issue["expression"] = [expression]
-    return orjson.dumps({"resourceType": "OperationOutcome", "issue": [issue]})
+def outcome(problem: Problem, diagnostics: str = "", expression: str = "", issues: Sequence[Issue] = ()) -> bytes:
+    """The resource as JSON: of one problem, or of all the issues that a resource has."""
+    return _told([_issue(issue) for issue in issues or [Issue(OUTCOME[problem][1], expression, diagnostics, problem)]])
 
 
-def validated(issues: Iterable[Issue]) -> bytes:
+def validated(issues: Sequence[Issue]) -> bytes:
     """The answer of `$validate`: every issue, or one that says that there is none."""
-    found = [
-        {"severity": "error", "code": issue.code, "diagnostics": issue.text, **({"expression": [issue.expression]} if issue.expression else {}),
-         "details": {"coding": [{"system": SYSTEM, "code": issue.problem.value, "display": issue.problem.name}], "text": issue.problem.text}}
-        for issue in issues
-    ]
-    fine = {"severity": "information", "code": "informational", "diagnostics": "no issues found"}
-    return orjson.dumps({"resourceType": "OperationOutcome", "issue": found or [fine]})
+    return _told([_issue(issue) for issue in issues]) if issues else informed("no issues found")
 
 
 def informed(text: str) -> bytes:
     """That it worked, for `Prefer: return=OperationOutcome`."""
-    return orjson.dumps({"resourceType": "OperationOutcome", "issue": [{"severity": "information", "code": "informational", "diagnostics": text}]})
+    return _told([{"severity": "information", "code": "informational", "diagnostics": text}])
+
+
+def _issue(issue: Issue) -> dict[str, Any]:
+    """`details` holds the number of the problem and, of an invariant, its key."""
+    codings = [{"system": SYSTEM, "code": issue.problem.value, "display": issue.problem.name}]
+    if issue.rule:
+        codings.append({"system": RULE_SYSTEM, "code": issue.rule})
+    made: dict[str, Any] = {"severity": issue.severity, "code": issue.code, "details": {"coding": codings, "text": issue.problem.text}}
+    if issue.text:
+        made["diagnostics"] = issue.text
+    if issue.expression:
+        made["expression"] = [issue.expression]
+    return made
+
+
+def _told(issues: list[dict[str, Any]]) -> bytes:
+    return orjson.dumps({"resourceType": "OperationOutcome", "issue": issues})

@@ -8,14 +8,13 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
 from hub.fhir import invariants
 from hub.fhir.definitions import Definitions, Element, Type
 from hub.message import Resource
-from hub.problem import Problem, Refused
+from hub.problem import Issue, Problem, Refused
 
 _YEAR = r"([1-9]\d{3}|0\d{3})"
 _DATE = re.compile(rf"{_YEAR}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?", re.ASCII)
@@ -30,27 +29,19 @@ _OID = re.compile(r"urn:oid:[0-2](\.(0|[1-9]\d*))+", re.ASCII)
 _UUID = re.compile(r"urn:uuid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 LONGEST = 1_048_576
 _DEEPEST = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Issue:
-    """One thing that is wrong. `code` is an OperationOutcome issue code; `expression` a FHIRPath."""
-
-    code: str
-    expression: str
-    text: str
-    problem: Problem = Problem.INVALID
+MOST_ISSUES = 100
+"""More are not told: they would make a small body's answer a large one."""
 
 
 def require(resource: Resource, definitions: Definitions) -> None:
-    """Raises Refused with the first issue, if there is any."""
+    """Raises Refused with every issue, if there is any."""
     issues = check(resource, definitions)
-    if issues:
-        raise Refused(issues[0].problem, issues[0].text, issues[0].expression)
+    if any(issue.severity == "error" for issue in issues):
+        raise Refused(issues[0].problem, issues[0].text, issues[0].expression, tuple(issues))
 
 
-def check(resource: Any, definitions: Definitions) -> list[Issue]:
-    """Every issue, in the order of the resource."""
+def check(resource: Any, definitions: Definitions, profiles: tuple[str, ...] = ()) -> list[Issue]:
+    """Every issue, in the order of the resource; then, of what is right by R4, what the profiles find that it declares or that are named here."""
     if not isinstance(resource, dict):
         return [Issue("structure", "", "a resource is a JSON object")]
     type_ = resource.get("resourceType")
@@ -59,8 +50,16 @@ def check(resource: Any, definitions: Definitions) -> list[Issue]:
     walk = _Walk(definitions)
     walk.object(resource, definitions.types[type_], type_, 0)
     if not walk.issues:
-        walk.issues += [Issue("invariant", e, t) for e, t in invariants.of_resource(resource)]
-    return walk.issues
+        walk.issues += [_broken(expression, text) for expression, text in invariants.of_resource(resource)]
+    declared = resource["meta"].get("profile", ()) if not walk.issues and "meta" in resource else ()
+    if not walk.issues and (declared or profiles):
+        walk.issues += definitions.profiles.check(resource, (*declared, *profiles))
+    return walk.issues[:MOST_ISSUES]
+
+
+def _broken(expression: str, text: str) -> Issue:
+    """An invariant that does not hold; its text begins with its key."""
+    return Issue("invariant", expression, text, rule=text.partition(":")[0])
 
 
 class _Walk:
@@ -100,8 +99,7 @@ class _Walk:
         for choice in type_.choices:
             if choice not in stood:
                 self.say("required", f"{where}.{choice}", f"one {choice}[x] is missing")
-        for expression, text in invariants.of_type(type_.name, value, where):
-            self.say("invariant", expression, text)
+        self.issues += [_broken(expression, text) for expression, text in invariants.of_type(type_.name, value, where)]
 
     def element(self, value: Any, element: Element, where: str, depth: int) -> None:
         if not element.many:

@@ -30,6 +30,14 @@ DUE = f"select d.number from delivery d where {_FREE} and {_FIRST} order by d.du
 """The deliveries to take next: due, nobody at them, and nothing older with the same key under way."""
 
 
+UNTRIED = (
+    f"select {FIELDS} from delivery where adapter = ? and key = ? and state in ('due', 'sent') and function = ? and state <> 'sent'"
+    " and tries = 0 and parcel is null and owner is null"
+)
+"""Worded so that the index of what is open by key serves it: with `state = 'due'` SQLite walks everything that is due to the adapter, and
+with `key is not null` everything that has a key, which is every booking since a partner went down."""
+
+
 def of(row: tuple[Any, ...]) -> Delivery:
     """A row of FIELDS as a value."""
     return Delivery(
@@ -62,11 +70,12 @@ def untried(connection: Connection, adapter: str, key: str | None, function: str
     """Earlier deliveries that a new one with the same key makes needless: due, never tried, in nobody's hands."""
     if key is None:
         return []
-    rows = connection.rows(
-        f"select {FIELDS} from delivery where adapter = ? and key = ? and function = ? and state in ('due', 'sent') and key is not null"
-        " and state = 'due' and tries = 0 and parcel is null and owner is null",
-        (adapter, key, function),
-    )
+    return [of(row) for row in connection.rows(UNTRIED, (adapter, key, function))]
+
+
+def waiting(connection: Connection, adapter: str) -> list[Delivery]:
+    """Everything that is still to be sent to an adapter, oldest first."""
+    rows = connection.rows(f"select {FIELDS} from delivery where adapter = ? and {OPEN} and state in ('due', 'sent') order by number", (adapter,))
     return [of(row) for row in rows]
 
 

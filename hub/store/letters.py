@@ -15,10 +15,13 @@ from hub.message import Content, Enquiry, Envelope, Parcel, Verdict
 from hub.problem import Problem, Refused
 from hub.store.db import Connection
 from hub.store.secrets import Secrets
+from hub.store.tables import OPEN
 from hub.store.values import UNOPENED, Earlier, Filed, micros, moment
 
 KEPT = timedelta(days=30)
 """How long bytes are kept: longer than the slowest partner's last retry (facts/reliability.md 3.1). Envelopes stay."""
+PRUNED_AT_ONCE = 1000
+"""Contents deleted in one commit at most."""
 _SMALLER = 0.9
 FILED = "key, id, sender, adapter, direction, received, function, conversation, refers_to, verdict, remarks, digest, content, reply"
 
@@ -149,10 +152,11 @@ def problems(connection: Connection) -> dict[Problem, int]:
 
 
 def prune(connection: Connection, now: datetime) -> int:
-    """Lets go of bytes past their time that no open delivery needs; how many."""
+    """Lets go of bytes past their time that no open delivery needs, PRUNED_AT_ONCE of them at most; how many."""
     return connection.run(
-        "delete from content where id in (select c.id from content c where c.expires <= ? and not exists (select 1 from delivery d"
-        " where (d.content = c.id or d.parcel = c.id) and d.state in ('due', 'sent', 'arrived')) limit 1000)", (micros(now),),
+        "delete from content where id in (select id from content where expires <= ? and id not in ("
+        f"select content from delivery where {OPEN} and content is not null"
+        f" union all select parcel from delivery where {OPEN} and parcel is not null) limit {PRUNED_AT_ONCE})", (micros(now),),
     )
 
 

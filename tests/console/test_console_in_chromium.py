@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from browsing import CLIPPED, TAGS, Watched, browser_in
+from browsing import TAGS, Watched, browser_in, clipped
 from pages import Clock, Resent, application, context, served
 from playwright.sync_api import Browser, Page
 from town import uid
@@ -54,7 +54,7 @@ def test_axe_finds_nothing(browser: Browser, address: str, name: str, scheme: An
 def test_nothing_is_clipped_on_a_small_phone(browser: Browser, address: str, name: str) -> None:
     with Watched(browser, address, viewport={"width": 320, "height": 640}) as watched:
         page = opened(watched, name)
-        assert page.evaluate(CLIPPED) == []
+        assert clipped(page) == []
         watched.axe(page, TAGS)
 
 

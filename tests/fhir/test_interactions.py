@@ -192,6 +192,21 @@ def test_bad_bodies_are_refused_and_nothing_is_stored(api: httpx.Client, body: b
     assert api.get("/Device", params={"_summary": "count"}).json()["total"] == 0
 
 
+def test_a_refused_write_tells_every_issue_with_its_place_code_and_rule(api: httpx.Client) -> None:
+    appointment = {"resourceType": "Appointment", "status": "bogus", "start": "2026-12-01T09:00:00+01:00", "participant": [{"status": "accepted"}], "x": 1}
+    told = api.post("/Appointment", json=appointment)
+    assert told.status_code == 422
+    assert {(i["code"], i["expression"][0], *(c["code"] for c in i["details"]["coding"])) for i in told.json()["issue"]} == {
+        ("code-invalid", "Appointment.status", "BB-202"), ("structure", "Appointment.x", "BB-201"),
+        ("invariant", "Appointment.participant[0]", "BB-201", "app-1"), ("invariant", "Appointment", "BB-201", "app-2"),
+    }
+    many = api.post("/Device", json={**DEVICE, "note": [{}] * 5000})
+    assert many.status_code == 422 and len(many.json()["issue"]) == 100
+    patched = api.patch(f"/Device/{made(api.post('/Device', json=DEVICE))['id']}", json={"status": "bogus", "note": [{}]},
+                        headers={"content-type": "application/merge-patch+json"})
+    assert patched.status_code == 422 and len(patched.json()["issue"]) == 2
+
+
 def test_a_decimal_an_offset_and_a_fraction_come_back_as_they_were_sent(api: httpx.Client) -> None:
     text = ('{"resourceType":"Basic","code":{"text":"x"},"created":"2026-12-01","_created":{"id":"c1"},"extension":['
             '{"url":"urn:a","valueDecimal":72.50},{"url":"urn:b","valueInstant":"2026-12-01T09:00:00.120+01:00"},{"url":"urn:c","valueDecimal":1E2}]}')
@@ -294,6 +309,8 @@ def test_half_a_transaction_is_never_kept(api: httpx.Client) -> None:
         refused = post(api, "transaction", entry("POST", "Device", DEVICE), bad)
         assert number(refused) == told and refused.json()["issue"][0]["expression"][0].startswith("Bundle.entry[1]"), bad
         assert api.get("/Device", params={"_summary": "count"}).json()["total"] == 0
+    wrong = post(api, "transaction", entry("POST", "Device", DEVICE), entry("POST", "Device", {**DEVICE, "status": "bogus", "note": [{}]}))
+    assert [i["expression"] for i in wrong.json()["issue"]] == [["Bundle.entry[1].resource.status"], ["Bundle.entry[1].resource.note[0]"]]
     twice = post(api, "transaction", entry("PUT", "Device/d", {**DEVICE, "id": "d"}), entry("DELETE", "Device/d"))
     assert number(twice) == (422, "BB-201")
 
@@ -406,6 +423,7 @@ def test_parts_are_marked_and_keep_what_is_mandatory(api: httpx.Client, hub: Mac
 def test_validate_tells_every_issue_and_stores_nothing(api: httpx.Client) -> None:
     told = api.post("/Device/$validate", json={"resourceType": "Device", "status": "bogus", "x": 1, "identifier": []})
     assert told.status_code == 200 and {i["expression"][0] for i in told.json()["issue"]} == {"Device.status", "Device.x", "Device.identifier"}
+    assert number(api.post("/Device/$validate", json={"resourceType": "Parameters", "parameter": 1})) == (422, "BB-201")
     fine = api.post("/Device/$validate", json={"resourceType": "Parameters", "parameter": [{"name": "resource", "resource": DEVICE}]})
     assert fine.json()["issue"][0]["severity"] == "information"
     assert api.get("/Device", params={"_summary": "count"}).json()["total"] == 0

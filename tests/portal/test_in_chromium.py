@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from browsing import CLIPPED, TAGS, Watched, browser_in
+from browsing import TAGS, Watched, browser_in, clipped
 from letters import send
 from pages import Clock, application, context, served
 from playwright.sync_api import Browser, Page
@@ -55,7 +55,7 @@ def test_axe_finds_nothing(browser: Browser, address: str, name: str, scheme: An
 @pytest.mark.spec("portal.md", "P23")
 def test_nothing_is_clipped_at_320_pixels(browser: Browser, address: str, name: str) -> None:
     with Watched(browser, address, viewport={"width": 320, "height": 640}) as watched:
-        assert opened(watched, name).evaluate(CLIPPED) == []
+        assert clipped(opened(watched, name)) == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -65,7 +65,7 @@ def test_the_unfolded_list_of_persons_is_accessible_too(browser: Browser, addres
         page.get_by_text("Vis 4 til").click()
         page.get_by_role("button", name="Øyvind 8 Ås").wait_for()
         watched.axe(page, TAGS)
-        assert page.evaluate(CLIPPED) == []
+        assert clipped(page) == []
 
 
 @pytest.mark.spec("portal.md", "P24")

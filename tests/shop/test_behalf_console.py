@@ -10,7 +10,7 @@ from html import unescape
 from pathlib import Path
 
 import pytest
-from browsing import CLIPPED, TAGS, Watched, browser_in
+from browsing import TAGS, Watched, browser_in, clipped
 from customers import CODE, booking, customers, first_free, order, set_number, shop_of
 from hubs import World
 from pages import application, context, served
@@ -185,13 +185,13 @@ def test_the_pages_in_chromium(chromium: str, tmp_path: Path, width: int) -> Non
                 page.locator("#nummer").fill(number_of(town, kari.person))
                 page.get_by_role("button", name="Finn personen").click()
                 watched.axe(page, TAGS)
-                assert page.evaluate(CLIPPED) == []
+                assert clipped(page) == []
                 page.locator(f'input[value="{CODE}"]').check()
                 page.locator("#dag").fill(f"{local(town.clock.now) + timedelta(days=2):%Y-%m-%d}")
                 page.locator("#klokke").fill("03:00")
                 page.locator("#utfor").click()
                 watched.axe(page, TAGS)
-                assert page.evaluate(CLIPPED) == []
+                assert clipped(page) == []
                 page.locator("#begrunnelse").fill(REASON)
                 page.locator("#fravik").click()
                 assert "Besøket er bestilt." in page.get_by_role("status").inner_text()

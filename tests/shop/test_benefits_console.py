@@ -7,7 +7,7 @@ import io
 import json
 
 import pytest
-from browsing import CLIPPED, TAGS, Watched, browser_in
+from browsing import TAGS, Watched, browser_in, clipped
 from customers import customers, order, shop_of
 from fhir.resources.R4B.measurereport import MeasureReport
 from hubs import World
@@ -15,7 +15,7 @@ from pages import application, context, served
 from starlette.testclient import TestClient
 from visiting import text
 
-from hub.shop import ORIGIN
+from hub.customer import ORIGIN
 
 
 @pytest.fixture
@@ -71,4 +71,4 @@ def test_axe_and_ruler_find_nothing(busy: World, chromium: str) -> None:
                 watched.page.locator("main button").first.click()
                 watched.page.goto(f"{address}/drift/gevinst")
                 watched.axe(watched.page, TAGS)
-                assert [c for c in watched.page.evaluate(CLIPPED) if "TABLE" not in c and "TD" not in c and "TH" not in c and "wide-table" not in c] == []
+                assert [c for c in clipped(watched.page) if "TABLE" not in c and "TD" not in c and "TH" not in c and "wide-table" not in c] == []

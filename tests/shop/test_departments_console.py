@@ -6,7 +6,7 @@ import re
 from html import unescape
 
 import pytest
-from browsing import CLIPPED, TAGS, Watched, browser_in
+from browsing import TAGS, Watched, browser_in, clipped
 from customers import CODE, booking, customers, first_free, order, shop_of
 from hubs import World
 from pages import application, context, served
@@ -83,5 +83,5 @@ def test_axe_and_ruler_find_nothing(world: World, chromium: str) -> None:
                 watched.page.locator("main button").first.click()
                 for path in ("/drift/avdelinger", PATH):
                     watched.page.goto(f"{address}{path}")
-                    assert watched.page.evaluate(CLIPPED) == []
+                    assert clipped(watched.page) == []
                     watched.axe(watched.page, TAGS)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from browsing import CLIPPED, TAGS, Watched
+from browsing import TAGS, Watched, clipped
 from hubs import World
 from pages import application, context, served
 from playwright.sync_api import Browser, Page
@@ -60,6 +60,6 @@ def test_from_full_to_a_booked_visit(browser: Browser, town: World, options: dic
                 page.locator('button[value="self"]').click()
         for name in steps(page, address, line):
             if script:
-                assert page.evaluate(CLIPPED) == [], name
+                assert clipped(page) == [], name
                 watched.axe(page, TAGS)
                 assert [stop for stop, seen in watched.tab_through(page, 120) if not seen] == [], name

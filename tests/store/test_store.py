@@ -13,7 +13,7 @@ from store_clock import Clock, opened
 from hub.access import AuditLine
 from hub.message import Content, Parcel, Verdict
 from hub.problem import Problem, Refused
-from hub.store import Secrets, Store, Transaction
+from hub.store import Secrets, Store, Transaction, letters
 
 
 def test_each_change_is_a_version_and_saying_the_same_again_is_none(store: Store) -> None:
@@ -198,6 +198,13 @@ def test_bytes_past_their_time_go_and_what_is_owed_keeps_its_own(store: Store, c
     assert store.prune(clock.forward(days=2)) == 1
     kept = store.delivery("d1")
     assert kept is not None and kept.content is not None and store.content(kept.content) is not None
+
+
+def test_everything_past_its_time_goes_at_once_however_much_it_is(store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes in a day must not be more than what a day's rounds let go of."""
+    monkeypatch.setattr(letters, "PRUNED_AT_ONCE", 3)
+    store.write(lambda tx: [tx.file(envelope(f"m{n}"), "visma-profil", Verdict(), None, Parcel({}, b"old")) for n in range(10)])
+    assert store.prune(clock.forward(days=31)) == 10
 
 
 def test_keys_are_for_the_owner_alone_and_made_once(tmp_path: Path) -> None:

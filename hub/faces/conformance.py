@@ -1,0 +1,66 @@
+"""The profiles and value sets that are checked here (fhir/profiles.json), for whoever wants to read them: no token is needed."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+import orjson
+
+from hub.faces.interaction import JSON, Answer, Asked
+from hub.faces.operations import searchset
+from hub.fhir.outcome import outcome
+from hub.fhir.profiles import Profiles
+from hub.message import Resource
+from hub.problem import Problem, Refused
+
+TYPES = ("StructureDefinition", "ValueSet")
+UNDERSTOOD = ("url", "_id")
+_HEADERS = ((b"cache-control", b"public, max-age=300"),)
+
+
+def rows() -> list[Resource]:
+    """What the CapabilityStatement says of them."""
+    parameters = [
+        {"name": "url", "type": "uri", "documentation": "The canonical of the profile, or of the Norwegian one that it imposes."},
+        {"name": "_id", "type": "token"},
+    ]
+    return [{
+        "type": type_, "interaction": [{"code": "read"}, {"code": "search-type"}], "versioning": "no-version", "searchParam": parameters,
+        "operation": [], "documentation": "Part of the hub, the same for everybody; JSON only, without a token.",
+    } for type_ in TYPES]
+
+
+def answer(asked: Asked, profiles: Profiles) -> Answer:
+    """Read, or search by `url` and `_id`.
+
+    Raises:
+        Refused: UNKNOWN_RESOURCE; NO_SUCH_INTERACTION for anything but reading; BAD_SEARCH.
+    """
+    type_, below = asked.path[0], asked.path[1:]
+    of_type = [r for r in profiles.resources if r["resourceType"] == type_]
+    if asked.method not in ("GET", "HEAD") or len(below) > 1 or below == ("_history",):
+        raise Refused(Problem.NO_SUCH_INTERACTION, f"{type_} is read and searched by GET only")
+    if below:
+        found = next((r for r in of_type if r["id"] == below[0]), None)
+        if found is None:
+            raise Refused(Problem.UNKNOWN_RESOURCE, f"no {type_} with that id")
+        return _given(orjson.dumps(found))
+    wanted = {name: value.split(",") for name, value in asked.pairs if name in UNDERSTOOD and value}
+    others = sorted({name[:40] for name, _ in asked.pairs if name not in UNDERSTOOD and name not in ("_count", "_format", "_pretty", "_summary")})
+    if others and asked.strict:
+        raise Refused(Problem.BAD_SEARCH, f"{type_} is searched by {' and '.join(UNDERSTOOD)}")
+    matches = [r for r in of_type if _matches(r, wanted, profiles)]
+    note = outcome(Problem.BAD_SEARCH, "ignored: what this type is not searched by") if others else None
+    used = urlencode([(name, ",".join(values)) for name, values in wanted.items()])
+    return _given(searchset([orjson.dumps(r) for r in matches], links=[("self", f"{type_}?{used}")], note=note))
+
+
+def _matches(resource: Resource, wanted: dict[str, list[str]], profiles: Profiles) -> bool:
+    if "_id" in wanted and resource["id"] not in wanted["_id"]:
+        return False
+    urls = {resource["url"]} | {url for url, profile in profiles.by_url.items() if profile.url == resource["url"]}
+    return "url" not in wanted or bool(urls & set(wanted["url"]))
+
+
+def _given(body: bytes) -> Answer:
+    return Answer(200, body, _HEADERS, media_type=f"{JSON}; fhirVersion=4.0; charset=utf-8")
