@@ -166,6 +166,12 @@ def database_migrate(home: Home) -> None:
     show(commands.migrate(home), False)
 
 
+@database.command("reindex")
+def database_reindex(home: Home) -> None:
+    """Makes the search index anew where search parameters have changed; can be stopped and goes on where it was."""
+    show(commands.reindex(home), False)
+
+
 @database.command("backup")
 def database_backup(to: Path, home: Home) -> None:
     """Copies the database while it is in use."""

@@ -17,6 +17,8 @@ from hub import app, making
 from hub.adapter import Adapter
 from hub.booking.clock import local
 from hub.config import Hub, read_adapters, read_hub
+from hub.faces.wire import Http
+from hub.fhir import definitions, index
 from hub.replaying import replay
 from hub.store import Store
 
@@ -34,7 +36,7 @@ def listening(hub: Hub) -> dict[str, Any]:
     """How uvicorn listens: address, what it keeps to itself, and TLS as `[tls]` says."""
     told: dict[str, Any] = {
         "host": hub.host, "port": hub.port, "log_level": "warning", "access_log": False, "server_header": False, "date_header": False,
-        "proxy_headers": False,
+        "proxy_headers": False, "http": Http,
     }
     if hub.tls is not None:
         told |= {"ssl_certfile": str(hub.tls.certificate), "ssl_keyfile": str(hub.tls.key)}
@@ -86,6 +88,13 @@ def migrate(home: Path) -> Result:
     with _store(home) as store:
         store.migrate()
     return Result(True, {}, "The database has this version's schema.")
+
+
+def reindex(home: Path) -> Result:
+    """Makes the search index anew where it must be."""
+    with _store(home) as store:
+        done = store.reindex(index.digest(definitions.load()))
+    return Result(True, {"resources": done}, f"{done} resources indexed anew." if done else "The index is as it should be.")
 
 
 def backup(home: Path, to: Path) -> Result:

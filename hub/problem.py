@@ -60,6 +60,7 @@ class Problem(Enum):
     TIME_IS_FREE = "BB-313"
     OFFER_EXPIRED = "BB-314"
     REASON_MISSING = "BB-315"
+    LENGTH_NOT_OFFERED = "BB-316"
     # Reading and searching
     UNKNOWN_RESOURCE = "BB-401"
     DELETED = "BB-402"
@@ -80,6 +81,7 @@ class Problem(Enum):
     BAD_CLIENT = "BB-425"
     BAD_GRANT = "BB-426"
     BAD_SUBSCRIPTION = "BB-428"
+    BAD_EXPORT = "BB-429"
     # What did not work out
     UNAVAILABLE = "BB-901"
     NOT_DELIVERED = "BB-902"
@@ -135,6 +137,7 @@ TEXT: dict[Problem, str] = {
     Problem.TIME_IS_FREE: "Det er ledig tid i tidsrommet. Velg en av de ledige tidene.",
     Problem.OFFER_EXPIRED: "Tilbudet gjelder ikke lenger. Du får et nytt når en annen tid blir ledig.",
     Problem.REASON_MISSING: "Skriv en begrunnelse. Den må være med når en regel fravikes.",
+    Problem.LENGTH_NOT_OFFERED: "Besøket kan ikke vare så lenge. Velg en av lengdene som tilbys.",
     Problem.UNKNOWN_RESOURCE: "Ressursen finnes ikke.",
     Problem.DELETED: "Ressursen er slettet.",
     Problem.BAD_SEARCH: "Søket har en ugyldig parameter.",
@@ -153,6 +156,7 @@ TEXT: dict[Problem, str] = {
     Problem.BAD_CLIENT: "Klienten kunne ikke bekreftes. Kontroller klient-id, nøkkel og klokke.",
     Problem.BAD_GRANT: "Tokenforespørselen er ugyldig. Bruk client_credentials med private_key_jwt.",
     Problem.BAD_SUBSCRIPTION: "Abonnementet kan ikke opprettes slik. Kontroller emne, filter, kanal og adresse.",
+    Problem.BAD_EXPORT: "Eksporten kan ikke startes slik. Kontroller Prefer, _type, _since og _outputFormat.",
     Problem.UNAVAILABLE: "Vi får ikke kontakt akkurat nå. Ingenting er endret. Prøv igjen senere.",
     Problem.NOT_DELIVERED: "Meldingen kom ikke fram til mottakeren innen fristen.",
 }

@@ -112,7 +112,7 @@ class Reading:
             raise Refused(Problem.UNKNOWN_RESOURCE, "no Patient with that id")
         found = {person.reference: person}
         for type_ in self._definitions.served:
-            if "patient" in self._definitions.parameters.get(type_, {}) and type_ != "Patient":
+            if "patient" in self._definitions.parameters.get(type_, {}) and type_ != "Patient" and not self._definitions.served[type_].view:
                 try:
                     query = limited(asked.reader, Query(type_, (ReferenceIs("patient", (("Patient", id_),)),), count=search.MOST), self._definitions)
                 except Refused:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +17,8 @@ from hub.message import Resource
 HashId = Callable[[str, str], str]
 NATIONAL_IDS = frozenset({"urn:oid:2.16.578.1.12.4.1.4.1", "urn:oid:2.16.578.1.12.4.1.4.2"})
 """Fødselsnummer and D-nummer."""
+MADE = 1
+"""Raise it when this module takes out something else than before."""
 
 
 Steps = tuple[tuple[str, ...], ...]
@@ -28,6 +31,12 @@ class _Path:
     steps: Steps
     target: str
     system: str
+
+
+def digest(definitions: Definitions) -> str:
+    """Stands for what is searched by, and how it is taken out: an index made under another digest must be made anew."""
+    what = [(name, definitions.served[name].main, sorted(found.items())) for name, found in sorted(definitions.parameters.items())]
+    return hashlib.sha256(f"{MADE} {what!r}".encode()).hexdigest()[:16]
 
 
 def indexer(definitions: Definitions, hash_id: HashId) -> Callable[[Resource], Entries]:

@@ -133,7 +133,7 @@ def _include(name: str, value: str, definitions: Definitions) -> Include:
     source, _, rest = value.partition(":")
     param, _, target = rest.partition(":")
     known = definitions.parameters.get(source, {}).get(param)
-    if known is None or known.type != "reference":
+    if known is None or known.type != "reference" or definitions.served[source].view:
         raise Refused(Problem.BAD_SEARCH, f"{name} names no reference parameter: Type:parameter")
     kind, _, modifier = name.partition(":")
     return Include(source, param, target or None, reverse=kind == "_revinclude", iterate=modifier == "iterate")
@@ -189,7 +189,8 @@ def _has(type_: str, name: str, value: str, definitions: Definitions, hash_id: H
     parts = name.split(":", 3)
     source, param, rest = (parts[1:] + ["", "", ""])[:3]
     parameter = definitions.parameters.get(source, {}).get(param)
-    made = _condition(source, rest, value, definitions, hash_id, depth + 1) if parameter and parameter.type == "reference" else None
+    asked = parameter is not None and parameter.type == "reference" and not definitions.served[source].view
+    made = _condition(source, rest, value, definitions, hash_id, depth + 1) if asked else None
     if made is None:
         raise Refused(Problem.BAD_SEARCH, "_has is _has:Type:reference-parameter:parameter")
     return Has(source, param, (made,))

@@ -90,7 +90,7 @@ def keep(
         )
         for table in INDEXES:
             connection.run(f"delete from {table} where resource = ?", (key,))
-    _index(connection, type_, key, found)
+    index(connection, type_, key, found)
     kept = Stored(type_, id_, number, seq, updated, body.encode(), False, origin)
     changes.append(kept)
     return kept
@@ -140,7 +140,8 @@ def _ordered(resource: Resource) -> Resource:
     return {**first, **{k: v for k, v in resource.items() if k not in first}}
 
 
-def _index(connection: Connection, type_: str, key: int, found: Entries) -> None:
+def index(connection: Connection, type_: str, key: int, found: Entries) -> None:
+    """Keeps the entries of a resource that has none yet."""
     if found.tokens:
         connection.many(
             "insert into index_token (param, value, at, resource, system) values (?, ?, ?, ?, ?)",

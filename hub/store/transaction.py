@@ -12,14 +12,25 @@ from hub.delivery import Delivery, Step
 from hub.fhir.query import Condition, DateIs, Entries, IdIs, Query, ReferenceIs, TokenIs
 from hub.message import Content, Envelope, Parcel, Resource, Verdict
 from hub.problem import Problem, Refused
-from hub.store import auditing, deliveries, letters, resources, searching, seats
+from hub.store import auditing, deliveries, exporting, letters, resources, searching, seats, trail
 from hub.store.db import Connection
+from hub.store.exporting import Export
 from hub.store.feeds import Feeds
 from hub.store.secrets import Secrets
 from hub.store.values import Change, Earlier, Page, Stored, micros
 
 T = TypeVar("T")
 EVERYTHING = 100_000
+
+
+def found(connection: Connection, type_: str, id_: str) -> Stored | None:
+    """The current version of a resource, or a line of the access log as an AuditEvent."""
+    return trail.get(connection, id_) if type_ == trail.TYPE else resources.get(connection, type_, id_)
+
+
+def searched(connection: Connection, query: Query) -> Page:
+    """The page a query asks for, of resources or of the access log."""
+    return trail.search(connection, query) if query.type == trail.TYPE else searching.search(connection, query)
 
 
 @dataclass(slots=True)
@@ -36,7 +47,7 @@ class Transaction:
     """Every version that was made here, in order."""
 
     def get(self, type_: str, id_: str, /) -> Stored | None:
-        return resources.get(self.connection, type_, id_)
+        return found(self.connection, type_, id_)
 
     def version(self, type_: str, id_: str, number: int) -> Stored | None:
         return resources.version(self.connection, type_, id_, number)
@@ -55,7 +66,7 @@ class Transaction:
         return int(row[0] or 0) if row else 0
 
     def search(self, query: Query) -> Page:
-        return searching.search(self.connection, query)
+        return searched(self.connection, query)
 
     def find(
         self, type_: str, /, *, identifier: str = "", patient: str = "", status: str = "", id_: str = "",
@@ -246,6 +257,14 @@ class Transaction:
         """What was remembered; empty when nothing was."""
         row = self.connection.row("select value from house_note where name = ?", (name,))
         return str(row[0]) if row else ""
+
+    def export(self, export: Export) -> None:
+        """A new export."""
+        exporting.add(self.connection, export)
+
+    def end_export(self, id_: str, owner: str) -> bool:
+        """Lets go of an export of this owner; False: there is none."""
+        return exporting.remove(self.connection, id_, owner)
 
     def note(self, reference: str, kind: str, text: str, *, delivery: str | None = None, origin: str = "") -> None:
         """A line of the timeline."""
