@@ -8,6 +8,7 @@ COPY hub hub
 COPY ebxml ebxml
 COPY adapters adapters
 COPY fhir fhir
+COPY docs docs
 COPY mappings mappings
 COPY tools tools
 RUN .venv/bin/python -m pip install --no-cache-dir --no-deps --no-build-isolation -e . && .venv/bin/python tools/fetch.py

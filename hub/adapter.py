@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -142,6 +143,30 @@ class Surroundings:
     """The part's own table in the adapter's TOML, without `kind`."""
 
 
+class Owner(StrEnum):
+    """Who decides over the bookings of a partner's departments."""
+
+    HUB = "hub"
+    """The hub: a booking stands at once, and the partner is told."""
+    CONFIRM = "confirm"
+    """The partner must confirm; until then the booking waits."""
+    EPJ = "epj"
+    """The partner owns the calendar: it is asked which times are free, and must confirm."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of its own on which a partner is asked while somebody waits (`[ask]` in its TOML)."""
+
+    carrier: Carrier
+    seal: Seal
+    format: Format
+    within: timedelta = timedelta(seconds=4)
+    """How long whoever waits is let wait."""
+    fresh: timedelta = timedelta(seconds=10)
+    """How long an answer, or that there was none, is good for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Adapter:
     """One partner's connection."""
@@ -172,6 +197,8 @@ class Adapter:
     """It is told only of what it booked itself: a shop has no business with other people's visits."""
     pause: timedelta = timedelta(seconds=1)
     """Between two looks at a carrier that collects."""
+    owner: Owner = Owner.CONFIRM
+    line: Line | None = None
 
     def open(self, parcel: Parcel, at: datetime) -> Envelope:
         """What the seal says of a parcel, unless its carrier already knows that it is no letter. Raises Unopened."""

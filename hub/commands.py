@@ -13,7 +13,7 @@ from typing import Any
 
 import uvicorn
 
-from hub import app
+from hub import app, making
 from hub.adapter import Adapter
 from hub.booking.clock import local
 from hub.config import Hub, read_adapters, read_hub
@@ -164,18 +164,18 @@ def audit_verify(home: Path) -> Result:
 
 
 def _seals(home: Path) -> Any:
-    return app.seals(read_hub(home), read_adapters(home))
+    return making.seals(read_hub(home), read_adapters(home))
 
 
 def cert_list(home: Path) -> Result:
     """Our own and the partners' certificates."""
-    lines = app.command("cert-list")(_seals(home), app.utc_now())
+    lines = making.command("cert-list")(_seals(home), app.utc_now())
     return Result(True, {"certificates": [asdict(line) for line in lines]}, "\n".join(line.text for line in lines) or "Ingen sertifikater.")
 
 
 def cert_check(home: Path, ask: bool) -> Result:
     """The same, judged: chain, use, validity, revocation."""
-    lines, told = app.command("cert-check")(_seals(home), app.utc_now(), ask)
+    lines, told = making.command("cert-check")(_seals(home), app.utc_now(), ask)
     data = {"certificates": [asdict(line) for line in lines], "remarks": told}
     return Result(all(line.ok for line in lines), data, "\n".join([*(line.text for line in lines), *told]) or "Ingen sertifikater.")
 

@@ -1,4 +1,4 @@
-"""The story in two verbs: `receive` what came in, `deliver` what is owed. Everything a message causes is one commit."""
+"""The story in two verbs: `receive` what came in, `deliver` what is owed; what a message causes is one commit. `ask`: hub/asking.py."""
 
 from __future__ import annotations
 

@@ -70,6 +70,7 @@ class Problem(Enum):
     WRONG_MEDIA_TYPE = "BB-407"
     NO_SUCH_INTERACTION = "BB-408"
     BAD_PATCH = "BB-409"
+    RECEIVER_GONE = "BB-410"
     # Access and operations of the FHIR API
     BAD_TOKEN = "BB-420"
     BAD_PROOF = "BB-421"
@@ -144,6 +145,7 @@ TEXT: dict[Problem, str] = {
     Problem.WRONG_MEDIA_TYPE: "Innholdstypen støttes ikke her. Bruk application/fhir+json eller application/fhir+xml.",
     Problem.NO_SUCH_INTERACTION: "Dette kan ikke gjøres med denne ressurstypen. Se CapabilityStatement på /metadata.",
     Problem.BAD_PATCH: "Endringen kan ikke brukes på ressursen slik den er nå.",
+    Problem.RECEIVER_GONE: "Mottakeren svarer at adressen er lagt ned. Det sendes ikke mer dit.",
     Problem.BAD_TOKEN: "Tilgangstokenet er ugyldig eller utløpt. Hent et nytt.",
     Problem.BAD_PROOF: "DPoP-beviset er ugyldig, for gammelt eller brukt før. Lag et nytt for hver forespørsel.",
     Problem.DPOP_NONCE: "DPoP-beviset må ha vår nonce. Bruk verdien i svaret og prøv igjen.",

@@ -13,10 +13,11 @@ from hub.booking import Department
 from hub.booking.clock import local
 from hub.booking.conventions import extension, with_extension
 from hub.booking.series import Series, made
+from hub.customer import ORIGIN, Customer, Order
 from hub.fhir.query import Query, ReferenceIs, TokenIs
 from hub.message import Resource
 from hub.problem import Problem, Refused, Unavailable
-from hub.shop import ORIGIN, Customer, Order, Shop
+from hub.shop import Shop
 from hub.store import Stored
 
 log = logging.getLogger(__name__)

@@ -42,8 +42,12 @@ log = logging.getLogger(__name__)
 class Worker:
     """One per process; any number of processes on PostgreSQL."""
 
-    def __init__(self, flow: Flow, threads: int, chores: Iterable[Chore] = ()) -> None:
+    def __init__(
+        self, flow: Flow, threads: int, chores: Iterable[Chore] = (), due: Callable[[datetime], Iterable[Adapter]] | None = None,
+    ) -> None:
+        """`due`: the adapters to go round now, where they come and go while it runs; such are not collected from. None: every one of the flow's."""
         self.flow = flow
+        self._due = due
         self.name = f"worker-{uuid.uuid4().hex[:8]}"
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="deliver")
         self._room = threads * 4
@@ -62,7 +66,7 @@ class Worker:
         self._threads = [threading.Thread(target=self._run, name=self.name, daemon=True)]
         self._threads += [
             threading.Thread(target=self._collect, args=(adapter,), name=f"collect-{adapter.name}", daemon=True)
-            for adapter in self.flow.adapters.values()
+            for adapter in (self.flow.adapters.values() if self._due is None else ())
         ]
         self.flow.store.on_owed(self.wake)
         for thread in self._threads:
@@ -102,7 +106,7 @@ class Worker:
                 self._chores[chore] = now + chore.every
                 self._chore(chore, now)
         found = False
-        for adapter in self.flow.adapters.values():
+        for adapter in self.flow.adapters.values() if self._due is None else self._due(now):
             room = self._room_for(adapter, now)
             if room <= 0:
                 continue
@@ -198,6 +202,22 @@ class Worker:
             log.warning("%s does not take our receipt: %s", adapter.name, never.problem.value)
         done()
         return True
+
+
+class Workers:
+    """Several as one: each has threads of its own, so that who is slow in one never holds up the other."""
+
+    def __init__(self, *workers: Worker) -> None:
+        self._workers = workers
+
+    def start(self) -> None:
+        for worker in self._workers:
+            worker.start()
+
+    def stop(self) -> None:
+        """As `Worker.stop`."""
+        for worker in self._workers:
+            worker.stop()
 
 
 def _beside(chore: Chore, now: datetime) -> None:

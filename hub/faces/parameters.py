@@ -18,11 +18,13 @@ UNDERSTOOD = frozenset({
 
 
 def parameters_of(resource: Resource) -> list[tuple[str, Any]]:
-    """A Parameters resource as (name, value); any other resource is the parameter `resource`."""
+    """A Parameters resource as (name, value); any other resource is the parameter `resource`. Raises Refused INVALID."""
     if resource.get("resourceType") != "Parameters":
         return [("resource", resource)]
-    found = []
-    for part in resource.get("parameter") or ():
+    found, parts = [], resource.get("parameter", [])
+    if not isinstance(parts, list):
+        raise Refused(Problem.INVALID, "parameter is a list", "Parameters.parameter")
+    for part in parts:
         if isinstance(part, dict) and isinstance(part.get("name"), str):
             value = next((v for k, v in part.items() if k == "resource" or k.startswith("value")), None)
             found.append((part["name"], value))

@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import quote, urlencode
 
 from hub.access import Reader
-from hub.faces.interaction import Answer, Asked, Source, known, persons, version_headers
+from hub.faces.interaction import Answer, Asked, Source, known, version_headers
 from hub.fhir import bundle, search, times
 from hub.fhir.definitions import Definitions
 from hub.fhir.index import HashId
@@ -20,6 +20,7 @@ from hub.fhir.search import Parsed
 from hub.fhir.subset import subset
 from hub.problem import Problem, Refused
 from hub.store import Stored
+from hub.store.values import persons
 
 USUAL_HISTORY = 50
 MOST_SLOTS = 1_000_000

@@ -54,6 +54,8 @@ class Parameter:
     type: str
     """`token`, `reference`, `date`, `string` or `uri`."""
     paths: tuple[dict[str, Any], ...]
+    implied: frozenset[str] = frozenset()
+    """Of a token: the systems that its bare codes are of by their binding; a client may name them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,8 @@ class Served:
     limit: str | None = None
     """The parameter that a vendor's departments limit."""
     write: str = ""
-    """Whose rules a client's writing follows: `record` (kept as it is sent), `booking` (hub.booking), `answer` (an AppointmentResponse);
-    empty: only the hub itself writes."""
+    """Whose rules a client's writing follows: `record` (kept as it is sent), `booking` (hub.booking), `answer` (an AppointmentResponse),
+    `subscription` (hub.feeds); empty: only the hub itself writes."""
     delete: bool = False
     """It may be deleted; what belongs to a person's record may not."""
     view: bool = False
@@ -99,7 +101,7 @@ def load(path: Path = compact.TARGET) -> Definitions:
         types={name: _type(name, t) for name, t in raw["types"].items()},
         parameters={
             name: {
-                code: Parameter(code, p["type"], tuple(p["paths"]))
+                code: Parameter(code, p["type"], tuple(p["paths"]), frozenset(p["implied"]))
                 for code, p in parameters.items() if code in served.get(name, {}).get("only", parameters)
             }
             for name, parameters in raw["parameters"].items()

@@ -32,6 +32,7 @@ OUTCOME: dict[Problem, tuple[int, str]] = {
     Problem.UNKNOWN_RESOURCE: (404, "not-found"), Problem.DELETED: (410, "deleted"), Problem.BAD_SEARCH: (400, "invalid"),
     Problem.NOT_ACCEPTABLE: (406, "not-supported"), Problem.MANY_MATCHES: (412, "multiple-matches"), Problem.IN_USE: (409, "conflict"),
     Problem.WRONG_MEDIA_TYPE: (415, "not-supported"), Problem.NO_SUCH_INTERACTION: (405, "not-supported"), Problem.BAD_PATCH: (422, "processing"),
+    Problem.RECEIVER_GONE: (502, "incomplete"),
     Problem.BAD_TOKEN: (401, "login"), Problem.BAD_PROOF: (401, "login"), Problem.DPOP_NONCE: (401, "login"),
     Problem.SCOPE_MISSING: (403, "forbidden"), Problem.TOO_MANY: (429, "throttled"), Problem.BAD_CLIENT: (401, "login"),
     Problem.BAD_GRANT: (400, "invalid"), Problem.BAD_SUBSCRIPTION: (422, "not-supported"),

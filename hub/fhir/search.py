@@ -202,7 +202,7 @@ def _by_type(
     name, parts = parameter.name, _split(value)
     match parameter.type:
         case "token":
-            return TokenIs(name, tuple(_token(v, hash_id) for v in parts), negated=modifier == "not")
+            return TokenIs(name, tuple(_token(v, hash_id, parameter.implied) for v in parts), negated=modifier == "not")
         case "uri":
             return TokenIs(name, tuple((None, _plain(v)) for v in parts))
         case "date":
@@ -230,12 +230,14 @@ def _plain(value: str) -> str:
     return re.sub(r"\\([\\,$|])", r"\1", value) if "\\" in value else value
 
 
-def _token(value: str, hash_id: HashId) -> tuple[str | None, str | None]:
-    """`code`, `system|code`, `|code` (no system), `system|`."""
+def _token(value: str, hash_id: HashId, implied: frozenset[str] = frozenset()) -> tuple[str | None, str | None]:
+    """`code`, `system|code`, `|code` (no system), `system|`. A system that the element's binding implies is none in the resource."""
     parts = re.split(r"(?<!\\)\|", value, maxsplit=1)
     if len(parts) == 1:
         return None, _plain(parts[0])
     system, code = _plain(parts[0]), _plain(parts[1])
+    if system in implied:
+        system = ""
     if not code:
         return system, None
     return system, hash_id(system, code) if system in NATIONAL_IDS else code

@@ -13,13 +13,14 @@ import orjson
 
 from hub.access import AuditLine
 from hub.delivery import Delivery, State
-from hub.fhir.query import Condition, Entries, Query
+from hub.fhir.query import Entries, Query, TokenIs
 from hub.message import Content, Enquiry, Parcel, Resource
 from hub.problem import Problem, Refused, Unavailable
-from hub.store import auditing, deliveries, exporting, letters, migrating, reindexing, resources, seats
+from hub.store import auditing, deliveries, letters, migrating, reindexing, resources, seats
 from hub.store.db import Connection, Database
-from hub.store.exporting import Export
+from hub.store.exporting import Exports
 from hub.store.failpoint import reach
+from hub.store.feeds import Feeds
 from hub.store.secrets import Secrets
 from hub.store.transaction import Transaction, found, searched
 from hub.store.values import AuditCheck, Change, Filed, Page, Standing, Stored, TimelineEntry, micros, moment
@@ -36,7 +37,9 @@ class Store:
         self._database, self._secrets, self._clock, self._entries = database, secrets, clock, entries
         self._journal = auditing.Journal(secrets.home / "audit")
         self._writer = Writer(database, self._journal.work)
+        self.exports = Exports(database, clock)
         self._owed: list[Callable[[], None]] = []
+        self._changed: list[Callable[[Transaction], None]] = []
 
     @classmethod
     def open(
@@ -74,6 +77,9 @@ class Store:
             nonlocal owed
             transaction = Transaction(connection, self._secrets, self._entries, self._clock())
             result = work(transaction)
+            if transaction.changes:
+                for follow in self._changed:
+                    follow(transaction)
             owed = transaction.owed
             return result
 
@@ -91,12 +97,27 @@ class Store:
         """Called after each commit after which something may be due."""
         self._owed.append(wake)
 
+    def on_changed(self, follow: Callable[[Transaction], None]) -> None:
+        """Called within each transaction that made a version of anything, after its work: what follows is kept with it or not at all."""
+        self._changed.append(follow)
+
+    def feeds(self, look: Callable[[Feeds], T]) -> T:
+        """What the live subscriptions tell."""
+        found: T = self._database.read(lambda c: look(Feeds(c, self._secrets)))
+        return found
+
     def now(self) -> datetime:
         """The clock's time, as every write of this store has it."""
         return self._clock()
 
     def get(self, type_: str, id_: str) -> Stored | None:
         return self._database.read(lambda c: found(c, type_, id_))
+
+    def identified(self, type_: str, system: str, value: str) -> Stored | None:
+        """The one that bears this identifier; None when none does, or several do."""
+        known = TokenIs("identifier", ((system, self._secrets.index_value(system, value)),))
+        found = self.search(Query(type_, (known,), count=2)).entries
+        return found[0] if len(found) == 1 else None
 
     def version(self, type_: str, id_: str, number: int) -> Stored | None:
         return self._database.read(lambda c: resources.version(c, type_, id_, number))
@@ -227,20 +248,6 @@ class Store:
         while self._database.read(lambda c: reindexing.due(c, digest)):
             done += self._write(lambda c: reindexing.step(c, self._entries, digest))
         return done
-
-    def export(self, id_: str, owner: str) -> Export | None:
-        """An export of this owner; None: there is none, or it is past its time."""
-        return self._database.read(lambda c: exporting.get(c, id_, owner, self._clock()))
-
-    def export_parts(self, type_: str, size: int) -> list[str]:
-        """As `exporting.parts`."""
-        return self._database.read(lambda c: exporting.parts(c, type_, size))
-
-    def export_page(
-        self, export: Export, type_: str, bound: tuple[Condition, ...], first: str, until: str, many: int,
-    ) -> tuple[list[Stored], str]:
-        """As `exporting.page`."""
-        return self._database.read(lambda c: exporting.page(c, export, type_, bound, first, until, many))
 
     def audit_later(self, lines: Iterable[AuditLine]) -> None:
         """Lines of reads: with the operating system when it returns, in the table within a second."""

@@ -12,9 +12,10 @@ from hub.delivery import Delivery, Step
 from hub.fhir.query import Condition, DateIs, Entries, IdIs, Query, ReferenceIs, TokenIs
 from hub.message import Content, Envelope, Parcel, Resource, Verdict
 from hub.problem import Problem, Refused
-from hub.store import auditing, deliveries, exporting, letters, resources, searching, seats, trail
+from hub.store import auditing, deliveries, exporting, letters, loading, resources, searching, seats, trail
 from hub.store.db import Connection
 from hub.store.exporting import Export
+from hub.store.feeds import Feeds
 from hub.store.secrets import Secrets
 from hub.store.values import Change, Earlier, Page, Stored, micros
 
@@ -42,6 +43,8 @@ class Transaction:
     now: datetime
     owed: bool = field(default=False, init=False)
     """Something became due: the worker is woken after the commit."""
+    changes: list[Change] = field(default_factory=list, init=False)
+    """Every version that was made here, in order."""
 
     def get(self, type_: str, id_: str, /) -> Stored | None:
         return found(self.connection, type_, id_)
@@ -95,7 +98,11 @@ class Transaction:
         Raises:
             Refused: OUT_OF_DATE when `expect` is not the current version (0: there must be none).
         """
-        return resources.keep(self.connection, resource, origin, expect, self.now, self.entries)
+        return resources.keep(self.connection, resource, origin, expect, self.now, self.entries, self.changes)
+
+    def load(self, batch: Sequence[Resource], *, origin: str) -> None:
+        """First versions of many new resources, as `keep` makes them, and much faster. Raises Refused OUT_OF_DATE: one is there already."""
+        self.changes += loading.load(self.connection, batch, origin, self.now, self.entries)
 
     def remove(self, kept: Stored, *, origin: str) -> Change:
         """Deletes a resource; its history stays.
@@ -105,7 +112,9 @@ class Transaction:
         """
         if resources.referred(self.connection, kept.type, kept.id):
             raise Refused(Problem.IN_USE, "other resources point to it")
-        return resources.remove(self.connection, kept, origin, self.now)
+        gone = resources.remove(self.connection, kept, origin, self.now)
+        self.changes.append(gone)
+        return gone
 
     def take_seat(self, slot: str, holder: str, capacity: int, until: datetime | None = None) -> None:
         """A seat in a slot, for good or held `until`; the one it already has counts.
@@ -146,9 +155,11 @@ class Transaction:
     def attempt(self, work: Callable[[], T]) -> T:
         """Runs `work`; when it raises Refused, what it did so far is undone and the rest of the transaction goes on."""
         self.connection.end("savepoint attempt")
+        before = len(self.changes)
         try:
             result = work()
         except Refused:
+            del self.changes[before:]
             self.connection.end("rollback to savepoint attempt")
             self.connection.end("release savepoint attempt")
             raise
@@ -182,11 +193,11 @@ class Transaction:
         named = replace(base, id=f"{own} ({base.id})" if base.id else own)
         return letters.file(self.connection, named, adapter, verdict, self.now, content_id, reply_id)
 
-    def owe(self, delivery: Delivery, content: Content | None = None) -> Delivery:
-        """A new delivery, numbered; one with the same key that nobody tried to send yet is superseded: the newest state wins."""
+    def owe(self, delivery: Delivery, content: Content | None = None, *, newest_wins: bool = True) -> Delivery:
+        """A new delivery, numbered; one with the same key that nobody tried to send yet is superseded where the newest state wins."""
         if content is not None:
             delivery = replace(delivery, content=letters.put_content(self.connection, self.secrets, content, self.now))
-        needless = deliveries.untried(self.connection, delivery.adapter, delivery.key, delivery.function)
+        needless = deliveries.untried(self.connection, delivery.adapter, delivery.key, delivery.function) if newest_wins else []
         number = deliveries.insert(self.connection, delivery)
         for old in needless:
             deliveries.superseded(self.connection, old, number, self.now)
@@ -202,6 +213,16 @@ class Transaction:
         """What is untried is not sent any more, and nothing in its place."""
         for old in self.untried(adapter, key, function):
             deliveries.superseded(self.connection, old, 0, self.now)
+
+    def withdraw_all(self, adapter: str) -> None:
+        """Nothing that is due or sent to this adapter is sent any more."""
+        for old in deliveries.waiting(self.connection, adapter):
+            deliveries.superseded(self.connection, old, 0, self.now)
+
+    @property
+    def feeds(self) -> Feeds:
+        """The live subscriptions."""
+        return Feeds(self.connection, self.secrets)
 
     def delivery(self, id_: str) -> Delivery | None:
         return deliveries.get(self.connection, id_)

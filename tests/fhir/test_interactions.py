@@ -423,6 +423,7 @@ def test_parts_are_marked_and_keep_what_is_mandatory(api: httpx.Client, hub: Mac
 def test_validate_tells_every_issue_and_stores_nothing(api: httpx.Client) -> None:
     told = api.post("/Device/$validate", json={"resourceType": "Device", "status": "bogus", "x": 1, "identifier": []})
     assert told.status_code == 200 and {i["expression"][0] for i in told.json()["issue"]} == {"Device.status", "Device.x", "Device.identifier"}
+    assert number(api.post("/Device/$validate", json={"resourceType": "Parameters", "parameter": 1})) == (422, "BB-201")
     fine = api.post("/Device/$validate", json={"resourceType": "Parameters", "parameter": [{"name": "resource", "resource": DEVICE}]})
     assert fine.json()["issue"][0]["severity"] == "information"
     assert api.get("/Device", params={"_summary": "count"}).json()["total"] == 0

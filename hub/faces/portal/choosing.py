@@ -10,8 +10,8 @@ from uuid import NAMESPACE_URL, uuid5
 from hub.booking import Balance, Per, Unit
 from hub.booking.clock import write
 from hub.booking.free import Day, Time
+from hub.customer import Service
 from hub.faces import words
-from hub.shop import Service
 
 _DAY = timedelta(days=1)
 PARTS = ((0, "Natt"), (6, "Morgen"), (9, "Formiddag"), (12, "Ettermiddag"), (17, "Kveld"))

@@ -11,6 +11,7 @@ from hub.access import Scope
 from hub.booking import Booking, Department
 from hub.booking.clock import read
 from hub.booking.views import Status, is_booking
+from hub.customer import Customer, Order
 from hub.faces import words
 from hub.faces.context import Context
 from hub.faces.portal import choosing, series, visits
@@ -18,7 +19,7 @@ from hub.faces.portal.page import missing, shown
 from hub.faces.portal.viewer import Viewer
 from hub.faces.web import Answer, Asked, Page, Redirect
 from hub.problem import Problem, Refused
-from hub.shop import HELD_FOR, Customer, Order
+from hub.shop import HELD_FOR
 
 Ordering = Callable[[Context, Asked, Viewer], Answer]
 SORRY = {

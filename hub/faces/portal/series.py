@@ -8,12 +8,12 @@ from datetime import timedelta
 
 from hub.booking.clock import local
 from hub.booking.series import Series, week_code
+from hub.customer import Customer, Order
 from hub.faces import words
 from hub.faces.context import Context
 from hub.faces.portal.page import shown
 from hub.faces.portal.viewer import Viewer
 from hub.faces.web import Answer, Asked, Page, Redirect
-from hub.shop import Customer, Order
 
 AHEAD = 60
 """Weeks in which an excepted week number is looked for."""
