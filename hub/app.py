@@ -74,6 +74,7 @@ class Parts:
     store: Store
     flow: Flow
     shop: Shop
+    repeating: Repeating
     waiting: WaitingList
     asking: Asking
     adapters: Mapping[str, Adapter]
@@ -116,7 +117,8 @@ def put_together(home: Path, clock: Callable[[], datetime] = utc_now) -> Parts:
     flow = Flow(store, adapters, keeping, settling, clock)
     asking = Asking(adapters, clock, store.audit_later)
     shop = Shop(store, keeping, asking.free)
-    return Parts(hub, store, flow, shop, WaitingList(shop, offering), asking, adapters, texts, clock, feeds, subscribers)
+    return Parts(hub, store, flow, shop, Repeating(shop, noticing.missed), WaitingList(shop, offering), asking, adapters, texts, clock, feeds,
+                 subscribers)
 
 
 def make_feeds(hub: Hub, store: Store) -> tuple[Feeds, Subscribers]:
@@ -139,19 +141,11 @@ def faces(parts: Parts) -> Any:
         assets=assets_in(ROOT / ".assets" / "web"),
         operators=tuple(Operator(o.name, o.token_digest, o.books) for o in hub.operators),
         shown_first=tuple(hub.tables.get("demo", {}).get("logins", ())), adapters=partial(_cards, parts), customers=partial(_customers, parts),
-        shop=parts.shop, repeating=Repeating(parts.shop), waiting=parts.waiting, resend=parts.flow.settling.resend,
+        shop=parts.shop, repeating=parts.repeating, waiting=parts.waiting, resend=parts.flow.settling.resend,
         replay=partial(replay, parts.flow), warnings=partial(_warnings, parts),
     )
-    desk = Desk(parts.flow.keeping)
-    rest = Rest(
-        parts.store, definitions.load(), partial(vendor, hub.vendors), f"{hub.base_url}/fhir", parts.clock, Secrets.open(hub.home).hash_id,
-        desk, pool, parts.feeds,
-    )
-    operations = Operations(parts.store, desk, rest, pool, f"{hub.base_url}/fhir", parts.clock, parts.asking.free)
-    exports = Exports(parts.store, definitions.load(), operations, pool, f"{hub.base_url}/fhir", parts.clock)
     gate, oauth = access(parts, pool)
-    fhir = Admission(gate, Subscriptions(exports, parts.store, parts.feeds, pool, parts.clock), pool)
-    verbs = Verbs(parts.shop, Repeating(parts.shop), parts.waiting)
+    verbs = Verbs(parts.shop, parts.repeating, parts.waiting)
     shops = Admission(gate, BookingFace(parts.store, verbs, pool, parts.clock), pool, needed, problem, PROBLEM_JSON.encode())
 
     @asynccontextmanager
@@ -169,7 +163,18 @@ def faces(parts: Parts) -> Any:
         exception_handlers={404: portal.missing(context)},
         lifespan=lifespan,
     )
-    return _dispatch(Inbox(parts.flow, parts.adapters, pool), fhir, shops, oauth, pages)
+    return _dispatch(Inbox(parts.flow, parts.adapters, pool), Admission(gate, fhir(parts, pool), pool), shops, oauth, pages)
+
+
+def fhir(parts: Parts, pool: ThreadPoolExecutor) -> Any:
+    """The FHIR face behind the gate: what each part does not serve, the one inside it does."""
+    known, base, desk = definitions.load(), f"{parts.hub.base_url}/fhir", Desk(parts.flow.keeping)
+    rest = Rest(
+        parts.store, known, partial(vendor, parts.hub.vendors), base, parts.clock, Secrets.open(parts.hub.home).hash_id, desk, pool, parts.feeds,
+    )
+    operations = Operations(parts.store, desk, rest, pool, base, parts.clock, parts.asking.free)
+    exports = Exports(parts.store, known, operations, pool, base, parts.clock)
+    return Subscriptions(exports, parts.store, parts.feeds, pool, parts.clock)
 
 
 def _dispatch(inbox: Inbox, fhir: Admission, shops: Admission, oauth: OAuth, pages: Starlette) -> Any:
@@ -215,8 +220,8 @@ def worker(parts: Parts) -> Workers:
     return Workers(subscribers, Worker(parts.flow, parts.hub.workers, [
         *(Chore(timedelta(minutes=10), found.load()(lived), apart=True) for found in importlib.metadata.entry_points(group="besoksbro.chores")),
         Chore(timedelta(minutes=10), partial(keep_house, parts.store)),
+        Chore(timedelta(hours=1), lambda _: parts.repeating.roll()),
         Chore(timedelta(hours=1), lambda _: parts.store.reindex(index.digest(definitions.load())), apart=True),
-        Chore(timedelta(hours=1), lambda _: Repeating(parts.shop).roll()),
         Chore(timedelta(seconds=5), lambda _: parts.shop.sweep()),
         Chore(timedelta(seconds=10), lambda _: parts.waiting.offering.everywhere(parts.store)),
     ]))

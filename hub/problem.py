@@ -60,6 +60,7 @@ class Problem(Enum):
     TIME_IS_FREE = "BB-313"
     OFFER_EXPIRED = "BB-314"
     REASON_MISSING = "BB-315"
+    LENGTH_NOT_OFFERED = "BB-316"
     # Reading and searching
     UNKNOWN_RESOURCE = "BB-401"
     DELETED = "BB-402"
@@ -136,6 +137,7 @@ TEXT: dict[Problem, str] = {
     Problem.TIME_IS_FREE: "Det er ledig tid i tidsrommet. Velg en av de ledige tidene.",
     Problem.OFFER_EXPIRED: "Tilbudet gjelder ikke lenger. Du får et nytt når en annen tid blir ledig.",
     Problem.REASON_MISSING: "Skriv en begrunnelse. Den må være med når en regel fravikes.",
+    Problem.LENGTH_NOT_OFFERED: "Besøket kan ikke vare så lenge. Velg en av lengdene som tilbys.",
     Problem.UNKNOWN_RESOURCE: "Ressursen finnes ikke.",
     Problem.DELETED: "Ressursen er slettet.",
     Problem.BAD_SEARCH: "Søket har en ugyldig parameter.",

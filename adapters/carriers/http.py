@@ -71,12 +71,7 @@ class HttpCarrier:
         until = time.monotonic() + self._wait * 2
         try:
             with self._client.stream(method, url, content=parcel.body, headers=headers) as answer:
-                content = b""
-                for chunk in answer.iter_bytes():
-                    content += chunk
-                    if len(content) > LARGEST_ANSWER or time.monotonic() > until:  # what comes after it is never read
-                        raise Unavailable("an answer larger, or longer under way, than any receipt")
-                return answer.status_code, answer.headers, content
+                return answer.status_code, answer.headers, _receipt(answer, until)
         except httpx.HTTPError as trouble:
             raise Unavailable(_told(trouble)) from trouble
 
@@ -85,6 +80,16 @@ class HttpCarrier:
 
     def close(self) -> None:
         self._client.close()
+
+
+def _receipt(answer: httpx.Response, until: float) -> bytes:
+    """The answer's body, read no further than a receipt is long, nor longer than `until` (monotonic). Raises Unavailable when it goes on."""
+    body = bytearray()
+    for chunk in answer.iter_bytes():
+        body += chunk
+        if len(body) > LARGEST_ANSWER or time.monotonic() > until:
+            raise Unavailable("an answer larger, or longer under way, than any receipt")
+    return bytes(body)
 
 
 def tls(home: Path, url: str, settings: Mapping[str, Any]) -> ssl.SSLContext | bool:

@@ -93,7 +93,8 @@ def free_times(
     row = [p for day in sorted({*days, *(d + _DAY for d in days)}) for p in places(wish.department, day)]  # a visit may run past midnight
     chooser = _Chooser(wish, [d for d in decisions if d.active], own, row, taken)
     earliest = now + timedelta(minutes=max(wish.department.notice_minutes, 0))
-    welcome = wish.department.active and wish.asker in wish.department.askers
+    same = wish.moved is not None and wish.moved.end - wish.moved.start == timedelta(minutes=wish.minutes)
+    welcome = wish.department.active and wish.asker in wish.department.askers and (same or wish.department.offers(wish.minutes))
     found: dict[date, list[Time]] = {}
     for number, place in enumerate(row):
         day = local(place.start).date()

@@ -16,14 +16,14 @@ from hub.delivery import Delivery, State
 from hub.fhir.query import Entries, Query, TokenIs
 from hub.message import Content, Enquiry, Parcel, Resource
 from hub.problem import Problem, Refused, Unavailable
-from hub.store import auditing, deliveries, letters, migrating, reindexing, resources, seats
+from hub.store import auditing, deliveries, letters, migrating, reindexing, resources, seats, timeline
 from hub.store.db import Connection, Database
 from hub.store.exporting import Exports
 from hub.store.failpoint import reach
 from hub.store.feeds import Feeds
 from hub.store.secrets import Secrets
 from hub.store.transaction import Transaction, found, searched
-from hub.store.values import AuditCheck, Change, Filed, Page, Standing, Stored, TimelineEntry, micros, moment
+from hub.store.values import AuditCheck, Change, Filed, Page, Standing, Stored, TimelineEntry, micros
 from hub.store.writer import Writer
 
 T = TypeVar("T")
@@ -197,29 +197,12 @@ class Store:
 
     def timeline(self, reference: str) -> list[TimelineEntry]:
         """Everything that happened to one resource, oldest first."""
-
-        def work(connection: Connection) -> list[TimelineEntry]:
-            steps = connection.rows(
-                "select at, kind, text, delivery, envelope, origin from step where subject = ? order by key", (reference,),
-            )
-            lines = [TimelineEntry(moment(at), kind, text, d, e, None, origin) for at, kind, text, d, e, origin in steps]
-            type_, _, id_ = reference.partition("/")
-            lines += [
-                TimelineEntry(s.last_updated, "version", str(s.resource.get("status", "")), None, None, s.version, s.origin)
-                for s in resources.history(connection, type_, id_)[::-1]
-            ]
-            return sorted(lines, key=lambda line: line.at)
-
-        return self._database.read(work)
+        return self._database.read(lambda c: timeline.of(c, reference))
 
     def steps(self, kinds: Iterable[str], first: datetime, until: datetime) -> list[TimelineEntry]:
         """What of these kinds happened to anything in [first, until), oldest first; `text` is the subject's reference, then a space and
         the text."""
-        names = list(kinds)
-        marks = ", ".join("?" * len(names))
-        sql = f"select at, kind, subject, text, origin from step where kind in ({marks}) and at >= ? and at < ? order by key"
-        rows = self._database.read(lambda c: c.rows(sql, [*names, micros(first), micros(until)]))
-        return [TimelineEntry(moment(at), kind, f"{subject} {text}", None, None, None, origin) for at, kind, subject, text, origin in rows]
+        return self._database.read(lambda c: timeline.steps(c, list(kinds), first, until))
 
     def create_session(self, digest: str, data: dict[str, Any], now: datetime) -> None:
         """A login, found by the digest of its token."""

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -72,7 +72,8 @@ class Fates:
 
         def run() -> None:
             try:
-                work()
+                with suppress(httpx.HTTPError):  # a kept connection that its other end just closed: one more letter lost
+                    work()
             finally:
                 waiting.__exit__(None, None, None)
 
@@ -101,7 +102,8 @@ class Proxy:
                     return client.post(target, content=body, headers=kept)
 
                 fate, seconds = fates.draw()
-                with fates.carrying():
+                self.close_connection = True
+                with fates.carrying(), suppress(httpx.HTTPError):
                     self.meet(fate, seconds, forward)
 
             def meet(self, fate: Fate, seconds: float, forward: Callable[[], httpx.Response]) -> None:
@@ -114,12 +116,12 @@ class Proxy:
                 if fate in (Fate.UNANSWERED, Fate.TWICE):
                     forward()
                 if fate in (Fate.LOST, Fate.LATE, Fate.UNANSWERED):
-                    self.close_connection = True
                     return None
                 answer = forward()
                 self.tell(answer.status_code, {"content-type": answer.headers.get("content-type", "text/plain")}, answer.content)
 
             def tell(self, status: int, headers: dict[str, str], body: bytes) -> None:
+                self.close_connection = False
                 self.send_response(status)
                 for name, value in {**headers, **({} if status == 204 else {"content-length": str(len(body))})}.items():
                     self.send_header(name, value)

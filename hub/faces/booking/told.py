@@ -54,7 +54,8 @@ def service(found: Service) -> Told:
     """A department that can be ordered from, and how much of what is granted is used."""
     department = found.department
     return {
-        "department": department.code, "name": department.name, "minutes": department.visit_minutes, "services": sorted(department.service),
+        "department": department.code, "name": department.name, "minutes": department.visit_minutes,
+        "lengths": list(department.lengths), "services": sorted(department.service),
         "horizonDays": department.horizon_days, "answerHours": department.answer_hours, "balances": [balance(b) for b in found.balances],
     }
 
@@ -90,6 +91,7 @@ def series(one: Series) -> Told:
     return {
         "id": one.id, "department": one.department, "weekday": one.weekday + 1, "at": f"{one.at:%H:%M}", "minutes": one.minutes,
         "first": one.first.isoformat(), **({"last": one.last.isoformat()} if one.last else {}), "skip": sorted(one.skipped),
+        "skipped": [{"start": write(start), "code": why.value, "text": why.text} for start, why in one.missed],
     }
 
 

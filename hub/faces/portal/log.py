@@ -22,6 +22,8 @@ KINDS = {
     "on-behalf": "Slo opp for å bestille på vegne av deg",
     "balances": "Hva som er innvilget og brukt",
     "waiting": "Venteliste",
+    "notices": "Valg av varsler",
+    "notices-changed": "Endret valg av varsler",
     "free-times": "Ledige tider",
     "hold": "Holdt av en tid",
     "series": "Gjentatte bestillinger",
