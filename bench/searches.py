@@ -1,4 +1,4 @@
-"""Rows 7, 7b and 7d: one patient's week. The FHIR face against the plain floor, and against itself with many more appointments; loading them."""
+"""Rows 7, 7b, 7d and 7e: one patient's week. The FHIR face against the plain floor, and against itself with many more appointments; loading them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import gc
 import os
 import random
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -17,9 +18,11 @@ from typing import Any
 
 import orjson
 
+from adapters.demo.processes import free_ports
+from bench.clients import get_all
 from bench.floor import Floor, PostgresFloor
 from bench.measure import Row, ratios
-from bench.servers import databases, load, open_store
+from bench.servers import TOKEN, Server, databases, hub, listening, load, open_store
 from hub.access import ALL_DEPARTMENTS, Ground, Reader
 from hub.faces.rest import Rest
 from hub.fhir import definitions
@@ -28,6 +31,7 @@ from hub.store import Store
 FEW, MANY = 50_000, int(os.environ.get("BENCH_ROWS", "200000"))
 MANY_POSTGRES = int(os.environ.get("BENCH_ROWS_POSTGRES", str(MANY)))
 A_PATIENT = 100
+ROUNDS = 7
 START = datetime(2026, 1, 5, tzinfo=UTC)
 FROM, TO = "2026-01-12T00:00:00Z", "2026-01-19T00:00:00Z"
 
@@ -56,6 +60,8 @@ def rows() -> Iterator[Row]:
             with databases(Path(folder) / "few") as few, databases(Path(folder) / "many") as many:
                 if name in few:
                     yield from _on(name, few[name], many[name], Path(folder))
+                if name == "SQLite":
+                    yield _served(few[name], Path(folder))
 
 
 def _on(name: str, few: str, many: str, folder: Path) -> Iterator[Row]:
@@ -78,6 +84,33 @@ def _on(name: str, few: str, many: str, folder: Path) -> Iterator[Row]:
               f"{rows / large.seconds:.0f}/s; {large.cpu * 1e6 / rows:.0f} s CPU of ours for a million")
     for each in (small, large):
         each.store.close()
+
+
+def _served(few: str, folder: Path) -> Row:
+    """The same search of whole servers over HTTP, as a vendor meets them: token, limits, access log and all. In turns."""
+    (port,) = free_ports(1)
+    command = [sys.executable, "-m", "bench.floor", str(port), f"{folder}/floor.db"]
+    with hub(folder / "few-SQLite", few) as ours, listening(command, port) as floor:
+        used: list[tuple[float, float]] = []
+        waits: list[tuple[float, float]] = []
+        for _ in range(ROUNDS + 1):
+            rounds = [_round(ours, "/fhir", fhir_query), _round(floor, "", floor_query)]
+            used.append((rounds[0][0], rounds[1][0]))
+            waits.append((rounds[0][1], rounds[1][1]))
+    cpu, wait = ([statistics.median(each) for each in zip(*found[1:], strict=True)] for found in (used, waits))
+    return Row("7e", "FHIR search, one patient's week, whole servers over HTTP, SQLite", cpu[0] / cpu[1], "CPU of the plain ASGI + SQL floor",
+               "≤ 5", "≤ 3", f"{cpu[0] * 1e6:.0f} µs against {cpu[1] * 1e6:.0f} µs; one client waits {wait[0] * 1e6:.0f} µs against "
+               f"{wait[1] * 1e6:.0f} µs = {wait[0] / wait[1]:.2f} ×")
+
+
+def _round(server: Server, base: str, query: Callable[[int], dict[str, Any]], many: int = 1000) -> tuple[float, float]:
+    """(CPU seconds a search with 16 clients, seconds one client waits)."""
+    dice = random.Random(7)
+    paths = [f"{base}{asked['path']}?{asked['query_string'].decode()}" for asked in (query(dice.randrange(FEW // A_PATIENT)) for _ in range(many))]
+    before = server.cpu
+    get_all(server.port, paths, TOKEN, 16)
+    used = (server.cpu - before) / many
+    return used, get_all(server.port, paths[:many // 5], TOKEN, 1) / (many // 5)
 
 
 @dataclass(frozen=True, slots=True)

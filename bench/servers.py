@@ -107,12 +107,18 @@ def open_store(home: Path, database: str) -> tuple[Store, Secrets]:
     return store, secrets
 
 
+def settle(home: Path, database: str, port: int) -> None:
+    """Writes the settings of a municipality without partners."""
+    home.mkdir(exist_ok=True)
+    digest = hashlib.sha256(TOKEN.encode()).hexdigest()
+    (home / "hub.toml").write_text(SETTINGS.format(port=port, database=database, digest=digest), encoding="utf-8")
+
+
 @contextmanager
 def hub(home: Path, database: str) -> Iterator[Server]:
     """Our hub on a database that has its schema; its worker is another process, not started."""
     (port,) = free_ports(1)
-    digest = hashlib.sha256(TOKEN.encode()).hexdigest()
-    (home / "hub.toml").write_text(SETTINGS.format(port=port, database=database, digest=digest), encoding="utf-8")
+    settle(home, database, port)
     with listening([sys.executable, "-m", "hub", "run", "--no-work", "--home", str(home)], port) as server:
         yield server
 
