@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import importlib.metadata
+import logging
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,8 +19,10 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from hub import sandbox
 from hub.access import Ground, Reader
 from hub.adapter import Adapter, Surroundings
+from hub.booking.clock import local
 from hub.config import AdapterText, Hub, Misconfigured, Part, VendorToken, read_adapters, read_hub
 from hub.faces import console, guide, portal
 from hub.faces.context import AdapterCard, Context, Municipality, Operator, assets_in
@@ -28,6 +31,8 @@ from hub.faces.inbox import Inbox
 from hub.faces.oauth import Admission, OAuth
 from hub.faces.operations import Operations
 from hub.faces.rest import Rest
+from hub.faces.sandbox import Sandbox
+from hub.faces.tracing import Tracing, own_adapters
 from hub.fhir import definitions, index, validate
 from hub.flow import Flow
 from hub.keeping import Keeping
@@ -48,6 +53,7 @@ from hub.store import Secrets, Store
 from hub.waiting import WaitingList
 from hub.worker import Chore, Worker
 
+log = logging.getLogger(__name__)
 ROOT = Path(__file__).parents[1]
 FUNCTIONS = "mappings/functions.toml"
 
@@ -172,8 +178,11 @@ def faces(parts: Parts) -> Any:
         desk, pool,
     )
 
-    operations = Operations(parts.store, desk, rest, pool, f"{hub.base_url}/fhir", parts.clock)
-    guarded, oauth = access(parts, operations, pool)
+    operations = Tracing(
+        Operations(parts.store, desk, rest, pool, f"{hub.base_url}/fhir", parts.clock), parts.store, own_adapters(hub.tables, parts.texts), pool,
+    )
+    played = Sandbox(operations, partial(reset_sandbox, parts), pool) if sandbox.switched_on(hub) else operations
+    guarded, oauth = access(parts, played, pool)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> Any:
@@ -223,6 +232,21 @@ def access(parts: Parts, rest: Any, pool: ThreadPoolExecutor) -> tuple[Admission
     gate = Gate(trusted, partial(vendor, hub.vendors), first_time, hub.base_url, parts.clock, nonce)
     issuing = Issuing(settings, hub.base_url, signing, hub.home, hub.environment, first_time, parts.clock, nonce)
     return Admission(gate, rest, pool), OAuth(issuing, signing, hub.base_url, pool)
+
+
+def guard_sandbox(parts: Parts) -> None:
+    """Before a sandbox serves: says so in the log. Raises Misconfigured where real persons could be."""
+    if sandbox.switched_on(parts.hub):
+        sandbox.guard(parts.store)
+        log.warning("THIS IS A SANDBOX: it holds invented persons only, can be set back by who has a token, and fails on demand")
+
+
+def reset_sandbox(parts: Parts) -> int:
+    """The sandbox as on its first day; how much changed. Raises Misconfigured where there is none, or where real persons could be."""
+    if not sandbox.switched_on(parts.hub):
+        raise Misconfigured("hub.toml: this hub is no sandbox ([sandbox] on = true)")
+    town = command("sandbox-town")(int(parts.hub.tables["sandbox"].get("seed", 1)), local(parts.clock()).date())
+    return sandbox.reset(parts.store, definitions.load().served, town.resources)
 
 
 def worker(parts: Parts) -> Worker:

@@ -14,6 +14,9 @@ from hub.message import Resource
 from hub.problem import Problem, Refused
 
 TYPES = ("StructureDefinition", "ValueSet")
+OPERATIONS = [{"name": "message", "definition": "https://besoksbro.example/fhir/OperationDefinition/message", "documentation":
+               "What became of a message of the caller's own, by its id."}]
+"""What is asked of the whole server."""
 UNDERSTOOD = ("url", "_id")
 _HEADERS = ((b"cache-control", b"public, max-age=300"),)
 

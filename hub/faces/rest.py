@@ -59,7 +59,7 @@ class Rest:
         self._store, self._definitions, self._authenticate = store, definitions, authenticate
         self._base, self._clock, self._hash_id, self._desk, self._pool = base_url.rstrip("/"), clock, hash_id, desk, pool
         server = definitions.capability["rest"][0]
-        server = {**server, "resource": [*server["resource"], *conformance.rows()]}
+        server = {**server, "resource": [*server["resource"], *conformance.rows()], "operation": conformance.OPERATIONS}
         self._offered = {resource["type"]: {i["code"] for i in resource["interaction"]} for resource in server["resource"]}
         self._whole = {interaction["code"] for interaction in server["interaction"]}
         self._reading = self._reads(store)

@@ -38,6 +38,9 @@ def document(statement: Json, definitions: Definitions, base: str) -> Json:
         paths["/"] = {"post": _operation("transaction", "A batch or transaction", "Bundle", body="Bundle")}
     if "history-system" in whole:
         paths["/_history"] = {"get": _operation("history-system", "Everything that changed", "Bundle", _HISTORY)}
+    for operation in server.get("operation", ()):
+        summary = operation.get("documentation", operation["name"])
+        paths[f"/${operation['name']}"] = {"post": _operation(operation["name"], summary, "Parameters", body="Parameters")}
     for row in server["resource"]:
         for path, method, operation in (*_interactions(row), *_operations(row)):
             paths.setdefault(path, {})[method] = operation
