@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/stamp
 
-.PHONY: setup run test check bench docs fuzz clean
+.PHONY: setup run test check bench docs fuzz lossy clean
 
 setup: $(STAMP)
 	@$(BIN)/python tools/fetch.py
@@ -36,6 +36,10 @@ MINUTES ?= 10
 fuzz: setup
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris>=3,<4'
 	@$(BIN)/python tests/fuzz/run.py --minutes $(MINUTES)
+
+MESSAGES ?= 1000
+lossy: setup
+	@$(BIN)/python tests/lossy/round_trip.py --messages $(MESSAGES)
 
 docs: setup
 	@$(BIN)/python tools/docs.py

@@ -7,13 +7,16 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from bench import bookings, letters, searches, shop, writes
+from bench import bookings, letters, memory, peers, searches, shop, writes
 from bench.measure import Row
 
 
 def main() -> None:
-    """All rows, or those of the modules named (`letters`, `bookings`, `searches`, `shop`, `writes`)."""
-    modules = {"letters": letters.rows, "bookings": bookings.rows, "searches": searches.rows, "shop": shop.rows, "writes": writes.rows}
+    """All rows, or those of the modules named (`letters`, `memory`, `bookings`, `searches`, `shop`, `writes`, `peers`)."""
+    modules = {
+        "letters": letters.rows, "memory": memory.rows, "bookings": bookings.rows, "searches": searches.rows, "shop": shop.rows,
+        "writes": writes.rows, "peers": peers.rows,
+    }
     table = Table("row", "what", "ratio", "against", "must", "goal", "detail")
     for name in sys.argv[1:] or modules:
         row: Row

@@ -22,12 +22,13 @@ from hub.access import Ground
 from hub.booking import Department, slots_of
 from hub.booking.clock import local
 from hub.booking.conventions import SERVICE_TYPE, url
+from hub.customer import Customer, Order
 from hub.fhir import definitions, index, validate
 from hub.keeping import Keeping
 from hub.message import Resource
 from hub.problem import Problem, Refused
 from hub.rolling import roll_slots
-from hub.shop import Customer, Order, Shop
+from hub.shop import Shop
 from hub.store import Secrets, Store
 
 MONDAY = datetime(2026, 11, 23, 6, tzinfo=UTC)

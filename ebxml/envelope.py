@@ -77,6 +77,12 @@ def read(root: etree._Element) -> Header:
     )
 
 
+def repeated(header: Header) -> tuple[str, ...]:
+    """The DigestValue of each ds:Reference that an Acknowledgment repeats, without blanks."""
+    found = (xml.parse(element).findtext(f"{{{DS}}}DigestValue") or "" for _, element in header.references)
+    return tuple("".join(value.split()) for value in found)
+
+
 def _text(element: etree._Element | None, name: str) -> str:
     """All the text of a child, stripped; empty when it is missing."""
     return _whole(element.find(f"{{{EB}}}{name}") if element is not None else None)
@@ -272,5 +278,6 @@ __all__ = [
     "Reference",
     "Status",
     "read",
+    "repeated",
     "write",
 ]

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import io
 import quopri
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
@@ -18,8 +19,13 @@ from ebxml.errors import ErrorCode, Fault, Violation
 
 _PARAMETER = re.compile(r';\s*([\w.-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;\s]*))', re.ASCII)
 _TRANSFER = re.compile(rb"(?im)^content-transfer-encoding:[^\n]*(?:\n[ \t][^\n]*)*\n?")
-_TRAVELS = re.compile(rb"(?:(?!From )(?:[\x01-\x09\x0b\x0c\x0e-\x7f]{0,998}+)(?<![ \t])\r\n)*+")
-"""Lines that no mail relay changes: ASCII, CRLF, at most 998 characters (RFC 5322 2.1.1), no blank before the line break, no mbox `From `."""
+_EMPTY_LINE, _EMPTY_LINE_AFTER = re.compile(rb"\r?\n"), re.compile(rb"\r\n\r\n|\n\n")
+_ALTERED = re.compile(rb"(?m)[\x00\x80-\xff]|\r(?!\n)|(?<!\r)\n|[ \t]\r\n|^(?:From |[^\n]{1000})")
+"""What a mail relay may change: anything but ASCII and CRLF, a blank before the line break, mbox's `From `, a line of more than 998 characters
+(RFC 5322 2.1.1)."""
+_BLANKS = b" \t\r\n"
+_BLOCK = 57 * 16_384
+"""Bytes taken at a time where base64 is written or read: a whole number of its lines of 76 characters, and of its groups of four."""
 _MAX_PARTS = 100
 _MAX_HEADERS = 64_000
 
@@ -97,30 +103,30 @@ def _own_headers(body: bytes, known: dict[str, str], remarks: list[str]) -> tupl
     if 0 <= boundary_at < min(i for i in (start.find(b"\n\n"), start.find(b"\r\n\r\n"), len(start)) if i >= 0):
         remarks.append("no empty line between the headers and the first boundary")
         start = start[:boundary_at] + b"\n\n" + start[boundary_at + 1:]
-    found, rest = _split(start)
-    return {**known, **found}, rest
+    found, rest = _split(memoryview(start))
+    return {**known, **found}, bytes(rest)
 
 
-def _split(part: bytes) -> tuple[dict[str, str], bytes]:
-    """Headers and body of a part."""
-    if part.startswith((b"\r\n", b"\n")):
-        return {}, part.partition(b"\n")[2]
-    crlf, lf = part.find(b"\r\n\r\n"), part.find(b"\n\n")
-    if crlf < 0 and lf < 0:
+def _split(part: memoryview) -> tuple[dict[str, str], memoryview]:
+    """Headers and body of a part. Nothing is copied but the headers: a body may be 50 MB."""
+    empty = _EMPTY_LINE.match(part)
+    if empty:
+        return {}, part[empty.end():]
+    found = _EMPTY_LINE_AFTER.search(part)
+    if found is None:
         return {}, part
-    at, width = (crlf, 4) if crlf >= 0 and (lf < 0 or crlf < lf) else (lf, 2)
-    if at > _MAX_HEADERS:
+    if found.start() > _MAX_HEADERS:
         raise Violation(ErrorCode.MIME_PROBLEM, f"headers of more than {_MAX_HEADERS} bytes")
-    lines = re.sub(r"\r?\n[ \t]+", " ", part[:at].decode("latin-1")).splitlines()
+    lines = re.sub(r"\r?\n[ \t]+", " ", str(part[:found.start()], "latin-1")).splitlines()
     pairs = (line.partition(":") for line in lines if ":" in line)
-    return {name.strip().lower(): value.strip() for name, _, value in pairs}, part[at + width:]
+    return {name.strip().lower(): value.strip() for name, _, value in pairs}, part[found.end():]
 
 
 def _multipart(parameters: dict[str, str], body: bytes, remarks: list[str]) -> Package:
     boundary = parameters.get("boundary", "").encode("latin-1", "backslashreplace")
     if not boundary or len(boundary) > 200:
         raise Violation(ErrorCode.MIME_PROBLEM, "multipart without a boundary", "Content-Type")
-    parts = [_decoded(headers, content, remarks) for headers, content in map(_split, _pieces(body, boundary))]
+    parts = [_decoded(*_split(piece), remarks) for piece in _pieces(body, boundary)]
     if not parts:
         raise Violation(ErrorCode.MIME_PROBLEM, "no part inside the boundary", "Content-Type")
     ids = [p.content_id for p in parts if p.content_id]
@@ -139,9 +145,10 @@ def _multipart(parameters: dict[str, str], body: bytes, remarks: list[str]) -> P
     return Package(root, tuple(p for p in parts if p is not root), tuple(remarks))
 
 
-def _pieces(body: bytes, boundary: bytes) -> list[bytes]:
+def _pieces(body: bytes, boundary: bytes) -> list[memoryview]:
     """What stands between the boundary lines; the line break before a boundary belongs to it (RFC 2046 5.1.1)."""
-    pieces: list[bytes] = []
+    pieces: list[memoryview] = []
+    view = memoryview(body)
     delimiter = b"--" + boundary
     at = 0 if body.startswith(delimiter) else body.find(b"\n" + delimiter) + 1
     if at == 0 and not body.startswith(delimiter):
@@ -153,15 +160,15 @@ def _pieces(body: bytes, boundary: bytes) -> list[bytes]:
             return pieces
         after = body.find(b"\n" + delimiter, line_end)
         if after < 0:
-            pieces.append(body[line_end + 1:])
+            pieces.append(view[line_end + 1:])
             return pieces
         end = after - 1 if body[after - 1:after] == b"\r" else after
-        pieces.append(body[line_end + 1:max(end, line_end + 1)])
+        pieces.append(view[line_end + 1:max(end, line_end + 1)])
         at = after + 1
     raise Violation(ErrorCode.MIME_PROBLEM, f"more than {_MAX_PARTS} parts")
 
 
-def _decoded(headers: Mapping[str, str], body: bytes, remarks: list[str]) -> Part:
+def _decoded(headers: Mapping[str, str], body: bytes | memoryview, remarks: list[str]) -> Part:
     media_type, _ = content_type(headers.get("content-type", "text/plain"))
     content_id = headers.get("content-id", "").strip()
     if content_id and not (content_id.startswith("<") and content_id.endswith(">")):
@@ -169,7 +176,7 @@ def _decoded(headers: Mapping[str, str], body: bytes, remarks: list[str]) -> Par
     return Part(headers, decode(headers.get("content-transfer-encoding", "8bit"), body), media_type, content_id.strip("<>"))
 
 
-def decode(encoding: str, body: bytes) -> bytes:
+def decode(encoding: str, body: bytes | memoryview) -> bytes:
     """A part's bytes. Lenient on blanks, strict on everything else.
 
     Raises:
@@ -178,14 +185,29 @@ def decode(encoding: str, body: bytes) -> bytes:
     match encoding.strip().lower():
         case "base64":
             try:
-                return binascii.a2b_base64(body.translate(None, b" \t\r\n"), strict_mode=True)
+                return _unpacked(memoryview(body))
             except binascii.Error as wrong:
                 raise Violation(ErrorCode.MIME_PROBLEM, "not base64, or of the wrong length", "Content-Transfer-Encoding") from wrong
         case "quoted-printable":
-            return quopri.decodestring(body)
+            return quopri.decodestring(bytes(body))
         case "7bit" | "8bit" | "binary" | "":
-            return body
+            return bytes(body)
     raise Violation(ErrorCode.MIME_PROBLEM, "unknown transfer encoding", "Content-Transfer-Encoding", Fault.NOT_SUPPORTED)
+
+
+def _unpacked(body: memoryview) -> bytes:
+    """Base64 undone a block at a time, so that no other copy of a large part is made. Raises binascii.Error."""
+    plain, rest, ended = io.BytesIO(), b"", False
+    for at in range(0, len(body), _BLOCK):
+        packed = rest + bytes(body[at:at + _BLOCK]).translate(None, _BLANKS)
+        if ended and packed:
+            raise binascii.Error("something follows the padding")
+        whole = len(packed) - len(packed) % 4
+        plain.write(binascii.a2b_base64(packed[:whole], strict_mode=True))
+        rest, ended = packed[whole:], ended or packed[:whole].endswith(b"=")
+    if rest:
+        raise binascii.Error("of the wrong length")
+    return plain.getvalue()
 
 
 def write(soap: bytes, parts: list[tuple[str, str, bytes]], boundary: str, root_id: str) -> tuple[dict[str, str], bytes]:
@@ -199,25 +221,26 @@ def write(soap: bytes, parts: list[tuple[str, str, bytes]], boundary: str, root_
         return {"content-type": "text/xml; charset=UTF-8"}, soap
     line = b"\r\n--" + boundary.encode() + b"\r\n"
     head = f"Content-Type: text/xml; charset=UTF-8\r\nContent-Transfer-Encoding: binary\r\nContent-ID: <{root_id}>\r\n\r\n".encode()
-    pieces = [line[2:], head, soap]
+    whole = io.BytesIO()
+    whole.writelines((line[2:], head, soap))
     for content_id, media_type, body in parts:
-        pieces += [
-            line,
-            f"Content-Type: {media_type}\r\nContent-Transfer-Encoding: base64\r\nContent-ID: <{content_id}>\r\n\r\n".encode(),
-            lines(base64.b64encode(body)),
-        ]
-    pieces.append(b"\r\n--" + boundary.encode() + b"--\r\n")
-    return {"content-type": f'multipart/related; type="text/xml"; boundary="{boundary}"; start="<{root_id}>"'}, b"".join(pieces)
+        whole.write(line)
+        whole.write(f"Content-Type: {media_type}\r\nContent-Transfer-Encoding: base64\r\nContent-ID: <{content_id}>\r\n\r\n".encode())
+        whole.writelines(lines(body))
+    whole.write(b"\r\n--" + boundary.encode() + b"--\r\n")
+    return {"content-type": f'multipart/related; type="text/xml"; boundary="{boundary}"; start="<{root_id}>"'}, whole.getvalue()
 
 
-def lines(packed: bytes, width: int = 76) -> bytes:
-    """Base64 in lines of 76 characters (RFC 2045 6.8)."""
-    return b"\r\n".join(packed[at:at + width] for at in range(0, len(packed), width))
+def lines(body: bytes, width: int = 76) -> Iterator[bytes]:
+    """Base64 in lines of 76 characters (RFC 2045 6.8), a block at a time."""
+    for at in range(0, len(body), _BLOCK):
+        packed = base64.b64encode(memoryview(body)[at:at + _BLOCK])
+        yield (b"\r\n" if at else b"") + b"\r\n".join(packed[n:n + width] for n in range(0, len(packed), width))
 
 
 def travels(body: bytes) -> bool:
     """Whether every mail relay brings these bytes through unchanged."""
-    return _TRAVELS.fullmatch(body) is not None
+    return (not body or body.endswith(b"\r\n")) and _ALTERED.search(body) is None
 
 
 def for_mail(headers: Mapping[str, str], body: bytes) -> tuple[dict[str, str], bytes]:
@@ -233,20 +256,20 @@ def for_mail(headers: Mapping[str, str], body: bytes) -> tuple[dict[str, str], b
         return ({"content-transfer-encoding": "7bit"} | known), body
     if not media_type.startswith("multipart/"):
         plain = decode(known.get("content-transfer-encoding", ""), body)
-        return {**known, "content-transfer-encoding": "base64"}, lines(base64.b64encode(plain)) + b"\r\n"
+        return {**known, "content-transfer-encoding": "base64"}, b"".join(lines(plain)) + b"\r\n"
     boundary = parameters.get("boundary", "").encode("latin-1", "backslashreplace")
     pieces = _pieces(body, boundary) if boundary else []
     if not pieces:
         raise Violation(ErrorCode.MIME_PROBLEM, "no part inside the boundary", "Content-Type")
     line = b"--" + boundary + b"\r\n"
-    packed = b"".join(line + (piece if travels(piece + b"\r\n") else _packed(piece)) + b"\r\n" for piece in pieces)
+    packed = b"".join(line + (piece if travels(piece + b"\r\n") else _packed(piece)) + b"\r\n" for piece in map(bytes, pieces))
     return {**known, "content-transfer-encoding": "7bit"}, packed + b"--" + boundary + b"--\r\n"
 
 
 def _packed(piece: bytes) -> bytes:
     """A part in base64; its other headers stay as they are."""
-    headers, body = _split(piece)
+    headers, body = _split(memoryview(piece))
     raw = piece[:len(piece) - len(body)].strip(b"\r\n")
     head = b"\r\n".join(line.rstrip() for line in _TRANSFER.sub(b"", raw + b"\n").splitlines() if line.strip())
     plain = decode(headers.get("content-transfer-encoding", ""), body)
-    return (head + b"\r\n" if head else b"") + b"Content-Transfer-Encoding: base64\r\n\r\n" + lines(base64.b64encode(plain))
+    return (head + b"\r\n" if head else b"") + b"Content-Transfer-Encoding: base64\r\n\r\n" + b"".join(lines(plain))

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hub import app, commands
+from hub import commands, making
 from hub.config import Misconfigured
 from hub.problem import Refused, Unavailable
 
@@ -57,7 +57,7 @@ def work(home: Home) -> None:
 def _of_others(name: str, *given: Any) -> Any:
     """A CPA is ebxml's and a certificate a registry's, which the hub does not know. Raises Exit with what is wrong."""
     try:
-        return app.command(name)(*given)
+        return making.command(name)(*given)
     except ValueError as wrong:
         typer.echo(str(wrong), err=True)
         raise typer.Exit(1) from wrong
@@ -122,7 +122,7 @@ def read(
     schemas: Annotated[Path | None, typer.Option(help="Folder with the official XSD files.")] = None, as_json: Json = False,
 ) -> None:
     """Opens any ebXML, MsgHead, AppRec or CPA file and says what it is, what is signed, and what was tolerated."""
-    report = app.command("read")(file.read_bytes(), at, schemas)
+    report = making.command("read")(file.read_bytes(), at, schemas)
     show(commands.Result(True, report.to_dict(), report.text()), as_json)
 
 
@@ -137,7 +137,7 @@ def demo(
 ) -> None:
     """Solbakken kommune, invented: a shop, the hub and three EPJs as processes of their own."""
     name = "demo-check" if check else "demo"
-    play = app.command(name)
+    play = making.command(name)
     if check:
         report = play(bookings=bookings, database=database_url or None, faults=faults, seed=seed)
         show(commands.Result(report.ok, report.as_json(), report.text()), as_json)
@@ -166,6 +166,12 @@ def message_replay(key: int, home: Home, reason: Annotated[str, typer.Option(pro
 def database_migrate(home: Home) -> None:
     """Brings the database to this version's schema."""
     show(commands.migrate(home), False)
+
+
+@database.command("reindex")
+def database_reindex(home: Home) -> None:
+    """Makes the search index anew where search parameters have changed; can be stopped and goes on where it was."""
+    show(commands.reindex(home), False)
 
 
 @database.command("backup")

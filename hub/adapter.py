@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
 from hub.delivery import Patience
-from hub.message import Content, Envelope, Letter, Message, Parcel, Verdict
+from hub.message import Content, Envelope, Letter, Message, Parcel, Receipt, Verdict
 from hub.problem import Refused
 
 
@@ -54,6 +55,11 @@ class Seal(Protocol):
         """The partner's transport receipt is a message of its own. If not, a hand-over that worked is the receipt (HTTP 2xx)."""
         ...
 
+    @property
+    def asks_first(self) -> bool:
+        """Before a letter is sent again, the partner is asked what became of it (`enquire`)."""
+        ...
+
     def agreed(self, function: str, at: datetime) -> Agreed | None:
         """What a formal agreement says of trying again, for a letter made at `at`; None: the adapter's own patience decides."""
         ...
@@ -78,6 +84,14 @@ class Seal(Protocol):
 
     def receipt(self, envelope: Envelope, refused: Refused | None, at: datetime) -> Parcel | None:
         """The transport receipt (or transport error) for an envelope; None when the sender asked for none."""
+        ...
+
+    def enquire(self, at: datetime, of: str = "") -> Parcel:
+        """A question to the partner's message handler: what became of our letter `of`; without one, whether it is there."""
+        ...
+
+    def confirms(self, receipt: Receipt, sent: Parcel) -> bool:
+        """Whether a receipt that repeats what was signed means these bytes of ours. A receipt that repeats nothing means whatever it names."""
         ...
 
     def refusal(self, unopened: Unopened, at: datetime) -> Parcel | None:
@@ -129,6 +143,30 @@ class Surroundings:
     """The part's own table in the adapter's TOML, without `kind`."""
 
 
+class Owner(StrEnum):
+    """Who decides over the bookings of a partner's departments."""
+
+    HUB = "hub"
+    """The hub: a booking stands at once, and the partner is told."""
+    CONFIRM = "confirm"
+    """The partner must confirm; until then the booking waits."""
+    EPJ = "epj"
+    """The partner owns the calendar: it is asked which times are free, and must confirm."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of its own on which a partner is asked while somebody waits (`[ask]` in its TOML)."""
+
+    carrier: Carrier
+    seal: Seal
+    format: Format
+    within: timedelta = timedelta(seconds=4)
+    """How long whoever waits is let wait."""
+    fresh: timedelta = timedelta(seconds=10)
+    """How long an answer, or that there was none, is good for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Adapter:
     """One partner's connection."""
@@ -159,6 +197,8 @@ class Adapter:
     """It is told only of what it booked itself: a shop has no business with other people's visits."""
     pause: timedelta = timedelta(seconds=1)
     """Between two looks at a carrier that collects."""
+    owner: Owner = Owner.CONFIRM
+    line: Line | None = None
 
     def open(self, parcel: Parcel, at: datetime) -> Envelope:
         """What the seal says of a parcel, unless its carrier already knows that it is no letter. Raises Unopened."""

@@ -1,4 +1,4 @@
-"""Puts the parts together: the only place that reads settings and finds carriers, seals and formats. Importing does nothing."""
+"""Puts the parts together: the only place that reads settings. Importing does nothing."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import hashlib
 import hmac
 import importlib.metadata
 import logging
-import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections import ChainMap
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -22,24 +22,34 @@ from starlette.routing import Route
 from hub import sandbox
 from hub.access import Ground, Reader
 from hub.adapter import Adapter, Surroundings
+from hub.asking import Asking
 from hub.booking.clock import local
-from hub.config import AdapterText, Hub, Misconfigured, Part, VendorToken, read_adapters, read_hub
+from hub.config import AdapterText, Hub, Misconfigured, VendorToken, read_adapters, read_hub
+from hub.customer import ORIGIN
 from hub.faces import console, guide, portal
+from hub.faces.booking import PROBLEM_JSON, BookingFace, needed, problem
+from hub.faces.booking.verbs import Verbs
 from hub.faces.context import AdapterCard, Context, Municipality, Operator, assets_in
+from hub.faces.export import Exports
 from hub.faces.health import Health
 from hub.faces.inbox import Inbox
 from hub.faces.oauth import Admission, OAuth
 from hub.faces.operations import Operations
 from hub.faces.rest import Rest
 from hub.faces.sandbox import Sandbox
+from hub.faces.subscriptions import Subscriptions
 from hub.faces.tracing import Tracing, own_adapters
+from hub.feeds import Feeds, Reading, Subscribers, Writer, topic_of
+from hub.feeds import load as topics
 from hub.fhir import definitions, index, validate
 from hub.flow import Flow
 from hub.keeping import Keeping
+from hub.making import ROOT, command, factory, make_adapter, seals
 from hub.noticing import Noticing
 from hub.oauth.dpop import Nonce
 from hub.oauth.gate import Gate
 from hub.oauth.issuing import Issuing
+from hub.oauth.known import by_name
 from hub.oauth.settings import read_access
 from hub.oauth.tokens import Signing, trust
 from hub.offering import Offering
@@ -48,14 +58,14 @@ from hub.replaying import replay
 from hub.rolling import roll_slots
 from hub.scheduling.desk import Desk
 from hub.settling import Settling
-from hub.shop import ORIGIN, Shop
+from hub.shop import Shop
 from hub.store import Secrets, Store
 from hub.waiting import WaitingList
-from hub.worker import Chore, Worker
+from hub.worker import Chore, Worker, Workers
 
 log = logging.getLogger(__name__)
-ROOT = Path(__file__).parents[1]
-FUNCTIONS = "mappings/functions.toml"
+HEARD_BY = 16
+"""Threads that send to subscribers: they mostly wait."""
 
 
 def utc_now() -> datetime:
@@ -70,14 +80,21 @@ class Parts:
     store: Store
     flow: Flow
     shop: Shop
+    repeating: Repeating
     waiting: WaitingList
+    asking: Asking
     adapters: Mapping[str, Adapter]
     texts: Mapping[str, AdapterText]
     clock: Callable[[], datetime]
+    feeds: Feeds
+    subscribers: Subscribers
 
     def close(self) -> None:
         for adapter in self.adapters.values():
             adapter.carrier.close()
+            if adapter.line is not None:
+                adapter.line.carrier.close()
+        self.asking.close()
         self.store.close()
 
 
@@ -101,66 +118,27 @@ def put_together(home: Path, clock: Callable[[], datetime] = utc_now) -> Parts:
     check = partial(validate.require, definitions=definitions.load())
     offering = Offering(check, noticing.waiting)
     keeping = Keeping(adapters, check, noticing, offering)
-    flow = Flow(store, adapters, keeping, Settling(store, adapters, keeping.rejected), clock)
-    shop = Shop(store, keeping)
-    return Parts(hub, store, flow, shop, WaitingList(shop, offering), adapters, texts, clock)
+    feeds, subscribers = make_feeds(hub, store)
+    settling = Settling(store, ChainMap[str, Adapter](adapters, subscribers), keeping.rejected, feeds.moved)  # type: ignore[arg-type]
+    flow = Flow(store, adapters, keeping, settling, clock)
+    asking = Asking(adapters, clock, store.audit_later)
+    shop = Shop(store, keeping, asking.free)
+    return Parts(hub, store, flow, shop, Repeating(shop, noticing.missed), WaitingList(shop, offering), asking, adapters, texts, clock, feeds,
+                 subscribers)
 
 
-def make_adapter(hub: Hub, text: AdapterText) -> Adapter:
-    """One adapter from its text: its carrier, seal and format are found by entry point. Raises Misconfigured."""
-    functions = read_functions(hub.home)
-
-    def make(group: str, part: Part) -> Any:
-        return _factory(group, part.kind, text.name)(surroundings(hub, text, part, functions))
-
-    return Adapter(
-        name=text.name, party=text.party, carrier=make("carriers", text.carrier), seal=make("seals", text.seal),
-        format=make("formats", text.format), wants=text.wants, departments=text.departments, may_state=text.may, answers=text.answers,
-        patience=text.patience, patience_of=text.patience_of, answer_due=text.answer_due, only_own=text.only_own, concurrency=text.concurrency,
-        token_digest=text.token_digest,
-    )
-
-
-def surroundings(hub: Hub, text: AdapterText, part: Part, functions: Mapping[str, Any]) -> Surroundings:
-    """What a part of an adapter is told; the municipality's `[certificates]` lies under the part's own."""
-    return Surroundings(
-        home=hub.home, name=text.name, party=text.party, own_party=hub.her_id, own_name=hub.municipality,
-        settings={
-            **part.settings, "functions": functions,
-            "certificates": {**hub.tables.get("certificates", {}), **part.settings.get("certificates", {})},
-        },
-    )
-
-
-def seals(hub: Hub, texts: Iterable[AdapterText]) -> tuple[Surroundings, ...]:
-    """Where each seal lives, for what looks after certificates."""
-    functions = read_functions(hub.home)
-    return tuple(surroundings(hub, text, text.seal, functions) for text in texts)
-
-
-def command(name: str) -> Callable[..., Any]:
-    """What is ebxml's or an adapter's to do, which the hub does not know: found by entry point, as carriers are."""
-    found: Callable[..., Any] = next(iter(importlib.metadata.entry_points(group="besoksbro.commands", name=name))).load()
-    return found
-
-
-def read_functions(home: Path) -> dict[str, Any]:
-    """The rows of mappings/functions.toml; the home's own file comes before the one we ship."""
-    path = home / FUNCTIONS if (home / FUNCTIONS).exists() else ROOT / FUNCTIONS
-    return tomllib.loads(path.read_text(encoding="utf-8"))
-
-
-def _factory(group: str, kind: str, adapter: str) -> Callable[[Surroundings], Any]:
-    found = list(importlib.metadata.entry_points(group=f"besoksbro.{group}", name=kind))
-    if not found:
-        known = ", ".join(sorted(e.name for e in importlib.metadata.entry_points(group=f"besoksbro.{group}")))
-        raise Misconfigured(f"adapters/{adapter}.toml: no {group} of kind {kind!r}; there are {known}")
-    made: Callable[[Surroundings], Any] = found[0].load()
-    return made
+def make_feeds(hub: Hub, store: Store) -> tuple[Feeds, Subscribers]:
+    """Subscriptions of clients: what they hear in each transaction, and the adapters that it goes out by. Raises Misconfigured."""
+    base = f"{hub.base_url}/fhir"
+    reading = Reading(definitions.load(), {topic.url(base): topic for topic in topics().values()}, Secrets.open(hub.home).hash_id)
+    feeds = Feeds(reading, Writer(base), hub.allowed, by_name(hub.vendors, read_access(hub).clients.values()))
+    store.on_changed(feeds.follow)
+    around = Surroundings(hub.home, "subscriptions", "", hub.her_id, hub.municipality)
+    return feeds, Subscribers(store, feeds, factory("carriers", "http", around.name), around)
 
 
 def faces(parts: Parts) -> Any:
-    """Every face on one port: inbox, FHIR, console, portal, health. The two that machines use go past the pages' router and middleware."""
+    """Every face on one port: inbox, FHIR, booking API, console, portal, health. Those of machines go past the pages' router and middleware."""
     hub = parts.hub
     pool = ThreadPoolExecutor(hub.workers * 8, thread_name_prefix="inbox")
     context = Context(
@@ -169,20 +147,12 @@ def faces(parts: Parts) -> Any:
         assets=assets_in(ROOT / ".assets" / "web"),
         operators=tuple(Operator(o.name, o.token_digest, o.books) for o in hub.operators),
         shown_first=tuple(hub.tables.get("demo", {}).get("logins", ())), adapters=partial(_cards, parts), customers=partial(_customers, parts),
-        shop=parts.shop, repeating=Repeating(parts.shop), waiting=parts.waiting, resend=parts.flow.settling.resend,
+        shop=parts.shop, repeating=parts.repeating, waiting=parts.waiting, resend=parts.flow.settling.resend,
         replay=partial(replay, parts.flow), warnings=partial(_warnings, parts),
     )
-    desk = Desk(parts.flow.keeping)
-    rest = Rest(
-        parts.store, definitions.load(), partial(vendor, hub.vendors), f"{hub.base_url}/fhir", parts.clock, Secrets.open(hub.home).hash_id,
-        desk, pool,
-    )
-
-    operations = Tracing(
-        Operations(parts.store, desk, rest, pool, f"{hub.base_url}/fhir", parts.clock), parts.store, own_adapters(hub.tables, parts.texts), pool,
-    )
-    played = Sandbox(operations, partial(reset_sandbox, parts), pool) if sandbox.switched_on(hub) else operations
-    guarded, oauth = access(parts, played, pool)
+    gate, oauth = access(parts, pool)
+    verbs = Verbs(parts.shop, parts.repeating, parts.waiting)
+    shops = Admission(gate, BookingFace(parts.store, verbs, pool, parts.clock), pool, needed, problem, PROBLEM_JSON.encode())
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> Any:
@@ -199,10 +169,23 @@ def faces(parts: Parts) -> Any:
         exception_handlers={404: portal.missing(context)},
         lifespan=lifespan,
     )
-    return _dispatch(Inbox(parts.flow, parts.adapters, pool), guarded, oauth, pages)
+    return _dispatch(Inbox(parts.flow, parts.adapters, pool), Admission(gate, fhir(parts, pool), pool), shops, oauth, pages)
 
 
-def _dispatch(inbox: Inbox, fhir: Admission, oauth: OAuth, pages: Starlette) -> Any:
+def fhir(parts: Parts, pool: ThreadPoolExecutor) -> Any:
+    """The FHIR face behind the gate: what each part does not serve, the one inside it does."""
+    known, base, desk = definitions.load(), f"{parts.hub.base_url}/fhir", Desk(parts.flow.keeping)
+    rest = Rest(
+        parts.store, known, partial(vendor, parts.hub.vendors), base, parts.clock, Secrets.open(parts.hub.home).hash_id, desk, pool, parts.feeds,
+    )
+    operations = Operations(parts.store, desk, rest, pool, base, parts.clock, parts.asking.free)
+    exports = Exports(parts.store, known, operations, pool, base, parts.clock)
+    feeds = Subscriptions(exports, parts.store, parts.feeds, pool, parts.clock)
+    tracing = Tracing(feeds, parts.store, own_adapters(parts.hub.tables, parts.texts), pool)
+    return Sandbox(tracing, partial(reset_sandbox, parts), pool) if sandbox.switched_on(parts.hub) else tracing
+
+
+def _dispatch(inbox: Inbox, fhir: Admission, shops: Admission, oauth: OAuth, pages: Starlette) -> Any:
     """Which face an address belongs to."""
 
     async def dispatch(scope: Any, receive: Any, send: Any) -> None:
@@ -213,14 +196,16 @@ def _dispatch(inbox: Inbox, fhir: Admission, oauth: OAuth, pages: Starlette) -> 
             await oauth(scope, receive, send)
         elif path == "/fhir" or path.startswith("/fhir/"):
             await fhir({**scope, "root_path": "/fhir"}, receive, send)
+        elif path.startswith("/booking/v1/"):
+            await shops({**scope, "root_path": "/booking/v1"}, receive, send)
         else:
             await pages(scope, receive, send)
 
     return dispatch
 
 
-def access(parts: Parts, rest: Any, pool: ThreadPoolExecutor) -> tuple[Admission, OAuth]:
-    """The gate before the FHIR face, and our own token endpoint beside it."""
+def access(parts: Parts, pool: ThreadPoolExecutor) -> tuple[Gate, OAuth]:
+    """The gate before the faces that machines use, and our own token endpoint beside it."""
     hub, store = parts.hub, parts.store
     settings, signing = read_access(hub), Signing.open(hub.home)
     nonce = Nonce(Secrets.open(hub.home).seal_key) if settings.nonce else None
@@ -231,7 +216,7 @@ def access(parts: Parts, rest: Any, pool: ThreadPoolExecutor) -> tuple[Admission
     trusted = trust(settings, hub.base_url, signing, hub.home, parts.clock, hub.environment)
     gate = Gate(trusted, partial(vendor, hub.vendors), first_time, hub.base_url, parts.clock, nonce)
     issuing = Issuing(settings, hub.base_url, signing, hub.home, hub.environment, first_time, parts.clock, nonce)
-    return Admission(gate, rest, pool), OAuth(issuing, signing, hub.base_url, pool)
+    return gate, OAuth(issuing, signing, hub.base_url, pool)
 
 
 def guard_sandbox(parts: Parts) -> None:
@@ -249,16 +234,20 @@ def reset_sandbox(parts: Parts) -> int:
     return sandbox.reset(parts.store, definitions.load().served, town.resources)
 
 
-def worker(parts: Parts) -> Worker:
-    """The worker of one process, with what keeps the house."""
+def worker(parts: Parts) -> Workers:
+    """The workers of one process: for partners, with what keeps the house, and for subscribers."""
     lived = seals(parts.hub, parts.texts.values())
-    return Worker(parts.flow, parts.hub.workers, [
+    subscribers = Worker(replace(parts.flow, adapters=parts.subscribers), HEARD_BY, [
+        Chore(timedelta(seconds=5), lambda _: parts.feeds.beat(parts.store)),
+    ], parts.subscribers.due)
+    return Workers(subscribers, Worker(parts.flow, parts.hub.workers, [
         *(Chore(timedelta(minutes=10), found.load()(lived), apart=True) for found in importlib.metadata.entry_points(group="besoksbro.chores")),
         Chore(timedelta(minutes=10), partial(keep_house, parts.store)),
-        Chore(timedelta(hours=1), lambda _: Repeating(parts.shop).roll()),
+        Chore(timedelta(hours=1), lambda _: parts.repeating.roll()),
+        Chore(timedelta(hours=1), lambda _: parts.store.reindex(index.digest(definitions.load())), apart=True),
         Chore(timedelta(seconds=5), lambda _: parts.shop.sweep()),
         Chore(timedelta(seconds=10), lambda _: parts.waiting.offering.everywhere(parts.store)),
-    ])
+    ]))
 
 
 def keep_house(store: Store, now: datetime) -> None:
@@ -295,4 +284,4 @@ def _cards(parts: Parts) -> tuple[AdapterCard, ...]:
             parts.adapters[t.name].version,
         )
         for t in parts.texts.values()
-    )
+    ) + tuple(AdapterCard(f.adapter, f"Abonnement: {f.client} · {topic_of(f)}", "", "http") for f in parts.store.feeds(lambda feeds: feeds.all()))

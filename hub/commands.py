@@ -13,10 +13,12 @@ from typing import Any
 
 import uvicorn
 
-from hub import app
+from hub import app, making
 from hub.adapter import Adapter
 from hub.booking.clock import local
 from hub.config import Hub, read_adapters, read_hub
+from hub.faces.wire import Http
+from hub.fhir import definitions, index
 from hub.replaying import replay
 from hub.store import Store
 
@@ -34,7 +36,7 @@ def listening(hub: Hub) -> dict[str, Any]:
     """How uvicorn listens: address, what it keeps to itself, and TLS as `[tls]` says."""
     told: dict[str, Any] = {
         "host": hub.host, "port": hub.port, "log_level": "warning", "access_log": False, "server_header": False, "date_header": False,
-        "proxy_headers": False,
+        "proxy_headers": False, "http": Http,
     }
     if hub.tls is not None:
         told |= {"ssl_certfile": str(hub.tls.certificate), "ssl_keyfile": str(hub.tls.key)}
@@ -87,6 +89,13 @@ def migrate(home: Path) -> Result:
     with _store(home) as store:
         store.migrate()
     return Result(True, {}, "The database has this version's schema.")
+
+
+def reindex(home: Path) -> Result:
+    """Makes the search index anew where it must be."""
+    with _store(home) as store:
+        done = store.reindex(index.digest(definitions.load()))
+    return Result(True, {"resources": done}, f"{done} resources indexed anew." if done else "The index is as it should be.")
 
 
 def backup(home: Path, to: Path) -> Result:
@@ -166,18 +175,18 @@ def audit_verify(home: Path) -> Result:
 
 
 def _seals(home: Path) -> Any:
-    return app.seals(read_hub(home), read_adapters(home))
+    return making.seals(read_hub(home), read_adapters(home))
 
 
 def cert_list(home: Path) -> Result:
     """Our own and the partners' certificates."""
-    lines = app.command("cert-list")(_seals(home), app.utc_now())
+    lines = making.command("cert-list")(_seals(home), app.utc_now())
     return Result(True, {"certificates": [asdict(line) for line in lines]}, "\n".join(line.text for line in lines) or "Ingen sertifikater.")
 
 
 def cert_check(home: Path, ask: bool) -> Result:
     """The same, judged: chain, use, validity, revocation."""
-    lines, told = app.command("cert-check")(_seals(home), app.utc_now(), ask)
+    lines, told = making.command("cert-check")(_seals(home), app.utc_now(), ask)
     data = {"certificates": [asdict(line) for line in lines], "remarks": told}
     return Result(all(line.ok for line in lines), data, "\n".join([*(line.text for line in lines), *told]) or "Ingen sertifikater.")
 

@@ -12,7 +12,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from hub.adapter import Owner
 from hub.delivery import Patience
+from hub.endpoint import Allowed
 
 
 class Misconfigured(Exception):
@@ -76,6 +78,8 @@ class Hub:
     """Threads that sign, encrypt and send."""
     tls: Tls | None = None
     """None: plain HTTP, behind a proxy that does TLS."""
+    allowed: Allowed = Allowed()
+    """`[subscriptions] allow`: addresses of our own network that clients may have notifications sent to."""
     tables: Mapping[str, Any] = field(default_factory=dict)
     """All of hub.toml, for parts that read a table of their own (`hub.oauth.settings`)."""
 
@@ -86,6 +90,17 @@ class Part:
 
     kind: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """`[ask]` of an adapter: the line on which it is asked, and how long an answer may take and is good for."""
+
+    carrier: Part
+    seal: Part
+    format: Part
+    within: timedelta
+    fresh: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +124,8 @@ class AdapterText:
     concurrency: int
     token_digest: str
     text: str
+    owner: Owner = Owner.CONFIRM
+    ask: Ask | None = None
 
 
 ENVIRONMENTS = ("demo", "test", "production")
@@ -144,8 +161,17 @@ def read_hub(home: Path) -> Hub:
         vendors=tuple(VendorToken(v["name"], v["token_digest"], frozenset(v.get("departments", ()))) for v in table.get("vendors", ())),
         workers=_get(own, "workers", int, where, 2),
         tls=_tls(home, _get(table, "tls", dict, "hub.toml", {})),
+        allowed=_allowed(_get(table, "subscriptions", dict, "hub.toml", {})),
         tables=table,
     )
+
+
+def _allowed(table: Mapping[str, Any]) -> Allowed:
+    where = "hub.toml [subscriptions]"
+    try:
+        return Allowed.of(_get(table, "allow", list, where, []))
+    except (ValueError, AttributeError) as wrong:
+        raise Misconfigured(f"{where} allow: {wrong}") from wrong
 
 
 def _tls(home: Path, table: Mapping[str, Any]) -> Tls | None:
@@ -194,7 +220,26 @@ def read_adapter(path: Path) -> AdapterText:
         concurrency=_get(table, "concurrency", int, where, 2),
         token_digest=_get(table, "token_digest", str, where, ""),
         text=path.read_text(encoding="utf-8"),
+        **_ownership(table, where),
     )
+
+
+def _ownership(table: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Who decides over bookings, and how the partner is asked where it owns the calendar."""
+    told, line = _get(table, "owner", str, where, Owner.CONFIRM.value), _get(table, "ask", dict, where, {})
+    if told not in list(Owner):
+        raise Misconfigured(f"{where}: owner is one of {', '.join(Owner)}")
+    owner = Owner(told)
+    if (owner is Owner.EPJ) != bool(line):
+        raise Misconfigured(f'{where}: owner = "epj" and [ask] belong together')
+    if not line:
+        return {"owner": owner}
+    try:
+        within, fresh = (duration(str(line.get(key, usual))) for key, usual in (("within", "4s"), ("fresh", "10s")))
+    except ValueError as wrong:
+        raise Misconfigured(f"{where} ask: {wrong}") from wrong
+    carrier, seal, format_ = (_part(line, key, f"{where} ask") for key in ("carrier", "seal", "format"))
+    return {"owner": owner, "ask": Ask(carrier, seal, format_, within, fresh)}
 
 
 def duration(text: str) -> timedelta:

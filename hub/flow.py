@@ -1,7 +1,4 @@
-"""The story in two verbs: `receive` what came in, `deliver` what is owed. Everything a message causes is one commit.
-
-`ask`, the third verb of the house plan (somebody waits for an answer), comes with the first partner that is asked.
-"""
+"""The story in two verbs: `receive` what came in, `deliver` what is owed; what a message causes is one commit. `ask`: hub/asking.py."""
 
 from __future__ import annotations
 
@@ -11,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from hub import resuming
 from hub.adapter import Adapter, Unopened
 from hub.delivery import Delivery, State, Step
 from hub.keeping import Keeping, Speaker
@@ -121,8 +119,9 @@ class Flow:
             return self.settling.step(adapter, delivery, Step.EXPIRED, Problem.NOT_DELIVERED.value)
         if delivery.state is not State.DUE:  # its receipt is overdue: the same letter again
             delivery = self.settling.step(adapter, delivery, Step.OVERDUE if delivery.state is State.SENT else Step.EXPIRED)
-            if delivery.state is not State.DUE:
-                return delivery
+        delivery = resuming.known(adapter, delivery, now, self)
+        if delivery.state is not State.DUE:
+            return delivery
         try:
             delivery, parcel = self._sealed(adapter, delivery, now)
             reply = adapter.carrier.send(parcel)

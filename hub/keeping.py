@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hub.access import AuditLine
-from hub.adapter import Adapter
+from hub.adapter import Adapter, Owner
 from hub.booking import ANSWER, MOVED_FROM, Asker, Booking, Outcome, Statement, Status, gather, statements, weigh, which, with_taken
 from hub.booking.conventions import SHOP_BOOKING, appointment_id, extension, identifier, with_extension
 from hub.booking.life import What
 from hub.booking.stays import after, stay_id
+from hub.booking.views import stated_department
 from hub.delivery import Delivery, State
 from hub.message import Resource, Resources
 from hub.problem import Problem, Refused
@@ -82,7 +83,7 @@ class Keeping:
         outcome = weigh(
             statement, stored, facts,
             may=speaker.may, departments=speaker.departments, origin=speaker.name, now=tx.now, asker=speaker.asker,
-            overrules=bool(speaker.overrules),
+            overrules=bool(speaker.overrules), settles=self._settles(statement, stored),
         )
         about = [f"Appointment/{id_}"]
         passed = ", ".join(problem.value for problem in outcome.overruled)
@@ -104,6 +105,11 @@ class Keeping:
         if outcome.frees or outcome.drops_old:
             self.freed(tx, changed.department)
         return tuple(about)
+
+    def _settles(self, statement: Statement, stored: Resource | None) -> bool:
+        """The hub itself decides over this department's bookings: a row of the partner's adapter (`owner`)."""
+        department = stated_department(stored or statement.appointment)
+        return any(a.owner is Owner.HUB and (not a.departments or department in a.departments) for a in self.adapters.values())
 
     def _away(self, tx: Transaction, speaker: Speaker, stated: Resource) -> tuple[str, ...]:
         """Keeps that somebody is away, or home again: the rules of booking read it, and the portal shows the visits as paused."""

@@ -59,6 +59,8 @@ class Receipt:
     """The partner's own codes, e.g. `E35`, `SecurityFailure`."""
     detail: str = ""
     """The partner's text; shown to operators only."""
+    repeats: tuple[str, ...] = ()
+    """The digests of what was signed in our letter, as a signed receipt repeats them (ebMS ds:Reference). Empty: only the id is proof."""
 
 
 @dataclass(frozen=True, slots=True)

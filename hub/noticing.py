@@ -18,7 +18,7 @@ from hub.booking.notices import GATHERED_FOR, Contact, Kind, contacts, kind_of, 
 from hub.booking.waiting import Waiting
 from hub.delivery import Delivery, State
 from hub.message import Content, Resource
-from hub.store import Transaction
+from hub.store import Stored, Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,15 @@ class Noticing:
                     continue
                 ends = entry.offer.until if entry.offer else due + adapter.patience_for(function, tx.now).give_up_after
                 tx.owe(self._delivery(tx, adapter, contact, entry, kind, key, due, ends), self._content(contact, kind))
+
+    def missed(self, tx: Transaction, series: Stored) -> None:
+        """Tells that visits of a series could not be booked; the newest such notice of a series counts."""
+        wanted, person = self._wanted(), str(series.resource["subject"]["reference"])
+        for contact in self._contacts(tx, person) if wanted else ():
+            key, function, due = f"missed:{series.id}:{contact.digest}", f"notice-{contact.channel}", loud(tx.now)
+            for adapter in self._carriers(contact) if contact.wants(Kind.MISSED) else ():
+                ends = due + adapter.patience_for(function, tx.now).give_up_after
+                tx.owe(self._delivery(tx, adapter, contact, series, Kind.MISSED, key, due, ends), self._content(contact, Kind.MISSED))
 
     def _wanted(self) -> set[str]:
         return {word for adapter in self.adapters.values() for word in adapter.wants if word.startswith("notice-")}
@@ -93,10 +102,12 @@ class Noticing:
         return Content(orjson.dumps({"to": contact.address, "text": text(kind, self.municipality, self.phone)}), "application/json")
 
     def _delivery(
-        self, tx: Transaction, adapter: Adapter, contact: Contact, about: Booking | Waiting, kind: Kind, key: str, due: datetime, ends: datetime,
+        self, tx: Transaction, adapter: Adapter, contact: Contact, about: Booking | Waiting | Stored, kind: Kind, key: str, due: datetime,
+        ends: datetime,
     ) -> Delivery:
+        subject = about.reference if isinstance(about, Stored) else f"Appointment/{about.id}"
         return Delivery(
-            id=str(uuid.uuid4()), adapter=adapter.name, function=f"notice-{contact.channel}", subject=f"Appointment/{about.id}", state=State.DUE,
+            id=str(uuid.uuid4()), adapter=adapter.name, function=f"notice-{contact.channel}", subject=subject, state=State.DUE,
             due_at=due, expires=ends, created=tx.now, key=key, conversation=about.id, version=about.version, answer_due=False,
             note=kind.value,
         )

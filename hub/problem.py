@@ -32,6 +32,7 @@ class Problem(Enum):
     NOT_AUTHENTICATED = "BB-116"
     CERTIFICATE_UNTRUSTED = "BB-117"
     CERTIFICATE_REVOKED = "BB-118"
+    RECEIPT_DIFFERS = "BB-119"
     NOT_AS_AGREED = "BB-121"
     # The content
     INVALID = "BB-201"
@@ -59,6 +60,7 @@ class Problem(Enum):
     TIME_IS_FREE = "BB-313"
     OFFER_EXPIRED = "BB-314"
     REASON_MISSING = "BB-315"
+    LENGTH_NOT_OFFERED = "BB-316"
     # Reading and searching
     UNKNOWN_RESOURCE = "BB-401"
     DELETED = "BB-402"
@@ -69,6 +71,7 @@ class Problem(Enum):
     WRONG_MEDIA_TYPE = "BB-407"
     NO_SUCH_INTERACTION = "BB-408"
     BAD_PATCH = "BB-409"
+    RECEIVER_GONE = "BB-410"
     # Access and operations of the FHIR API
     BAD_TOKEN = "BB-420"
     BAD_PROOF = "BB-421"
@@ -78,6 +81,7 @@ class Problem(Enum):
     BAD_CLIENT = "BB-425"
     BAD_GRANT = "BB-426"
     BAD_SUBSCRIPTION = "BB-428"
+    BAD_EXPORT = "BB-429"
     # What did not work out
     UNAVAILABLE = "BB-901"
     NOT_DELIVERED = "BB-902"
@@ -106,6 +110,7 @@ TEXT: dict[Problem, str] = {
     Problem.UNKNOWN_AGREEMENT: "Avtalen, tjenesten eller handlingen er ukjent.",
     Problem.MISSING_PART: "En del som meldingen viser til, mangler.",
     Problem.NOT_SUPPORTED: "Meldingen bruker noe vi ikke støtter.",
+    Problem.RECEIPT_DIFFERS: "Kvitteringen gjelder et annet innhold enn det vi sendte. Meldingen kan være endret på veien til dere.",
     Problem.NOT_AS_AGREED: "Meldingen ber om noe annet enn det avtalen sier om kvittering, duplikater eller svar på samme forbindelse.",
     Problem.NOT_AUTHENTICATED: "Du er ikke logget inn, eller tilgangen er utløpt.",
     Problem.INVALID: "Innholdet følger ikke formatet.",
@@ -132,6 +137,7 @@ TEXT: dict[Problem, str] = {
     Problem.TIME_IS_FREE: "Det er ledig tid i tidsrommet. Velg en av de ledige tidene.",
     Problem.OFFER_EXPIRED: "Tilbudet gjelder ikke lenger. Du får et nytt når en annen tid blir ledig.",
     Problem.REASON_MISSING: "Skriv en begrunnelse. Den må være med når en regel fravikes.",
+    Problem.LENGTH_NOT_OFFERED: "Besøket kan ikke vare så lenge. Velg en av lengdene som tilbys.",
     Problem.UNKNOWN_RESOURCE: "Ressursen finnes ikke.",
     Problem.DELETED: "Ressursen er slettet.",
     Problem.BAD_SEARCH: "Søket har en ugyldig parameter.",
@@ -141,6 +147,7 @@ TEXT: dict[Problem, str] = {
     Problem.WRONG_MEDIA_TYPE: "Innholdstypen støttes ikke her. Bruk application/fhir+json eller application/fhir+xml.",
     Problem.NO_SUCH_INTERACTION: "Dette kan ikke gjøres med denne ressurstypen. Se CapabilityStatement på /metadata.",
     Problem.BAD_PATCH: "Endringen kan ikke brukes på ressursen slik den er nå.",
+    Problem.RECEIVER_GONE: "Mottakeren svarer at adressen er lagt ned. Det sendes ikke mer dit.",
     Problem.BAD_TOKEN: "Tilgangstokenet er ugyldig eller utløpt. Hent et nytt.",
     Problem.BAD_PROOF: "DPoP-beviset er ugyldig, for gammelt eller brukt før. Lag et nytt for hver forespørsel.",
     Problem.DPOP_NONCE: "DPoP-beviset må ha vår nonce. Bruk verdien i svaret og prøv igjen.",
@@ -149,6 +156,7 @@ TEXT: dict[Problem, str] = {
     Problem.BAD_CLIENT: "Klienten kunne ikke bekreftes. Kontroller klient-id, nøkkel og klokke.",
     Problem.BAD_GRANT: "Tokenforespørselen er ugyldig. Bruk client_credentials med private_key_jwt.",
     Problem.BAD_SUBSCRIPTION: "Abonnementet kan ikke opprettes slik. Kontroller emne, filter, kanal og adresse.",
+    Problem.BAD_EXPORT: "Eksporten kan ikke startes slik. Kontroller Prefer, _type, _since og _outputFormat.",
     Problem.UNAVAILABLE: "Vi får ikke kontakt akkurat nå. Ingenting er endret. Prøv igjen senere.",
     Problem.NOT_DELIVERED: "Meldingen kom ikke fram til mottakeren innen fristen.",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from uuid import NAMESPACE_URL, uuid5
@@ -12,12 +12,13 @@ from hub.access import Ground
 from hub.booking import Department
 from hub.booking.clock import local
 from hub.booking.conventions import extension, with_extension
-from hub.booking.series import Series, made
+from hub.booking.series import Series, made, with_missed
+from hub.customer import ORIGIN, Customer, Order
 from hub.fhir.query import Query, ReferenceIs, TokenIs
 from hub.message import Resource
 from hub.problem import Problem, Refused, Unavailable
-from hub.shop import ORIGIN, Customer, Order, Shop
-from hub.store import Stored
+from hub.shop import Shop
+from hub.store import Stored, Transaction
 
 log = logging.getLogger(__name__)
 MANY = 100_000
@@ -37,6 +38,8 @@ class Repeating:
     """The verbs of series."""
 
     shop: Shop
+    tell: Callable[[Transaction, Stored], None] = lambda *_: None
+    """That visits could not be booked (`hub.noticing.Noticing.missed`)."""
 
     def start(self, customer: Customer, order: Order, skipped: Iterable[str] = (), last: date | None = None) -> Repeated:
         """A series whose first visit is this order; books what lies within the horizon. The same order again is the same series.
@@ -91,9 +94,15 @@ class Repeating:
             except Refused as no:
                 refused.append((start, no.problem))
         if until > (series.done_until or date.min):
-            tried = with_extension(plan, "tried-until", "Date", until.isoformat())
+            tried = with_missed(with_extension(plan, "tried-until", "Date", until.isoformat()), refused, now)
             over = series.last is not None and series.last <= until
-            self.shop.store.write(lambda tx: tx.keep({**tried, "status": "completed" if over else "active"}, origin=ORIGIN))
+
+            def work(tx: Transaction) -> None:
+                kept = tx.keep({**tried, "status": "completed" if over else "active"}, origin=ORIGIN)
+                if refused and already is None:  # whoever starts a series sees it on the page
+                    self.tell(tx, kept)
+
+            self.shop.store.write(work)
         return Repeated(series.id, tuple(booked), tuple(refused))
 
     def _active(self, person: str = "") -> list[Stored]:

@@ -64,7 +64,7 @@ _METHODS = {"GET": "r", "HEAD": "r", "PUT": "u", "PATCH": "u", "DELETE": "d"}
 
 def needed(method: str, path: tuple[str, ...]) -> tuple[str, str] | None:
     """(type, letter) that a request to this path below the FHIR base needs; None: whoever executes it must ask per entry or type."""
-    if not path or path[0].startswith(("_", "$")):
+    if not path or path[0].startswith(("_", "$")) or path[0] == "SubscriptionTopic":  # what can be subscribed to is no secret
         return None
     operation = next((part for part in path[1:] if part.startswith("$")), None)
     if operation is not None:

@@ -28,6 +28,8 @@ class Settling:
     adapters: Mapping[str, Adapter]
     rejected: Callable[[Transaction, Adapter, Delivery], None]
     """What an application's no means for what the letter was about (Keeping.rejected)."""
+    moved: Callable[[Transaction, Delivery, Delivery], None] = lambda *_: None
+    """Told of each try, in its transaction: the delivery before and after it (Feeds.moved)."""
 
     def before(self, tx: Transaction, adapter: Adapter, envelope: Envelope) -> Answer | None:
         """What comes before a letter is weighed: a duplicate gets the stored answer, however late it is; a receipt that rode along counts.
@@ -50,10 +52,18 @@ class Settling:
         return None
 
     def receipt(self, tx: Transaction, adapter: Adapter, told: Receipt) -> tuple[str, ...]:
-        """Moves the delivery a receipt speaks of; an unknown or contradicting one is kept and shown, and changes nothing."""
+        """Moves the delivery a receipt speaks of; a contradicting one is kept and shown, and changes nothing.
+
+        Raises:
+            Refused: UNKNOWN_REFERENCE; RECEIPT_DIFFERS, when it proves that the partner got something else than we sent.
+        """
         before = tx.delivery(told.refers_to)
         if before is None or before.adapter != adapter.name:
             raise Refused(Problem.UNKNOWN_REFERENCE, "no letter of ours to this partner has that id")
+        sent = tx.parcel(before.parcel) if told.repeats and before.parcel else None
+        if sent is not None and not adapter.seal.confirms(told, sent):
+            tx.note(before.subject, "odd-receipt", f"{Problem.RECEIPT_DIFFERS.value} {told.kind}", delivery=before.id, origin=adapter.name)
+            raise Refused(Problem.RECEIPT_DIFFERS, "the digests that the receipt repeats are not those of our letter", "//Header/Acknowledgment")
         note = " ".join(told.codes)  # the partner's own text could name a person: it stays in the stored letter
         try:
             after = before.after(STEPS[told.kind], tx.now, adapter.patience_for(before.function, before.created), note)
@@ -72,6 +82,7 @@ class Settling:
                 return current
             after = current.after(step, tx.now, adapter.patience_for(current.function, current.created), note)
             tx.settle(after, current, step, note)
+            self.moved(tx, current, after)
             return after
 
         return self.store.write(work)
@@ -83,8 +94,11 @@ class Settling:
             before = tx.delivery(delivery_id)
             if before is None:
                 raise Refused(Problem.UNKNOWN_REFERENCE, "no such delivery")
+            adapter = self.adapters.get(before.adapter)
+            if adapter is None:
+                raise Refused(Problem.UNKNOWN_PARTNER, "this partner is not set up any more")
             try:
-                after = before.after(Step.RESEND, tx.now, self.adapters[before.adapter].patience_for(before.function, tx.now))
+                after = before.after(Step.RESEND, tx.now, adapter.patience_for(before.function, tx.now))
             except Impossible as odd:
                 raise Refused(Problem.IMPOSSIBLE_CHANGE, str(odd)) from odd
             tx.settle(after, before, Step.RESEND, reason)

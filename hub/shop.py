@@ -6,108 +6,27 @@ order bears a key of its maker's: the same order twice is one booking.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import NAMESPACE_URL, uuid5
 
-from hub.access import Ground, Reader
-from hub.booking import Asker, Balance, Booking, Decision, Department, Statement, covering, gather, weigh
+from hub.access import AuditLine
+from hub.booking import Asker, Booking, Decision, Department, Statement, covering, gather, weigh
 from hub.booking.clock import MIDNIGHT, at, local, write
-from hub.booking.conventions import BY_CITIZEN, BY_REPRESENTATIVE, BY_SERVICE, SHOP_BOOKING, appointment_id
-from hub.booking.free import Day, Time, Wish, free_times
+from hub.booking.conventions import BY_CITIZEN, BY_REPRESENTATIVE, BY_SERVICE, SHOP_BOOKING
+from hub.booking.free import Day, Span, Time, Wish, closed_elsewhere, covered, free_times
 from hub.booking.views import is_booking
+from hub.customer import Customer, Held, Order, Service
 from hub.fhir.query import DateIs, Query, ReferenceIs
-from hub.keeping import Keeping, Speaker, count_seats
+from hub.keeping import Keeping, count_seats
 from hub.message import Resource, Resources
 from hub.problem import Problem, Refused
-from hub.store import Store, Transaction, micros
+from hub.store import Store, Stored, Transaction, micros
 
-ORIGIN = "tjenesteshop-egen"
-"""The origin of what is ordered here; an adapter of this name would be somebody else."""
-STAFF_ORIGIN = "tjenesteshop-ansatt"
-"""The origin of what staff order for somebody, so that it is not counted as self-service."""
+Calendar = Callable[[str, datetime, datetime, AuditLine | None], tuple[Span, ...] | None]
 HELD_FOR = timedelta(minutes=5)
-ORDERS = frozenset({"book", "move", "cancel"})
 MANY = 100_000
 _DAY = timedelta(days=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Customer:
-    """Who orders, for whom, in what capacity."""
-
-    person: str
-    """`Patient/…`: whom the visit is for."""
-    reader: str
-    """As `AuditLine.reader`: who orders."""
-    ground: Ground
-    asker: Asker = Asker.PERSON
-    channel: str = "portal"
-    overrules: str = ""
-    """Staff's reason for passing the rules; empty: they bind."""
-
-    @classmethod
-    def of(cls, reader: Reader, person: str, channel: str = "portal") -> Customer:
-        """A person for themself, or whoever represents them."""
-        return cls(person, reader.reference, reader.ground, Asker.PERSON if reader.ground is Ground.SELF else Asker.RELATIVE, channel)
-
-    @property
-    def origin(self) -> str:
-        return STAFF_ORIGIN if self.asker is Asker.STAFF else ORIGIN
-
-    @property
-    def speaker(self) -> Speaker:
-        behalf = self.person if self.asker is Asker.RELATIVE else ""
-        return Speaker(self.origin, ORDERS, self.reader, self.ground.value, on_behalf_of=behalf, channel=self.channel, asker=self.asker,
-                       overrules=self.overrules)
-
-    @property
-    def holder(self) -> str:
-        """Who holds a time for this customer: one at a time, for whoever orders and whom it is for."""
-        return f"hold:{uuid5(NAMESPACE_URL, f'{self.reader}|{self.person}')}"
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """A visit that is asked for."""
-
-    key: str
-    """The maker's own id for this order, unique per person."""
-    department: str
-    start: datetime
-    minutes: int
-    moves: str = ""
-    """The Appointment that gets this time instead of its own; empty: a new one."""
-    comment: str = ""
-
-    @property
-    def end(self) -> datetime:
-        return self.start + timedelta(minutes=self.minutes)
-
-    def reference(self, customer: Customer) -> str:
-        """What it is known by: the key made unique over all persons, and telling nothing."""
-        return str(uuid5(NAMESPACE_URL, f"order|{customer.person}|{self.key}"))
-
-    def appointment(self, customer: Customer) -> str:
-        """The id of the Appointment that it becomes, or changes."""
-        return self.moves or appointment_id(customer.origin, self.reference(customer))
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A time that is held for a customer."""
-
-    order: Order
-    until: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """A department that a person may order from, and what is granted there now."""
-
-    department: Department
-    balances: tuple[Balance, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +35,8 @@ class Shop:
 
     store: Store
     keeping: Keeping
+    calendar: Calendar = lambda *_: None
+    """When the partner that owns a department's calendar is free; None where the hub's seats decide (`hub.asking.Asking.free`)."""
 
     def services(self, person: str, now: datetime) -> list[Service]:
         """Every department that a decision in force before the horizon covers, by name."""
@@ -131,13 +52,21 @@ class Shop:
                 found.append(Service(department, balances))
         return sorted(found, key=lambda s: s.department.name)
 
+    def department(self, code: str) -> Department:
+        """One that takes bookings. Raises Refused UNKNOWN_SERVICE."""
+        kept = self.store.get("HealthcareService", code)
+        if kept is None or kept.deleted or not (department := Department.of(kept.resource)).active:
+            raise Refused(Problem.UNKNOWN_SERVICE, "no such department, or it takes no bookings", "Appointment.participant.actor")
+        return department
+
     def free(self, customer: Customer, department: str, now: datetime, minutes: int | None = None, moves: str = "") -> tuple[Day, ...]:
         """The days up to the horizon with the times this customer can choose. A time they hold counts as free for them.
 
         Raises:
             Refused: UNKNOWN_SERVICE, UNKNOWN_BOOKING (`moves` is none of the person's).
+            Unavailable: the partner that owns the calendar does not answer.
         """
-        known = self._department(department)
+        known = self.department(department)
         moved = self._own(customer, moves) if moves else None
         length = minutes or (round((moved.end - moved.start).total_seconds() / 60) if moved else known.visit_minutes)
         first, last = local(now).date(), local(now).date() + (known.horizon_days + 2) * _DAY
@@ -145,6 +74,9 @@ class Shop:
         for slot in self.store.held(customer.holder):
             if slot in taken:
                 taken[slot] -= 1
+        spans = self._calendar(customer, known, now)
+        if spans is not None:
+            taken = closed_elsewhere(known, (first + n * _DAY for n in range(known.horizon_days + 2)), spans, taken)
         decisions = self._decisions(customer.person)
         own = self._bookings(customer.person, decisions, now, at(last, MIDNIGHT))
         stays = tuple(self._of("Flag", customer.person))
@@ -161,13 +93,15 @@ class Shop:
 
         Raises:
             Refused: what `hub.booking.rules.check` says.
+            Unavailable: the partner that owns the calendar does not answer.
         """
+        self._free_elsewhere(customer, order)
 
         def work(tx: Transaction) -> Held:
             touched = tx.free_seats(customer.holder)
             statement, stored = self._stated(tx, customer, order)
-            outcome = weigh(statement, stored, gather(statement, stored, tx), may=ORDERS, origin=customer.origin, now=tx.now,
-                            asker=customer.asker, overrules=bool(customer.overrules))
+            outcome = weigh(statement, stored, gather(statement, stored, tx), may=customer.may, departments=customer.departments,
+                            origin=customer.origin, now=tx.now, asker=customer.asker, overrules=bool(customer.overrules))
             until = tx.now + HELD_FOR
             own = Booking.of(stored).slots if stored else ()
             wanted = [seat for seat in outcome.takes if seat.slot not in own]
@@ -183,6 +117,11 @@ class Shop:
         if self.store.held(customer.holder):
             self.store.write(lambda tx: count_seats(tx, tx.free_seats(customer.holder)))
 
+    def booked(self, person: str, first: datetime, until: datetime) -> list[Stored]:
+        """A person's bookings that lie in, or reach into, [first, until), in order of time: the cancelled too."""
+        kept = [s for s in self._kept("Appointment", person, (first, until)) if is_booking(s.resource)]
+        return sorted(kept, key=lambda s: (Booking.of(s.resource).start, s.id))
+
     def sweep(self) -> int:
         """Gives back what ran out and lets the Slots tell; how many seats. A hold ends by its time whether this runs or not."""
 
@@ -194,15 +133,17 @@ class Shop:
         return self.store.write(work)
 
     def confirm(self, customer: Customer, order: Order) -> str:
-        """Makes the held time a booking, or the booking's new time; its id. The same order again gives the same.
+        """Makes the held time a booking, or the booking's new time; its id. The same order again gives the same, whatever became of it since.
 
         Raises:
-            Refused: HOLD_EXPIRED, and what the rules say by now.
+            Refused: HOLD_EXPIRED, ALTERED_DUPLICATE (the key is another order's), and what the rules say by now.
         """
         return self._order(customer, order, must_hold=True)
 
     def book(self, customer: Customer, order: Order) -> str:
-        """As `confirm`, without a hold before. Raises Refused."""
+        """As `confirm`, without a hold before. Raises Refused, Unavailable."""
+        if order.moves or self.store.get("Appointment", order.appointment(customer)) is None:
+            self._free_elsewhere(customer, order)
         return self._order(customer, order, must_hold=False)
 
     def _order(self, customer: Customer, order: Order, *, must_hold: bool) -> str:
@@ -210,6 +151,8 @@ class Shop:
 
         def work(tx: Transaction) -> str:
             statement, stored = self._stated(tx, customer, order)
+            if stored is not None and not order.moves:
+                return _again(tx, order, id_)
             done = stored is not None and (Booking.of(stored).start, Booking.of(stored).end) == (order.start, order.end)
             if must_hold and not done and not _is_held(tx, customer, order, stored):
                 raise Refused(Problem.HOLD_EXPIRED, "the time was not held any more", "Appointment.start")
@@ -220,15 +163,17 @@ class Shop:
 
         return self.store.write(work)
 
-    def cancel(self, customer: Customer, appointment: str, reason: str = "") -> None:
-        """Cancels a booking of the person's.
+    def cancel(self, customer: Customer, appointment: str, reason: str = "", version: str = "") -> None:
+        """Cancels a booking of the person's. `version` is the one that was seen; empty: whichever.
 
         Raises:
-            Refused: UNKNOWN_BOOKING, TOO_LATE, IMPOSSIBLE_CHANGE, NOT_ALLOWED.
+            Refused: UNKNOWN_BOOKING, TOO_LATE, IMPOSSIBLE_CHANGE, NOT_ALLOWED, OUT_OF_DATE.
         """
         code = {Asker.PERSON: BY_CITIZEN, Asker.RELATIVE: BY_REPRESENTATIVE, Asker.STAFF: BY_SERVICE}[customer.asker]
         why = {**code, "text": reason} if reason else code
         stated: Resource = {"resourceType": "Appointment", "id": appointment, "status": "cancelled", "cancelationReason": why}
+        if version:
+            stated["meta"] = {"versionId": version}
 
         def work(tx: Transaction) -> None:
             _theirs(tx, customer, appointment)
@@ -241,7 +186,8 @@ class Shop:
         id_ = order.appointment(customer)
         stated: Resource = {"resourceType": "Appointment", "status": "proposed", "start": write(order.start), "end": write(order.end)}
         if order.moves:
-            return Statement({**stated, "id": id_}), _theirs(tx, customer, id_)
+            seen = {"meta": {"versionId": order.version}} if order.version else {}
+            return Statement({**stated, "id": id_, **seen}), _theirs(tx, customer, id_)
         kept = tx.get("Appointment", id_)
         stated |= {
             "identifier": [{"system": SHOP_BOOKING, "value": order.reference(customer)}],
@@ -254,11 +200,22 @@ class Shop:
             stated["comment"] = order.comment
         return Statement(stated), kept.resource if kept else None
 
-    def _department(self, code: str) -> Department:
-        kept = self.store.get("HealthcareService", code)
-        if kept is None or kept.deleted or not (department := Department.of(kept.resource)).active:
-            raise Refused(Problem.UNKNOWN_SERVICE, "no such department, or it takes no bookings", "Appointment.participant.actor")
-        return department
+    def _calendar(self, customer: Customer, department: Department, now: datetime) -> tuple[Span, ...] | None:
+        """Whole days, so that what is asked for one person is good for the next."""
+        today, speaker = local(now).date(), customer.speaker
+        line = AuditLine(now, customer.person, speaker.reader, speaker.ground, "free-times", speaker.on_behalf_of, speaker.channel)
+        return self.calendar(department.code, at(today, MIDNIGHT), at(today + (department.horizon_days + 2) * _DAY, MIDNIGHT), line)
+
+    def _free_elsewhere(self, customer: Customer, order: Order) -> None:
+        """The partner that owns the calendar has this time free; a moved booking's own time counts as free. Raises Refused FULL, Unavailable."""
+        now = self.store.now()
+        department = self.department(order.department)
+        spans = self._calendar(customer, department, now)
+        if spans is None or order.start < now or (local(order.start).date() - local(now).date()).days > department.horizon_days:
+            return  # no calendar of its own; or the rules say what is wrong
+        own = [self._own(customer, order.moves)] if order.moves else []
+        if not covered([*spans, *((b.start, b.end) for b in own)], order.start, order.end):
+            raise Refused(Problem.FULL, "the calendar of the service is not free then", "Appointment.start")
 
     def _own(self, customer: Customer, id_: str) -> Booking:
         kept = self.store.get("Appointment", id_)
@@ -275,9 +232,21 @@ class Shop:
         return [Booking.of(r) for r in self._of("Appointment", person, (first, until)) if is_booking(r)]
 
     def _of(self, type_: str, person: str, between: tuple[datetime, datetime] | None = None) -> list[Resource]:
+        return [s.resource for s in self._kept(type_, person, between)]
+
+    def _kept(self, type_: str, person: str, between: tuple[datetime, datetime] | None = None) -> list[Stored]:
         kind, _, id_ = person.partition("/")
         dates = () if between is None else (DateIs("date", (("eq", micros(between[0]), micros(between[1])),), main=True),)
-        return [s.resource for s in self.store.search(Query(type_, (ReferenceIs("patient", ((kind, id_),)), *dates), count=MANY)).entries]
+        return self.store.search(Query(type_, (ReferenceIs("patient", ((kind, id_),)), *dates), count=MANY)).entries
+
+
+def _again(tx: Transaction, order: Order, id_: str) -> str:
+    """The booking that this order became before: neither made again nor moved back. Raises Refused ALTERED_DUPLICATE for another order."""
+    first = tx.version("Appointment", id_, 1)
+    was = Booking.of(first.resource) if first and is_booking(first.resource) else None
+    if was is None or (was.department, was.start, was.end) != (order.department, order.start, order.end):
+        raise Refused(Problem.ALTERED_DUPLICATE, "another order has this key", "Appointment.identifier")
+    return id_
 
 
 def _is_held(tx: Transaction, customer: Customer, order: Order, stored: Resource | None) -> bool:

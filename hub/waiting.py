@@ -14,11 +14,12 @@ from hub.booking.conventions import BY_CITIZEN, BY_REPRESENTATIVE, BY_SERVICE, S
 from hub.booking.department import Asker
 from hub.booking.views import actors, is_booking
 from hub.booking.waiting import STATUS, Waiting, ended, is_waiting, made, passed, windows
+from hub.customer import ORIGIN, Customer
 from hub.fhir.query import Query, ReferenceIs, TokenIs
 from hub.message import Resource, Resources
 from hub.offering import Offering
 from hub.problem import Problem, Refused
-from hub.shop import ORIGIN, Customer, Shop
+from hub.shop import Shop
 from hub.store import Transaction
 
 MANY = 1000

@@ -20,6 +20,8 @@ from hub.problem import Refused, Unavailable
 LEASE = timedelta(seconds=60)
 """How long a claim holds when its process dies. Longer than any single send may take."""
 SOAP_FAULT = 500
+PROBES = 2
+"""Receipts in a row that may fail to leave before a visit to a mailbox ends."""
 IDLE = 0.05
 """Seconds between two looks when nothing was due; a commit that owes something wakes the worker at once."""
 
@@ -40,8 +42,12 @@ log = logging.getLogger(__name__)
 class Worker:
     """One per process; any number of processes on PostgreSQL."""
 
-    def __init__(self, flow: Flow, threads: int, chores: Iterable[Chore] = ()) -> None:
+    def __init__(
+        self, flow: Flow, threads: int, chores: Iterable[Chore] = (), due: Callable[[datetime], Iterable[Adapter]] | None = None,
+    ) -> None:
+        """`due`: the adapters to go round now, where they come and go while it runs; such are not collected from. None: every one of the flow's."""
         self.flow = flow
+        self._due = due
         self.name = f"worker-{uuid.uuid4().hex[:8]}"
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="deliver")
         self._room = threads * 4
@@ -60,7 +66,7 @@ class Worker:
         self._threads = [threading.Thread(target=self._run, name=self.name, daemon=True)]
         self._threads += [
             threading.Thread(target=self._collect, args=(adapter,), name=f"collect-{adapter.name}", daemon=True)
-            for adapter in self.flow.adapters.values()
+            for adapter in (self.flow.adapters.values() if self._due is None else ())
         ]
         self.flow.store.on_owed(self.wake)
         for thread in self._threads:
@@ -100,7 +106,7 @@ class Worker:
                 self._chores[chore] = now + chore.every
                 self._chore(chore, now)
         found = False
-        for adapter in self.flow.adapters.values():
+        for adapter in self.flow.adapters.values() if self._due is None else self._due(now):
             room = self._room_for(adapter, now)
             if room <= 0:
                 continue
@@ -154,32 +160,64 @@ class Worker:
         """Takes what lies waiting at a carrier that is polled; each parcel is stored before its source lets go of it."""
         while not self._stop.is_set():
             try:
-                for parcel, done in adapter.carrier.collect():
-                    self._take(adapter, parcel, done)
+                self._visit(adapter)
             except Unavailable as later:
                 log.warning("%s could not be emptied: %s", adapter.name, later.detail)
             except Exception:
                 log.exception("collecting from %s failed", adapter.name)
             self._stop.wait(adapter.pause.total_seconds())
 
-    def _take(self, adapter: Adapter, parcel: Parcel, done: Callable[[], None]) -> None:
+    def _visit(self, adapter: Adapter) -> None:
+        """All that lies there. A receipt that cannot leave keeps its own letter where it lies, and not the next one; after two in a row nothing
+        leaves now, and nobody should wait for each of the rest to fail. Raises Unavailable."""
+        kept_back = 0
+        for parcel, done in adapter.carrier.collect():
+            kept_back = 0 if self._take(adapter, parcel, done) else kept_back + 1
+            if kept_back == PROBES:
+                raise Unavailable("receipts cannot be sent")
+
+    def _take(self, adapter: Adapter, parcel: Parcel, done: Callable[[], None]) -> bool:
         """One parcel: stored, its receipt on the way, and only then let go of. What dies in between comes again, and gets the stored answer.
 
+        Returns:
+            Whether the way out is open; if not, the letter stays where it lies.
+
         Raises:
-            Unavailable: it stays where it lies.
+            Unavailable: nothing could be stored.
         """
         try:
             answer = self.flow.receive(adapter, parcel)
-            if answer.parcel is not None and answer.parcel.status != SOAP_FAULT:  # a Fault names nothing that it could be matched with
-                adapter.carrier.send(answer.parcel)
         except Unavailable:
             raise
-        except Refused as never:
-            log.warning("%s does not take our receipt: %s", adapter.name, never.problem.value)
         except Exception:  # a bug of ours: it stays where it lies, and the next one is not its fault
             log.exception("a parcel from %s could not be taken", adapter.name)
-            return
+            return True
+        try:
+            if answer.parcel is not None and answer.parcel.status != SOAP_FAULT:  # a Fault names nothing that it could be matched with
+                adapter.carrier.send(answer.parcel)
+        except Unavailable as later:
+            log.warning("a receipt to %s could not be sent: %s", adapter.name, later.detail)
+            return False
+        except Refused as never:
+            log.warning("%s does not take our receipt: %s", adapter.name, never.problem.value)
         done()
+        return True
+
+
+class Workers:
+    """Several as one: each has threads of its own, so that who is slow in one never holds up the other."""
+
+    def __init__(self, *workers: Worker) -> None:
+        self._workers = workers
+
+    def start(self) -> None:
+        for worker in self._workers:
+            worker.start()
+
+    def stop(self) -> None:
+        """As `Worker.stop`."""
+        for worker in self._workers:
+            worker.stop()
 
 
 def _beside(chore: Chore, now: datetime) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from adapters.carriers.amqp import CONDITION
 from adapters.formats.msghead import APPREC
-from adapters.seals.ebms import EBMS
+from adapters.seals.codes import EBMS
 from hub.delivery import FINAL, NEXT
 from hub.fhir.outcome import OUTCOME
 from hub.problem import TEXT, Problem

@@ -3,59 +3,93 @@
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from adapters.carriers.guarded import GuardedTransport
+from adapters.carriers.signing import signed
 from hub.adapter import Surroundings
 from hub.config import Misconfigured, duration
 from hub.message import Parcel
 from hub.problem import Problem, Refused, Unavailable
 
 LARGEST_ANSWER = 1_000_000
-_LATER = {408, 425, 429}
+_LATER = frozenset({408, 425, 429})
+_GONE = 410
 _KEPT = ("content-type", "soapaction", "x-message-id")
 
 
 class HttpCarrier:
-    """hub.adapter.Carrier. Settings: `url`, `wait` (for the answer; `30s`), `token` (a bearer token, by file: `token_file`), and for TLS, PEM files
-    below the home: `ca` (only these issuers are trusted, instead of the system's), `certificate` and `key` (what we show: mutual TLS)."""
+    """hub.adapter.Carrier. Settings: `url`, `wait` (for the answer; `30s`), `token` (a bearer token, by file: `token_file`), `headers`, and for TLS,
+    PEM files below the home: `ca` (only these issuers are trusted, instead of the system's), `certificate` and `key` (what we show: mutual TLS).
 
-    def __init__(self, surroundings: Surroundings) -> None:
+    For webhooks: `secret` (signs each try, adapters.carriers.signing), `later` (more statuses after which it is tried again), `allowed` (an
+    `hub.endpoint.Allowed`: the url is a stranger's word). A parcel with `content-location` is put there, below the url.
+    """
+
+    def __init__(self, surroundings: Surroundings, clock: Callable[[], float] = time.time) -> None:
+        """`clock`: seconds since 1970, for signatures."""
         settings = surroundings.settings
         self._url = str(settings["url"])
-        wait = duration(str(settings.get("wait", "30s"))).total_seconds()
-        headers = {"user-agent": "besoksbro"}
+        self._secret, self._clock = str(settings.get("secret", "")), clock
+        self._later = _LATER | frozenset(settings.get("later", ()))
+        self._wait = wait = duration(str(settings.get("wait", "30s"))).total_seconds()
+        headers = {"user-agent": "besoksbro", **settings.get("headers", {})}
         if "token_file" in settings:
             headers["authorization"] = f"Bearer {(surroundings.home / str(settings['token_file'])).read_text().strip()}"
-        self._client = httpx.Client(
-            verify=tls(surroundings.home, self._url, settings), headers=headers, timeout=httpx.Timeout(wait, connect=5),
-            follow_redirects=False, trust_env=False, limits=httpx.Limits(max_connections=16, max_keepalive_connections=16, keepalive_expiry=30),
-        )
+        connections: dict[str, Any] = {
+            "verify": tls(surroundings.home, self._url, settings), "trust_env": False,
+            "limits": httpx.Limits(max_connections=16, max_keepalive_connections=16, keepalive_expiry=30),
+        }
+        if "allowed" in settings:
+            connections["transport"] = GuardedTransport(settings["allowed"], **connections)
+        self._client = httpx.Client(headers=headers, timeout=httpx.Timeout(wait, connect=min(wait, 5)), follow_redirects=False, **connections)
 
     def send(self, parcel: Parcel) -> Parcel | None:
-        """Posts. 2xx: handed over; 4xx: it will never be taken like this; anything else: nobody knows, try again."""
+        """Posts. 2xx: handed over; 410: there is nobody any more; another 4xx: it will never be taken like this; anything else: nobody knows,
+        try again."""
+        status, headers, content = self._sent(parcel)
+        if 200 <= status < 300:
+            return Parcel({name: headers[name] for name in _KEPT if name in headers}, content, status) if content else None
+        if status == _GONE:
+            raise Refused(Problem.RECEIVER_GONE, f"HTTP {status} from the partner")
+        if 400 <= status < 500 and status not in self._later:
+            raise Refused(Problem.NOT_DELIVERED, f"HTTP {status} from the partner")
+        after = headers.get("retry-after", "")
+        raise Unavailable(f"HTTP {status} from the partner", float(after) if after.isdigit() else None)
+
+    def _sent(self, parcel: Parcel) -> tuple[int, httpx.Headers, bytes]:
+        headers = dict(parcel.headers)
+        if self._secret:
+            headers |= signed(self._secret, headers.get("x-message-id", ""), int(self._clock()), parcel.body)
+        place = headers.get("content-location")
+        method, url = ("PUT", f"{self._url.rstrip('/')}/{place}") if place else ("POST", self._url)
+        until = time.monotonic() + self._wait * 2
         try:
-            answer = self._client.post(self._url, content=parcel.body, headers=dict(parcel.headers))
+            with self._client.stream(method, url, content=parcel.body, headers=headers) as answer:
+                return answer.status_code, answer.headers, _receipt(answer, until)
         except httpx.HTTPError as trouble:
             raise Unavailable(_told(trouble)) from trouble
-        if len(answer.content) > LARGEST_ANSWER:
-            raise Unavailable("an answer larger than any receipt")
-        if answer.is_success:
-            headers = {name: answer.headers[name] for name in _KEPT if name in answer.headers}
-            return Parcel(headers, answer.content, answer.status_code) if answer.content else None
-        if 400 <= answer.status_code < 500 and answer.status_code not in _LATER:
-            raise Refused(Problem.NOT_DELIVERED, f"HTTP {answer.status_code} from the partner")
-        after = answer.headers.get("retry-after", "")
-        raise Unavailable(f"HTTP {answer.status_code} from the partner", float(after) if after.isdigit() else None)
 
     def collect(self) -> Iterable[tuple[Parcel, Callable[[], None]]]:
         return ()
 
     def close(self) -> None:
         self._client.close()
+
+
+def _receipt(answer: httpx.Response, until: float) -> bytes:
+    """The answer's body, read no further than a receipt is long, nor longer than `until` (monotonic). Raises Unavailable when it goes on."""
+    body = bytearray()
+    for chunk in answer.iter_bytes():
+        body += chunk
+        if len(body) > LARGEST_ANSWER or time.monotonic() > until:
+            raise Unavailable("an answer larger, or longer under way, than any receipt")
+    return bytes(body)
 
 
 def tls(home: Path, url: str, settings: Mapping[str, Any]) -> ssl.SSLContext | bool:

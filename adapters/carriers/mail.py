@@ -85,7 +85,8 @@ def concerns(raw: bytes) -> frozenset[str]:
     head = headers_of(raw)
     reported = _report(raw) if _media_type(head) == REPORT else []
     about = [_header(block, name).rpartition(";")[2] for block in reported for name in ("final-recipient", "original-recipient")]
-    return frozenset(address.strip().lower() for _, address in getaddresses([_header(head, "from"), *about]) if address)
+    named = [text for text in (_header(head, "from"), *about) if text.strip()]  # newer Pythons take one empty text for a trick, and give nothing
+    return frozenset(address.strip().lower() for _, address in getaddresses(named) if address)
 
 
 def _body_at(raw: bytes) -> int:

@@ -103,6 +103,9 @@ opening_hours = "Hver dag kl. 08:00–20:00"
 [demo]
 logins = {json.dumps([login.reference for login in home.municipality.logins])}   # whom the test login shows first
 
+[subscriptions]
+allow = ["127.0.0.1"]
+
 [[vendors]]
 name = "demo"
 token_digest = "{_digest(home.vendor_token)}"

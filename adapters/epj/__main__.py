@@ -21,7 +21,7 @@ from hub.message import Parcel
 
 
 def application(box: Box) -> Starlette:
-    """POST /meldinger, GET /records, GET /health."""
+    """POST /meldinger, POST /fhir/Appointment/$find, GET /records, GET /health."""
     pool = ThreadPoolExecutor(4)
 
     async def letters(request: Request) -> Response:
@@ -34,13 +34,20 @@ def application(box: Box) -> Starlette:
             return Response(status_code=204)
         return Response(reply.body, reply.status, dict(reply.headers))
 
+    async def calendar(request: Request) -> Response:
+        asked = await request.json()
+        return JSONResponse(await asyncio.get_running_loop().run_in_executor(pool, box.calendar, asked), media_type="application/fhir+json")
+
     async def records(request: Request) -> Response:
         return JSONResponse(box.records.report())
 
     async def health(request: Request) -> Response:
         return JSONResponse({"status": "ok", "name": box.settings.name})
 
-    return Starlette(routes=[Route("/meldinger", letters, methods=["POST"]), Route("/records", records), Route("/health", health)])
+    return Starlette(routes=[
+        Route("/meldinger", letters, methods=["POST"]), Route("/fhir/Appointment/$find", calendar, methods=["POST"]),
+        Route("/records", records), Route("/health", health),
+    ])
 
 
 def main() -> None:

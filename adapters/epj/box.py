@@ -71,7 +71,8 @@ class Box:
             self._signal(envelope.receipt)
             return None
         if envelope.enquiry is not None:
-            return self.seal.receipt(envelope, None, now)
+            known = self.records.letter(envelope.enquiry.about) is not None
+            return self.seal.receipt(replace(envelope, enquiry=replace(envelope.enquiry, received=now if known else None, accepted=known)), None, now)
         if envelope.expires is not None and envelope.expires < now and self.records.letter(envelope.id) is None:
             late = Unopened(Refused(Problem.EXPIRED, "it came after its time to live"), envelope)
             self.records.count(f"refused {late.problem.value}")
@@ -79,6 +80,17 @@ class Box:
         reply = self._keep(envelope, now)
         self._wake.set()
         return reply
+
+    def calendar(self, asked: Resource) -> Resource:
+        """The free quarters of the calendar between `start` and `end` of a FHIR `$find`, as a searchset of Slots."""
+        if self.settings.faults.slow:
+            self._stop.wait(self.settings.faults.slow)
+        told = {p["name"]: p for p in asked.get("parameter", ())}
+        first, until = (datetime.fromisoformat(told[name]["valueInstant"]) for name in ("start", "end"))
+        visits = [(datetime.fromisoformat(s), datetime.fromisoformat(e)) for s, e in self.records.planned()]
+        return {"resourceType": "Bundle", "type": "searchset", "entry": [
+            {"resource": slot} for slot in script.quarters(self.settings.seed, first, until, visits, self.settings.staff, self.settings.busy)
+        ]}
 
     def _keep(self, envelope: Envelope, now: datetime) -> Parcel:
         """Stored before it is acknowledged; the same letter again gets the same answer and is not processed."""

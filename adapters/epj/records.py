@@ -94,6 +94,11 @@ class Records:
             (v.uid, v.status, v.start, v.finish, v.sequence, json.dumps(v.steps), v.next_at, v.seen),
         )
 
+    def planned(self) -> list[tuple[str, str]]:
+        """(start, end) of every visit that is planned."""
+        with self._lock:
+            return self._db.execute("select start, finish from visit where status in ('pending', 'booked') and start <> ''").fetchall()
+
     def ready(self, now: float) -> list[str]:
         """Visits with something to tell, and nothing on its way to the hub."""
         with self._lock:

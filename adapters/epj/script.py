@@ -16,6 +16,7 @@ STATUS = {CONFIRM: "booked", ASSIGN: "booked", MOVE: "booked", CANCEL: "cancelle
 EMPLOYEES = ("Anne", "Bjørn", "Cecilie", "Daniel", "Elin", "Fatima", "Geir", "Hanne", "Ivar", "Jorunn")
 MOVED, CANCELLED, MISSED = 0.08, 0.05, 0.05
 SHIFT = timedelta(minutes=60)
+QUARTER = timedelta(minutes=15)
 
 
 def chance(seed: int, what: str, id_: str) -> float:
@@ -30,6 +31,19 @@ def plan(seed: int, uid: str) -> list[str]:
         return [CONFIRM, CANCEL]
     first = [CONFIRM, ASSIGN] + ([MOVE] if draw < CANCELLED + MOVED else [])
     return [*first, LEAVE, MISS if draw > 1 - MISSED else COMPLETE]
+
+
+def quarters(
+    seed: int, first: datetime, until: datetime, visits: list[tuple[datetime, datetime]], staff: int, busy: float,
+) -> list[Resource]:
+    """The free quarters of an hour of a calendar: fewer visits than staff, and not drawn to be busy with something else."""
+    found = []
+    for number in range(int((until - first) / QUARTER)):
+        start = first + number * QUARTER
+        room = sum(s < start + QUARTER and start < e for s, e in visits) < staff
+        if room and chance(seed, "calendar", _text(start)) >= busy:
+            found.append({"resourceType": "Slot", "status": "free", "start": _text(start), "end": _text(start + QUARTER)})
+    return found
 
 
 def statement(step: str, seed: int, uid: str, start: datetime, end: datetime, sequence: int | None) -> tuple[Resource, ...]:

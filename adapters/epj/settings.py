@@ -43,6 +43,10 @@ class Settings:
     """A CPA's file name in `certs/agreements/`; empty: the national defaults."""
     mail: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the carrier `smtp` (adapters/carriers/smtp.py): then everything goes by mail, and `hub_url` is not used."""
+    staff: int = 8
+    """How many visits its calendar has room for at a time."""
+    busy: float = 0.0
+    """Share of its calendar's quarters that are taken by what the hub knows nothing of."""
     faults: Faults = field(default_factory=Faults)
     functions: Mapping[str, Any] = field(default_factory=dict)
 

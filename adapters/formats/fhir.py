@@ -1,4 +1,5 @@
-"""FHIR R4 JSON as it is: an Appointment (and its Encounter), alone or in a Bundle of type collection."""
+"""FHIR R4 JSON as it is: an Appointment (and its Encounter), alone or in a Bundle of type collection; a question as Parameters, and the
+Slots that answer it as a searchset."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import orjson
 
 from hub.adapter import Surroundings
 from hub.fhir import strict_json
-from hub.message import Content, Envelope, Letter, Message, Resource, Resources, Verdict
+from hub.message import Content, Envelope, Letter, Message, Question, Resource, Resources, Verdict
 from hub.problem import Problem, Refused
 
 MEDIA_TYPE = "application/fhir+json"
@@ -22,14 +23,20 @@ class FhirFormat:
     def read(self, envelope: Envelope) -> Message:
         """Raises Refused UNREADABLE, UNKNOWN_FUNCTION (another resource type)."""
         root = strict_json.load(envelope.content.body)
+        if root.get("resourceType") == "OperationOutcome":
+            raise Refused(Problem.NOT_SUPPORTED, "the partner answered with an OperationOutcome")
         items = [e.get("resource", {}) for e in root.get("entry", [])] if root.get("resourceType") == "Bundle" else [root]
+        if root.get("type") == "searchset" and all(item.get("resourceType") == "Slot" for item in items):
+            return Resources(tuple(items))
         for item in items:
             if item.get("resourceType") not in STATED:
                 raise Refused(Problem.UNKNOWN_FUNCTION, f"states {' or '.join(STATED)} only", "resourceType")
         return Resources(tuple(items))
 
     def write(self, message: Message, letter: Letter) -> Content:
-        """The Appointment alone; with more, a collection."""
+        """The Appointment alone; with more, a collection; of a question, what it is about."""
+        if isinstance(message, Question):
+            return Content(orjson.dumps(message.about), MEDIA_TYPE)
         if not isinstance(message, Resources) or not message.items:
             raise Refused(Problem.NOT_SUPPORTED, "this format writes resources")
         stated = [item for item in message.items if item["resourceType"] in STATED]

@@ -19,6 +19,7 @@ from hub.booking.clock import begin, local
 from hub.booking.conventions import SHOP_BOOKING, identifier
 from hub.booking.views import performer
 from hub.fhir import strict_json
+from hub.fhir.strict_json import at
 from hub.message import Content, Envelope, Letter, Message, Resource, Resources, Verdict
 from hub.problem import Problem, Refused
 
@@ -135,18 +136,6 @@ class Mapping_:
 
 def _operation(rule: dict[str, Any]) -> str:
     return next((key for key in ("codes", "form", "join", "value") if key in rule), "path")
-
-
-def at(source: Any, path: str) -> Any:
-    """What stands at a path of keys and numbers; None where it is missing, null or an empty text."""
-    for key in path.split("."):
-        if isinstance(source, dict):
-            source = source.get(key)
-        elif isinstance(source, list) and key.isdigit() and int(key) < len(source):
-            source = source[int(key)]
-        else:
-            return None
-    return None if source == "" else source
 
 
 def pointer(path: str) -> str:

@@ -27,7 +27,7 @@ APPREC: dict[Problem, str] = {
     Problem.BAD_SIGNATURE: "S01", Problem.NOT_COVERED: "S01", Problem.UNSIGNED: "S01", Problem.WRONG_SIGNER: "S02",
     Problem.CERTIFICATE_UNTRUSTED: "S02", Problem.CERTIFICATE_REVOKED: "S03",
     Problem.CERTIFICATE_EXPIRED: "S02", Problem.NOT_DECRYPTABLE: "S99", Problem.ALTERED_DUPLICATE: "E10", Problem.EXPIRED: "X99",
-    Problem.NOT_AS_AGREED: "X99",
+    Problem.NOT_AS_AGREED: "X99", Problem.RECEIPT_DIFFERS: "X99",
     Problem.UNKNOWN_AGREEMENT: "T10", Problem.MISSING_PART: "T99", Problem.NOT_SUPPORTED: "T10", Problem.NOT_AUTHENTICATED: "S99",
     Problem.INVALID: "T02", Problem.UNKNOWN_CODE: "T99", Problem.UNKNOWN_FUNCTION: "T10", Problem.UNKNOWN_PERSON: "E35",
     Problem.UNKNOWN_SERVICE: "E21", Problem.UNKNOWN_BOOKING: "X99", Problem.OUT_OF_DATE: "X99", Problem.NOT_ALLOWED: "X99",
@@ -35,11 +35,12 @@ APPREC: dict[Problem, str] = {
     Problem.TOO_LATE: "X99", Problem.NO_DECISION: "X99", Problem.DECISION_USED_UP: "X99", Problem.IMPOSSIBLE_CHANGE: "X99",
     Problem.OVERLAPS_OWN: "X99", Problem.NO_SUCH_TIME: "X99", Problem.HOLD_EXPIRED: "X99",
     Problem.PAUSED: "X99", Problem.ALREADY_WAITING: "X99", Problem.TIME_IS_FREE: "X99", Problem.OFFER_EXPIRED: "X99",
-    Problem.REASON_MISSING: "X99", Problem.UNKNOWN_RESOURCE: "X99", Problem.DELETED: "X99",
+    Problem.REASON_MISSING: "X99", Problem.LENGTH_NOT_OFFERED: "X99", Problem.UNKNOWN_RESOURCE: "X99", Problem.DELETED: "X99",
     Problem.BAD_SEARCH: "X99", Problem.NOT_ACCEPTABLE: "T10", Problem.UNAVAILABLE: "X99", Problem.NOT_DELIVERED: "X99",
     Problem.BAD_TOKEN: "S99", Problem.BAD_PROOF: "S99", Problem.DPOP_NONCE: "S99", Problem.SCOPE_MISSING: "X99", Problem.TOO_MANY: "X99",
-    Problem.BAD_CLIENT: "S99", Problem.BAD_GRANT: "X99", Problem.BAD_SUBSCRIPTION: "X99", Problem.MANY_MATCHES: "X99",
+    Problem.BAD_CLIENT: "S99", Problem.BAD_GRANT: "X99", Problem.BAD_SUBSCRIPTION: "X99", Problem.BAD_EXPORT: "X99", Problem.MANY_MATCHES: "X99",
     Problem.IN_USE: "X99", Problem.WRONG_MEDIA_TYPE: "T10", Problem.NO_SUCH_INTERACTION: "X99", Problem.BAD_PATCH: "X99",
+    Problem.RECEIVER_GONE: "X99",
 }
 """Problem → Volven 8221. Our own number stands in OT, so that X99 («annen feil») says more than itself."""
 TEXTS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from dataclasses import replace
 from datetime import datetime
@@ -13,6 +14,7 @@ from lxml import etree
 
 from adapters.registries import agreements, trust
 from adapters.registries import certificates as registry
+from adapters.seals.codes import EBMS, as_refused
 from adapters.seals.payloads import Payloads
 from ebxml import certificate as certs
 from ebxml import cms, envelope, gzip, kith, mime, signature, xml
@@ -22,30 +24,8 @@ from hub.adapter import Agreed, Surroundings, Unopened
 from hub.message import Content, Enquiry, Envelope, Letter, Parcel, Receipt, ReceiptKind
 from hub.problem import Problem, Refused
 
-FAULTS: dict[Fault, Problem] = {
-    Fault.UNREADABLE: Problem.UNREADABLE, Fault.TOO_LARGE: Problem.TOO_LARGE, Fault.MISSING_PART: Problem.MISSING_PART,
-    Fault.BAD_SIGNATURE: Problem.BAD_SIGNATURE, Fault.NOT_COVERED: Problem.NOT_COVERED, Fault.UNSIGNED: Problem.UNSIGNED,
-    Fault.WRONG_SIGNER: Problem.WRONG_SIGNER, Fault.CERTIFICATE_EXPIRED: Problem.CERTIFICATE_EXPIRED,
-    Fault.NOT_DECRYPTABLE: Problem.NOT_DECRYPTABLE, Fault.EXPIRED: Problem.EXPIRED, Fault.WRONG_PARTY: Problem.WRONG_PARTY,
-    Fault.NOT_AS_AGREED: Problem.NOT_AS_AGREED,
-    Fault.UNKNOWN_AGREEMENT: Problem.UNKNOWN_AGREEMENT, Fault.NOT_SUPPORTED: Problem.NOT_SUPPORTED,
-}
-"""ebxml's faults as our problems."""
-_SECURITY = {
-    Problem.BAD_SIGNATURE, Problem.NOT_COVERED, Problem.UNSIGNED, Problem.WRONG_SIGNER, Problem.CERTIFICATE_EXPIRED, Problem.NOT_DECRYPTABLE,
-    Problem.NOT_AUTHENTICATED, Problem.NOT_ALLOWED, Problem.CERTIFICATE_UNTRUSTED, Problem.CERTIFICATE_REVOKED,
-}
-EBMS: dict[Problem, ErrorCode] = dict.fromkeys(Problem, ErrorCode.UNKNOWN) | dict.fromkeys(_SECURITY, ErrorCode.SECURITY_FAILURE) | {
-    Problem.UNREADABLE: ErrorCode.OTHER_XML, Problem.INVALID: ErrorCode.OTHER_XML, Problem.TOO_LARGE: ErrorCode.MIME_PROBLEM,
-    Problem.MISSING_PART: ErrorCode.MIME_PROBLEM, Problem.UNKNOWN_PARTNER: ErrorCode.VALUE_NOT_RECOGNIZED,
-    Problem.WRONG_PARTY: ErrorCode.INCONSISTENT, Problem.NOT_AS_AGREED: ErrorCode.INCONSISTENT, Problem.ALTERED_DUPLICATE: ErrorCode.INCONSISTENT,
-    Problem.EXPIRED: ErrorCode.TIME_TO_LIVE_EXPIRED, Problem.UNKNOWN_AGREEMENT: ErrorCode.VALUE_NOT_RECOGNIZED,
-    Problem.NOT_SUPPORTED: ErrorCode.NOT_SUPPORTED, Problem.UNKNOWN_FUNCTION: ErrorCode.VALUE_NOT_RECOGNIZED,
-    Problem.UNKNOWN_REFERENCE: ErrorCode.VALUE_NOT_RECOGNIZED, Problem.UNAVAILABLE: ErrorCode.DELIVERY_FAILURE,
-    Problem.NOT_DELIVERED: ErrorCode.DELIVERY_FAILURE,
-}
-"""Our problems as `eb:errorCode` (facts/ebxml.md 6)."""
 PAYLOAD = "application/pkcs7-mime; smime-type=enveloped-data; name=smime.p7m"
+_DIGEST = re.compile(rb"<ds:DigestValue>([^<]+)</ds:DigestValue>")
 FAULT_AT = "//Body/Fault"
 SOAP_FAULT = (
     '<SOAP:Envelope xmlns:SOAP="http://schemas.xmlsoap.org/soap/envelope/"><SOAP:Body><SOAP:Fault><faultcode>SOAP:{}</faultcode>'
@@ -55,8 +35,9 @@ SOAP_FAULT = (
 
 class EbmsSeal:
     """hub.adapter.Seal. Settings: `domain` (right side of our message ids), `agreement` (a CPA's file name) or `cpa_id`, `agreement_status`,
-    `sync` (ask for the receipt on the same connection), `legacy` (SHA-1 and 3DES are accepted from this partner), `plain` (unencrypted
-    payloads are accepted; test traffic only), `certificates` (whom we believe: adapters/registries/trust.py)."""
+    `sync` (ask for the receipt on the same connection), `status` (the partner answers StatusRequest: it is asked before a letter is sent again;
+    only with `sync`, since elsewhere the question takes as long as the letter), `legacy` (SHA-1 and 3DES are accepted from this partner),
+    `plain` (unencrypted payloads are accepted; test traffic only), `certificates` (whom we believe: adapters/registries/trust.py)."""
 
     acknowledges = True
 
@@ -67,6 +48,7 @@ class EbmsSeal:
         self._domain = str(settings.get("domain", "besoksbro.example"))
         home = surroundings.home / "certs"
         self.agreement = agreements.agreement(home / "agreements", self._own, self._partner, settings)
+        self.asks_first = bool(settings.get("status", False)) and self.agreement.sync
         self._legacy = bool(settings.get("legacy", False))
         self._keys = registry.own_keys(home)
         self._payloads = Payloads(self._keys.decrypt, self._legacy, bool(settings.get("plain", False)))
@@ -89,7 +71,7 @@ class EbmsSeal:
             contents = self._payloads.read(package, header)
         except (Violation, Refused) as wrong:
             known = self._envelope(header, (), ()) if header else None
-            raise Unopened(_refused(wrong), known) from wrong
+            raise Unopened(as_refused(wrong), known) from wrong
         return self._envelope(header, contents, (*package.remarks, *examined.remarks, *doubts), examined)
 
     def _parties(self, header: Header) -> None:
@@ -210,6 +192,11 @@ class EbmsSeal:
             replace(self._signal(envelope_, envelope.ACKNOWLEDGMENT, at), acknowledges=envelope_.id, references=references), [],
         )
 
+    def confirms(self, receipt: Receipt, sent: Parcel) -> bool:
+        """Digests are compared, not URIs: those the other side may write differently. A receipt may repeat fewer than we signed, even only the
+        envelope's, and none of them may be another."""
+        return {digest.encode() for digest in receipt.repeats} <= set(_DIGEST.findall(sent.body))
+
     def enquire(self, at: datetime, of: str = "") -> Parcel:
         """A question to the partner's message handler: what became of our letter `of` (StatusRequest); without one, whether it is there (Ping)."""
         header = Header(
@@ -245,13 +232,6 @@ class EbmsSeal:
         return self.receipt(unopened.header, unopened, at)
 
 
-def _refused(wrong: Violation | Refused) -> Refused:
-    """What the sender is told of; only a certificate that is not believed is refused in the hub's own words, and it stands in the signature."""
-    if isinstance(wrong, Violation):
-        return Refused(FAULTS[wrong.fault], wrong.description, wrong.location)
-    return Refused(wrong.problem, wrong.detail, wrong.where or "//Header/Signature")
-
-
 def _not_a_fault(root: etree._Element) -> None:
     if root.tag == f"{{{envelope.SOAP}}}Envelope" and root.find(f"{{{envelope.SOAP}}}Body/{{{envelope.SOAP}}}Fault") is not None:
         raise Violation(ErrorCode.DELIVERY_FAILURE, "a SOAP Fault: the partner could not read what we sent", FAULT_AT)
@@ -277,7 +257,7 @@ def _receipt(header: Header) -> Receipt | None:
     if header.status is not None and header.signal and header.status.at is not None:
         return Receipt(ReceiptKind.ARRIVED, _bare(header.status.of), (header.status.status.value,))
     if header.acknowledges:
-        return Receipt(ReceiptKind.ARRIVED, _bare(header.acknowledges))
+        return Receipt(ReceiptKind.ARRIVED, _bare(header.acknowledges), repeats=envelope.repeated(header))
     if header.errors:
         kind = ReceiptKind.FAILED if header.highest_severity != "Warning" else ReceiptKind.ARRIVED
         detail = "; ".join(e.description for e in header.errors)[:500]

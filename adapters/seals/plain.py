@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from hub.adapter import Agreed, Surroundings, Unopened
-from hub.message import Content, Envelope, Letter, Parcel
-from hub.problem import Refused
+from hub.message import Content, Envelope, Letter, Parcel, Receipt
+from hub.problem import Problem, Refused
 
 ID = "x-message-id"
 
@@ -15,6 +15,7 @@ class PlainSeal:
     """hub.adapter.Seal. The message id is the header `x-message-id`; where there is none, the content's digest: the same twice is one."""
 
     acknowledges = False
+    asks_first = False
 
     def __init__(self, surroundings: Surroundings) -> None:
         self._party, self._own = surroundings.party, surroundings.own_party
@@ -32,6 +33,12 @@ class PlainSeal:
 
     def receipt(self, envelope: Envelope, refused: Refused | None, at: datetime) -> Parcel | None:
         return None
+
+    def enquire(self, at: datetime, of: str = "") -> Parcel:
+        raise Refused(Problem.NOT_SUPPORTED, "nobody can be asked without an envelope to ask in")
+
+    def confirms(self, receipt: Receipt, sent: Parcel) -> bool:
+        return True
 
     def refusal(self, unopened: Unopened, at: datetime) -> Parcel | None:
         return None

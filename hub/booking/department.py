@@ -91,6 +91,8 @@ class Department:
     askers: frozenset[Asker] = frozenset(Asker)
     answer_hours: int = ANSWER_HOURS
     offer_minutes: int = OFFER_MINUTES
+    lengths: tuple[int, ...] = ()
+    """How many minutes a visit may last, in order, where people choose; empty: any length is taken, and nobody is asked."""
 
     @classmethod
     def of(cls, service: Resource) -> Department:
@@ -111,7 +113,12 @@ class Department:
             staffing=tuple(Staffing.of(part) for part in parts(service, "staffing")),
             askers=frozenset(Asker) if may is None else frozenset(a for a in Asker if a.value in str(may).split()),
             answer_hours=_number(service, "answer-hours", ANSWER_HOURS), offer_minutes=_number(service, "offer-minutes", OFFER_MINUTES),
+            lengths=tuple(sorted({int(n) for n in str(extension(service, "visit-lengths") or "").split()})),
         )
+
+    def offers(self, minutes: int) -> bool:
+        """A visit may last so long."""
+        return not self.lengths or minutes in (*self.lengths, self.visit_minutes)
 
     def busy_until(self, end: datetime) -> datetime:
         """When whoever comes is free again after a visit that ends then: after the way to the next."""

@@ -22,6 +22,10 @@ from hub.message import Resource
 _DAY = timedelta(days=1)
 
 
+Span = tuple[datetime, datetime]
+"""[from, until)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """One slot of a department's day, and how many seats it has."""
@@ -89,13 +93,30 @@ def free_times(
     row = [p for day in sorted({*days, *(d + _DAY for d in days)}) for p in places(wish.department, day)]  # a visit may run past midnight
     chooser = _Chooser(wish, [d for d in decisions if d.active], own, row, taken)
     earliest = now + timedelta(minutes=max(wish.department.notice_minutes, 0))
-    welcome = wish.department.active and wish.asker in wish.department.askers
+    same = wish.moved is not None and wish.moved.end - wish.moved.start == timedelta(minutes=wish.minutes)
+    welcome = wish.department.active and wish.asker in wish.department.askers and (same or wish.department.offers(wish.minutes))
     found: dict[date, list[Time]] = {}
     for number, place in enumerate(row):
         day = local(place.start).date()
         if welcome and place.start >= earliest and day in days and (time := chooser.at(number)) is not None:
             found.setdefault(day, []).append(time)
     return tuple(Day(day, bool(places(wish.department, day)), tuple(found.get(day, ()))) for day in days)
+
+
+def covered(spans: Iterable[Span], start: datetime, until: datetime) -> bool:
+    """The spans, together and without a gap, cover [start, until)."""
+    reached = start
+    for first, last in sorted(spans):
+        if first > reached:
+            break
+        reached = max(reached, last)
+    return reached >= until
+
+
+def closed_elsewhere(department: Department, days: Iterable[date], spans: Collection[Span], taken: Mapping[str, int]) -> dict[str, int]:
+    """Seats taken when another calendar owns the department's time: where it is not free, every seat is."""
+    places_ = [place for day in days for place in places(department, day)]
+    return {**taken, **{p.slot: p.capacity for p in places_ if not covered(spans, p.start, p.end)}}
 
 
 class _Chooser:

@@ -37,6 +37,7 @@ class Kind(StrEnum):
     NOT_HOME = "not-home"
     OFFERED = "offered"
     NO_TIME = "no-time"
+    MISSED = "missed"
 
 
 class Level(StrEnum):
@@ -50,7 +51,7 @@ class Level(StrEnum):
 
 _BY_LEVEL: dict[Level, frozenset[Kind]] = {
     Level.NONE: frozenset(),
-    Level.LITTLE: frozenset({Kind.MOVED, Kind.CANCELLED, Kind.NOT_HOME, Kind.OFFERED}),
+    Level.LITTLE: frozenset({Kind.MOVED, Kind.CANCELLED, Kind.NOT_HOME, Kind.OFFERED, Kind.MISSED}),
     Level.NORMAL: frozenset(Kind) - {Kind.COMPLETED},
     Level.FULL: frozenset(Kind),
 }
@@ -63,6 +64,7 @@ TEXTS: dict[Kind, str] = {
     Kind.COMPLETED: "En avtale er gjennomført.",
     Kind.NOT_HOME: "Vi fikk ikke kontakt med deg til avtalt tid.",
     Kind.OFFERED: "Vi har en ledig tid til deg. Svar før fristen går ut.",
+    Kind.MISSED: "En fast avtale kunne ikke bestilles denne gangen.",
     Kind.NO_TIME: "Du står ikke lenger på venteliste hos oss.",
 }
 KINDS: dict[What, Kind] = {
@@ -95,14 +97,26 @@ class Contact:
         return kind in _BY_LEVEL[self.level]
 
 
-def contact(person: Resource) -> Contact | None:
-    """A mobile number before an e-mail address; None when there is neither, or the person wants nothing."""
-    level = next((known for known in Level if known == extension(person, "notice-level")), Level.NORMAL)
+def level_of(person: Resource) -> Level:
+    """How much a Patient or RelatedPerson wants to hear."""
+    return next((known for known in Level if known == extension(person, "notice-level")), Level.NORMAL)
+
+
+def addresses(person: Resource) -> dict[Channel, str]:
+    """Where somebody can be reached, by channel; the first that they want, else a mobile number, comes first."""
     found = {t.get("system"): t for t in reversed(person.get("telecom") or ()) if t.get("value") and t.get("use") != "old"}
+    told: dict[Channel, str] = {}
     for system, channel in (("sms", Channel.SMS), ("phone", Channel.SMS), ("email", Channel.EMAIL)):
-        if system in found and level is not Level.NONE:
-            return Contact(channel, "".join(str(found[system]["value"]).split()), level)
-    return None
+        if system in found:
+            told.setdefault(channel, "".join(str(found[system]["value"]).split()))
+    wanted = extension(person, "notice-channel")
+    return dict(sorted(told.items(), key=lambda item: item[0] != wanted))
+
+
+def contact(person: Resource) -> Contact | None:
+    """By the channel that is wanted, else a mobile number before an e-mail address; None when there is neither, or the person wants nothing."""
+    level, first = level_of(person), next(iter(addresses(person).items()), None)
+    return None if first is None or level is Level.NONE else Contact(*first, level)
 
 
 def contacts(person: Resource, relatives: Iterable[Resource]) -> list[Contact]:

@@ -38,8 +38,8 @@ def check(asked: Asked, facts: Facts, now: datetime) -> Decision:
     """Every rule, from the cheapest to name to the most personal; gives back the decision that covers the visit.
 
     Raises:
-        Refused: NOT_ALLOWED, TOO_LATE, BEYOND_HORIZON, OUTSIDE_OPENING_HOURS, INVALID (off the grid), NO_DECISION, DECISION_USED_UP,
-            OVERLAPS_OWN, PAUSED, FULL.
+        Refused: NOT_ALLOWED, TOO_LATE, BEYOND_HORIZON, OUTSIDE_OPENING_HOURS, LENGTH_NOT_OFFERED, INVALID (off the grid), NO_DECISION,
+            DECISION_USED_UP, OVERLAPS_OWN, PAUSED, FULL.
     """
     bookable(asked, now)
     others = _others(asked, facts)
@@ -54,17 +54,18 @@ def bookable(asked: Asked, now: datetime) -> None:
     """The rules that need no person.
 
     Raises:
-        Refused: NOT_ALLOWED, TOO_LATE, BEYOND_HORIZON, OUTSIDE_OPENING_HOURS, INVALID (off the grid).
+        Refused: NOT_ALLOWED, TOO_LATE, BEYOND_HORIZON, OUTSIDE_OPENING_HOURS, LENGTH_NOT_OFFERED, INVALID (off the grid).
     """
     welcome(asked.department, asked.asker)
     in_time(asked.start, asked.department.notice_minutes, now)
     within_horizon(asked.department, asked.start, now)
     within_opening_hours(asked)
+    length_offered(asked)
     on_the_grid(asked)
 
 
-SOFT = frozenset({Problem.TOO_LATE, Problem.BEYOND_HORIZON, Problem.OUTSIDE_OPENING_HOURS, Problem.DECISION_USED_UP})
-"""What staff may pass with a reason: notice time, horizon, opening hours and what is left of a decision. Never a seat."""
+SOFT = frozenset({Problem.LENGTH_NOT_OFFERED, Problem.TOO_LATE, Problem.BEYOND_HORIZON, Problem.OUTSIDE_OPENING_HOURS, Problem.DECISION_USED_UP})
+"""What staff may pass with a reason: length, notice time, horizon, opening hours and what is left of a decision. Never a seat."""
 
 
 def overruled(asked: Asked, facts: Facts, now: datetime) -> tuple[Decision, tuple[Problem, ...]]:
@@ -80,6 +81,7 @@ def overruled(asked: Asked, facts: Facts, now: datetime) -> tuple[Decision, tupl
     passed = [
         *_broken(lambda: in_time(asked.start, department.notice_minutes, now)),
         *_broken(lambda: within_horizon(department, asked.start, now)),
+        *_broken(lambda: length_offered(asked)),
         *(_broken(lambda: within_opening_hours(asked)) or _broken(lambda: on_the_grid(asked))),
         *_broken(lambda: granted(asked, decisions, others)),
     ]
@@ -144,6 +146,13 @@ def within_opening_hours(asked: Asked) -> None:
     """Local wall time per weekday, less closed periods; the visit neither starts nor ends outside."""
     if not is_open(asked.department, asked.start, asked.end):
         raise Refused(Problem.OUTSIDE_OPENING_HOURS, "the department is not open through the whole visit", "Appointment.start")
+
+
+def length_offered(asked: Asked) -> None:
+    """It lasts as long as people may choose, or as long as the visit it moves."""
+    before = asked.moved.end - asked.moved.start if asked.moved else None
+    if asked.end - asked.start != before and not asked.department.offers(round((asked.end - asked.start).total_seconds() / 60)):
+        raise Refused(Problem.LENGTH_NOT_OFFERED, f"lasts {' or '.join(map(str, asked.department.lengths))} minutes", "Appointment.end")
 
 
 def on_the_grid(asked: Asked) -> None:

@@ -5,14 +5,15 @@ The occurrences are ordinary bookings, made as they come within the horizon; wha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
-from hub.booking.clock import local, moments, write
-from hub.booking.conventions import every, extension, points_to, url
+from hub.booking.clock import begin, local, moments, write
+from hub.booking.conventions import every, extension, parts, points_to, url, without_extension
 from hub.booking.opening import DAYS
 from hub.message import Resource
+from hub.problem import Problem
 
 _WEEK = timedelta(days=7)
 
@@ -36,6 +37,8 @@ class Series:
     """ISO weeks, `2026-W52`."""
     done_until: date | None
     """The last day that was tried."""
+    missed: tuple[tuple[datetime, Problem], ...] = ()
+    """The visits that could not be booked, and why; in order."""
 
     @classmethod
     def of(cls, plan: Resource) -> Series:
@@ -47,6 +50,7 @@ class Series:
             DAYS.index(repeat["dayOfWeek"][0]), time.fromisoformat(repeat["timeOfDay"][0]), int(repeat["duration"]),
             date.fromisoformat(plan["period"]["start"]), date.fromisoformat(last) if last else None,
             frozenset(map(str, every(plan, "skip-week"))), date.fromisoformat(done) if done else None,
+            tuple(sorted((begin(p["start"]), Problem(p["problem"])) for p in parts(plan, "missed-visit"))),
         )
 
     def occurrences(self, until: date) -> Iterator[tuple[date, datetime]]:
@@ -57,6 +61,17 @@ class Series:
             if (self.done_until is None or day > self.done_until) and week_code(day) not in self.skipped and found:
                 yield day, found[0]
             day += _WEEK
+
+
+def with_missed(plan: Resource, missed: Iterable[tuple[datetime, Problem]], now: datetime) -> Resource:
+    """The series with these visits, too, told as not booked; those that are past are let go of."""
+    every_ = sorted({*Series.of(plan).missed, *missed}, key=lambda m: m[0])
+    told = [
+        {"url": url("missed-visit"), "extension": [{"url": "start", "valueInstant": write(at)}, {"url": "problem", "valueCode": why.value}]}
+        for at, why in every_ if at >= now
+    ]
+    bare = without_extension(plan, "missed-visit")
+    return {**bare, "extension": [*(bare.get("extension") or ()), *told]}
 
 
 def week_code(day: date) -> str:

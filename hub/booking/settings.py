@@ -3,6 +3,7 @@
     aapent.mon … aapent.sun   `08:00–12:00, 13:00–15:30`, `hele dagen`, or empty: closed
     stengt                    a line each: `2026-12-24 – 2026-12-26 Julestengt`
     ekstra                    a line each: `2026-12-27 10:00–14:00`
+    lengder                   how long a visit may last, where people choose: `30, 60, 90`; empty: nobody is asked
     bemanning                 a line each: `4: man tir 08:00–10:00 2026-12-01 – 2026-12-31`; all but the number may be left out
 """
 
@@ -39,6 +40,7 @@ def form_of(service: Resource) -> dict[str, str]:
     shown["stengt"] = "\n".join(_closed(c) for c in service.get("notAvailable") or ())
     shown["ekstra"] = "\n".join(f"{p['date']} {p['from'][:5]}–{p['to'][:5]}" for p in parts(service, "extra-opening"))
     shown["bemanning"] = "\n".join(_staff(p) for p in parts(service, "staffing"))
+    shown["lengder"] = ", ".join(map(str, department.lengths))
     shown["hvem"] = " ".join(sorted(department.askers))
     shown["aktiv"] = "ja" if department.active else ""
     return shown
@@ -50,8 +52,9 @@ def changed(service: Resource, form: Mapping[str, str]) -> Resource:
     Raises:
         Refused: INVALID, with the field in `where` and what it should look like in `detail`.
     """
-    extensions = [*_numbers(form), *_extra(form.get("ekstra", "")), *_staffing(form.get("bemanning", "")), *_who(form.get("hvem", ""))]
-    made = without_extension(service, *NUMBERS, "extra-opening", "staffing", "who-may-book")
+    extensions = [*_numbers(form), *_extra(form.get("ekstra", "")), *_staffing(form.get("bemanning", "")), *_who(form.get("hvem", "")),
+                  *_lengths(form.get("lengder", ""))]
+    made = without_extension(service, *NUMBERS, "extra-opening", "staffing", "who-may-book", "visit-lengths")
     made = {**made, "extension": [*extensions, *(made.get("extension") or ())], "active": form.get("aktiv") == "ja"}
     made["availableTime"] = [line for day in DAYS for line in _available(day, form.get(f"aapent.{day}", ""))]
     made["notAvailable"] = [_closure(line) for line in _lines(form.get("stengt", ""))]
@@ -128,6 +131,14 @@ def _who(text: str) -> Iterable[Resource]:
     told = [a.value for a in Asker if a.value in text.split()]
     if len(told) < len(Asker):
         yield {"url": url("who-may-book"), "valueString": " ".join(told) or "none"}
+
+
+def _lengths(text: str) -> Iterable[Resource]:
+    told, (least, most) = text.replace(",", " ").split(), NUMBERS["visit-minutes"]
+    if any(not word.isdecimal() or not least <= int(word) <= most for word in told):
+        raise _wrong("lengder", f"whole numbers from {least} to {most}: 30, 60, 90")
+    if told:
+        yield {"url": url("visit-lengths"), "valueString": " ".join(map(str, sorted(map(int, told))))}
 
 
 def _numbers(form: Mapping[str, str]) -> Iterable[Resource]:

@@ -62,12 +62,13 @@ class _Case:
     now: datetime
     asker: Asker
     overrules: bool
+    settles: bool
 
 
 def weigh(
     statement: Statement, stored: Resource | None, facts: Facts, *,
     may: frozenset[str], origin: str, now: datetime, departments: frozenset[str] = frozenset(), asker: Asker = Asker.PERSON,
-    overrules: bool = False,
+    overrules: bool = False, settles: bool = False,
 ) -> Outcome:
     """What follows from a statement.
 
@@ -78,6 +79,7 @@ def weigh(
         origin: who states it: the adapter's name, or `portal`.
         departments: the sender's (`Adapter.departments`); empty: all.
         asker: in what capacity whoever asks does so.
+        settles: nobody else must confirm: what the rules allow stands at once.
         overrules: staff who know better: the soft rules do not bind (`rules.SOFT`); seats and the life cycle do.
 
     Raises:
@@ -89,11 +91,13 @@ def weigh(
     if stored and not is_booking(stored):
         raise Refused(Problem.IMPOSSIBLE_CHANGE, "what is kept under this id is no booking", "Appointment.id")
     booking = Booking.of(stored) if stored else None
-    case = _Case(statement, booking, facts, "confirm" in may, now, asker, overrules)
+    case = _Case(statement, booking, facts, "confirm" in may, now, asker, overrules, settles and "confirm" not in may)
     said = words(statement, booking)
     _allowed(said, may, booking.department if booking else stated_department(statement.appointment), departments)
     if stored is None or booking is None:
         return _book(case, which(statement, origin))
+    if case.settles and said == (What.MOVE,):
+        said = (What.MOVE, What.CONFIRM)
     stale = out_of_date(statement, booking)
     try:
         _same_subject(case, booking)
@@ -126,6 +130,8 @@ def _book(case: _Case, id_: str) -> Outcome:
         raise Refused(Problem.INVALID, "a booking without a start", "Appointment.start")
     after(None, What.BOOK)
     made = draft.timed(draft.new(id_, case.statement, patient, case.facts.service, case.now), *asked)
+    if case.settles:
+        made = draft.changed(made, case.statement, What.CONFIRM, after(Status.PENDING, What.CONFIRM), case.owner)
     return _seated(case, What.BOOK, made, rules.Asked(patient, department, *asked, asker=case.asker))
 
 
@@ -167,14 +173,14 @@ def _settled(case: _Case, booking: Booking, outcome: Outcome) -> Outcome:
         outcome = replace(outcome, overruled=_in_time(case, booking, department, outcome.what))
     if appointment is None:
         return outcome
-    answered = case.owner or outcome.what is What.CANCEL
+    answered = case.owner or case.settles or outcome.what is What.CANCEL
     drops_old = answered and extension(appointment, MOVED_FROM) is not None
     if answered:
         appointment = without_extension(appointment, MOVED_FROM, ANSWER)
     if outcome.what is What.MOVE:
         new = Booking.of(appointment)
         department = department if department and case.owner else rules.known_department(case.facts.service)
-        if not case.owner and booking.status is Status.BOOKED:
+        if not answered and booking.status is Status.BOOKED:
             old = {"start": write(booking.start), "end": write(booking.end)}
             appointment = with_extension(without_extension(appointment, ANSWER), MOVED_FROM, "Period", old)
         old_slots = _confirmed_slots(appointment, department)

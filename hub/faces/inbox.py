@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import io
 import logging
 from collections.abc import Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -88,19 +89,16 @@ async def _body(receive: Any, limit: int, length: str | None) -> bytes | None:
     """The whole body, or None when it is larger than the adapter allows."""
     if length is not None and length.isdigit() and int(length) > limit:
         return None
-    chunks: list[bytes] = []
-    size, more = 0, True
+    body, more = io.BytesIO(), True
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             return b""
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size > limit:
+        body.write(message.get("body", b""))
+        if body.tell() > limit:
             return None
-        chunks.append(chunk)
         more = message.get("more_body", False)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    return body.getvalue()  # without a copy
 
 
 async def _answer(send: Any, answer: Answer) -> None:

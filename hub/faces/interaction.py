@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC
 from email.utils import format_datetime
@@ -25,7 +25,6 @@ Header = tuple[bytes, bytes]
 MIRRORED = (b"x-request-id", b"x-correlation-id")
 """Headers that go back as they came."""
 _TAG = re.compile(r'(?:W/)?"(\d{1,18})"', re.ASCII)
-_PATIENT = re.compile(rb'"reference":"(Patient/[A-Za-z0-9\-.]{1,64})"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,18 +113,6 @@ def refusal(of: Refused) -> Answer:
 def later(of: Unavailable) -> Answer:
     """503, with the time to wait."""
     return Answer(503, outcome(Problem.UNAVAILABLE, of.detail), ((b"retry-after", str(int(of.retry_after or 5)).encode()),))
-
-
-def persons(found: Iterable[Stored]) -> tuple[str, ...]:
-    """Whose data these are, taken from the text: parsing is what a read does without. Types that hold no person give none."""
-    seen: dict[str, None] = {}
-    for each in found:
-        if each.type == "Patient":
-            seen[each.reference] = None
-        else:
-            for match in _PATIENT.finditer(each.body):
-                seen[match[1].decode()] = None
-    return tuple(seen)
 
 
 def known(id_: str) -> str:

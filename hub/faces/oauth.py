@@ -1,4 +1,4 @@
-"""OAuth over HTTP: the token endpoint, our keys, the metadata that clients look for, and the gate in front of the FHIR face."""
+"""OAuth over HTTP: the token endpoint, our keys, the metadata that clients look for, and the gate in front of the faces that machines use."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from hub.oauth.gate import Call, Gate, NotAdmitted
 from hub.oauth.issuing import Issuing, Request
 from hub.oauth.tokens import Signing
 from hub.problem import Problem, Refused, Unavailable
+from hub.scopes import needed
 
 log = logging.getLogger(__name__)
 LARGEST_FORM = 64 * 1024
@@ -33,13 +34,18 @@ ERRORS: dict[Problem, tuple[int, str]] = {
 }
 """Problem → (status, error word of RFC 6749 5.2 and RFC 9449 5)."""
 Header = tuple[bytes, bytes]
+Needed = Callable[[str, tuple[str, ...]], tuple[str, str] | None]
 
 
 class Admission:
-    """ASGI: lets a request through to the FHIR face with `scope["reader"]`, or answers 401, 403 or 429 with an OperationOutcome."""
+    """ASGI: lets a request through to a face with `scope["reader"]`, or answers 401, 403 or 429 in that face's own words."""
 
-    def __init__(self, gate: Gate, inner: Any, pool: Executor) -> None:
-        self._gate, self._inner, self._pool = gate, inner, pool
+    def __init__(
+        self, gate: Gate, inner: Any, pool: Executor, needed: Needed = needed, says: Callable[[Problem, str], bytes] = outcome,
+        kind: bytes = b"application/fhir+json",
+    ) -> None:
+        """`needed` tells what scope a request below the base needs; `says` makes the body, of this media type, of a refusal."""
+        self._gate, self._inner, self._pool, self._needed, self._says, self._kind = gate, inner, pool, needed, says, kind
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         below = tuple(p for p in scope["path"][len(scope.get("root_path", "")):].split("/") if p)
@@ -47,18 +53,19 @@ class Admission:
             await self._inner(scope, receive, send)
             return None
         raw = scope.get("raw_path") or scope["path"].encode()
-        call = Call(scope["method"], raw.partition(b"?")[0].decode("latin-1"), below, tuple(scope["headers"]))
+        wanted = self._needed(scope["method"], below)
+        call = Call(scope["method"], raw.partition(b"?")[0].decode("latin-1"), wanted, tuple(scope["headers"]))
         try:
             if self._gate.quick(call):
                 reader = self._gate.admit(call)
             else:
                 reader = await asyncio.get_running_loop().run_in_executor(self._pool, self._gate.admit, call)
         except NotAdmitted as refused:
-            status = OUTCOME[refused.problem][0]
-            return await _send(send, scope, status, outcome(refused.problem, refused.detail), refused.headers, b"application/fhir+json")
+            status, body = OUTCOME[refused.problem][0], self._says(refused.problem, refused.detail)
+            return await _send(send, scope, status, body, refused.headers, self._kind)
         except Unavailable as later:
             wait: Header = (b"retry-after", str(int(later.retry_after or 5)).encode())
-            return await _send(send, scope, 503, outcome(Problem.UNAVAILABLE, later.detail), (wait,), b"application/fhir+json")
+            return await _send(send, scope, 503, self._says(Problem.UNAVAILABLE, later.detail), (wait,), self._kind)
         await self._inner({**scope, "reader": reader}, receive, send)
 
 

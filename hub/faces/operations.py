@@ -28,6 +28,7 @@ from hub.message import Resource
 from hub.problem import Problem, Refused
 from hub.scheduling.desk import HOLD_PREFIX, Desk, client
 from hub.scheduling.offers import Found, find
+from hub.shop import Calendar
 from hub.store import Store
 
 LARGEST = 1024 * 1024
@@ -53,8 +54,10 @@ class Asked:
 class Operations:
     """ASGI: stands between the gate (`scope["reader"]`) and the FHIR face."""
 
-    def __init__(self, store: Store, desk: Desk, inner: Any, pool: Executor, base_url: str, clock: Callable[[], datetime]) -> None:
-        self._store, self._desk, self._inner, self._pool, self._base, self._clock = store, desk, inner, pool, base_url, clock
+    def __init__(self, store: Store, desk: Desk, inner: Any, pool: Executor, base_url: str, clock: Callable[[], datetime],
+                 calendar: Calendar = lambda *_: None) -> None:
+        self._store, self._desk, self._inner, self._pool, self._base, self._clock, self._calendar = (
+            store, desk, inner, pool, base_url, clock, calendar)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         below = tuple(p for p in scope["path"][len(scope.get("root_path", "")):].split("/") if p)
@@ -80,7 +83,7 @@ class Operations:
         match asked.operation:
             case "$find":
                 wish = wish_of(asked.parameters)
-                return self._found(asked, find(self._store, asked.reader, wish, self._clock()))
+                return self._found(asked, find(self._store, asked.reader, wish, self._clock(), self._calendar))
             case "$hold":
                 return searchset([orjson.dumps(self._store.write(lambda tx: desk.hold(tx, caller, appointment_of(asked.parameters))))])
             case "$book":

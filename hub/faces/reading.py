@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import quote, urlencode
 
 from hub.access import Reader
-from hub.faces.interaction import Answer, Asked, Source, known, persons, version_headers
+from hub.faces.interaction import Answer, Asked, Source, known, version_headers
 from hub.fhir import bundle, search, times
 from hub.fhir.definitions import Definitions
 from hub.fhir.index import HashId
@@ -20,6 +20,7 @@ from hub.fhir.search import Parsed
 from hub.fhir.subset import subset
 from hub.problem import Problem, Refused
 from hub.store import Stored
+from hub.store.values import persons
 
 USUAL_HISTORY = 50
 MOST_SLOTS = 1_000_000
@@ -67,7 +68,7 @@ class Reading:
         before = search.cursor(options["_cursor"])[0][0] if "_cursor" in options else FOREVER
         total = None
         if id_:
-            every = [v for v in self._source.history(type_, known(id_)) if bounds[0] <= times.micros(v.last_updated) < bounds[1]]
+            every = [v for v in self._source.history(type_, known(id_)) if bounds[0] <= v.updated < bounds[1]]
             if not self.may_see(asked.reader, type_, id_) and not (every and every[0].deleted and self._sees_all(asked.reader, type_)):
                 raise Refused(Problem.UNKNOWN_RESOURCE, f"no {type_} with that id")
             total, found = len(every), [v for v in every if v.seq < before][:count + 1]
@@ -83,12 +84,14 @@ class Reading:
 
     def search(self, asked: Asked, type_: str, pairs: list[tuple[str, str]]) -> Answer:
         """A searchset. Raises Refused BAD_SEARCH, SCOPE_MISSING, NOT_ALLOWED."""
-        if asked.method != "POST" and search.national(pairs):
+        secret = search.national(pairs)
+        if secret and asked.method != "POST":
             raise Refused(Problem.BAD_SEARCH, f"a search by national id must be sent as POST {type_}/_search, so that no log holds it")
         parsed = search.parse(type_, pairs, asked.strict, self._definitions, self._hash_id)
         page = self._source.search(limited(asked.reader, parsed.query, self._definitions))
-        shown = [pair for pair in parsed.used if not search.national([pair])]
-        links = [("self", self._link(type_, shown))]
+        shown = [pair for pair in parsed.used if not search.national([pair])] if secret else parsed.used
+        whole = asked.path == (type_,) and asked.query.isascii() and 0 < len(pairs) == len(shown)  # the address as it came is the search
+        links = [("self", f"{self._base}/{type_}?{asked.query}" if whole else self._link(type_, shown))]
         for relation, cursor in (("next", page.next), ("previous", page.before)):
             if cursor is not None:
                 links.append((relation, self._link(type_, [*shown, ("_cursor", search.token(cursor, relation == "previous"))])))
@@ -109,7 +112,7 @@ class Reading:
             raise Refused(Problem.UNKNOWN_RESOURCE, "no Patient with that id")
         found = {person.reference: person}
         for type_ in self._definitions.served:
-            if "patient" in self._definitions.parameters.get(type_, {}) and type_ != "Patient":
+            if "patient" in self._definitions.parameters.get(type_, {}) and type_ != "Patient" and not self._definitions.served[type_].view:
                 try:
                     query = limited(asked.reader, Query(type_, (ReferenceIs("patient", (("Patient", id_),)),), count=search.MOST), self._definitions)
                 except Refused:

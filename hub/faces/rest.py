@@ -25,6 +25,7 @@ from hub.faces.parameters import parameters_of
 from hub.faces.reading import Reading
 from hub.faces.web import ID
 from hub.faces.writing import Writing
+from hub.feeds import Feeds
 from hub.fhir import openapi, strict_json, times, validate, xml
 from hub.fhir.definitions import Definitions
 from hub.fhir.index import HashId
@@ -53,19 +54,20 @@ class Rest:
 
     def __init__(
         self, store: Store, definitions: Definitions, authenticate: Callable[[str], Reader | None], base_url: str,
-        clock: Callable[[], datetime], hash_id: HashId, desk: Desk | None = None, pool: Executor | None = None,
+        clock: Callable[[], datetime], hash_id: HashId, desk: Desk | None = None, pool: Executor | None = None, feeds: Feeds | None = None,
     ) -> None:
-        """`desk`: where writes go; None: this face only reads. `pool`: where writes run; None: the event loop's own."""
+        """`desk`, `feeds`: where writes go; None: this face only reads. `pool`: where writes run; None: the event loop's own."""
         self._store, self._definitions, self._authenticate = store, definitions, authenticate
-        self._base, self._clock, self._hash_id, self._desk, self._pool = base_url.rstrip("/"), clock, hash_id, desk, pool
+        self._base, self._clock, self._hash_id, self._desk, self._pool, self._feeds = base_url.rstrip("/"), clock, hash_id, desk, pool, feeds
         server = definitions.capability["rest"][0]
-        server = {**server, "resource": [*server["resource"], *conformance.rows()], "operation": conformance.OPERATIONS}
+        operations = [*server.get("operation", ()), *conformance.OPERATIONS]
+        server = {**server, "resource": [*server["resource"], *conformance.rows()], "operation": operations}
         self._offered = {resource["type"]: {i["code"] for i in resource["interaction"]} for resource in server["resource"]}
         self._whole = {interaction["code"] for interaction in server["interaction"]}
         self._reading = self._reads(store)
         statement = {**definitions.capability, "rest": [server], "implementation": {"description": "Besøksbro", "url": self._base}}
         self._told = {
-            ("metadata",): _document(orjson.dumps(statement)),
+            ("metadata",): _document(orjson.dumps(statement).replace(b"{base}", self._base.encode())),
             ("openapi.json",): _document(orjson.dumps(openapi.document(statement, definitions, self._base)), "application/json"),
         }
 
@@ -138,8 +140,8 @@ class Rest:
         return self._store.write(lambda tx: self._route(asked, self._reads(tx), self._writes(tx)))
 
     def _writes(self, tx: Transaction) -> Writing:
-        assert self._desk is not None
-        return Writing(tx, self._desk, self._definitions, self._base, self._hash_id)
+        assert self._desk is not None and self._feeds is not None
+        return Writing(tx, self._desk, self._feeds, self._definitions, self._base, self._hash_id)
 
     def _in_json(self, asked: Asked) -> Asked:
         """The body as JSON, whichever of the formats it came in. Raises Refused WRONG_MEDIA_TYPE, UNREADABLE."""
@@ -246,11 +248,12 @@ def _form(asked: Asked) -> list[tuple[str, str]]:
 
 def _acceptable(asked: Asked) -> str:
     """JSON or XML, by `_format` or Accept. Raises Refused NOT_ACCEPTABLE."""
-    wanted = next((v for n, v in asked.pairs if n == "_format"), None) if asked.query else None
+    wanted = next((v for n, v in asked.pairs if n == "_format"), None) if "format" in asked.query or "%" in asked.query else None
     if wanted is None:
         wanted = asked.header(b"accept") or "*/*"
-    for part in wanted.replace("fhir xml", "fhir+xml").replace("fhir json", "fhir+json").split(","):
-        given = ANSWERS.get(part.partition(";")[0].strip().lower())
-        if given is not None:
-            return given
-    raise Refused(Problem.NOT_ACCEPTABLE, f"answers are {JSON} or {XML}")
+    given = ANSWERS.get(wanted)
+    for part in wanted.replace("fhir xml", "fhir+xml").replace("fhir json", "fhir+json").split(",") if given is None else ():
+        given = given or ANSWERS.get(part.partition(";")[0].strip().lower())
+    if given is None:
+        raise Refused(Problem.NOT_ACCEPTABLE, f"answers are {JSON} or {XML}")
+    return given

@@ -14,12 +14,13 @@ from hub.access import AuditLine, Reader
 from hub.config import Misconfigured
 from hub.delivery import Delivery
 from hub.faces.console.names import masked
-from hub.faces.interaction import Answer, failed, persons, read_body, respond
+from hub.faces.interaction import Answer, failed, read_body, respond
 from hub.faces.parameters import parameters_of
 from hub.fhir import strict_json
 from hub.fhir.outcome import SYSTEM
 from hub.problem import Problem, Refused
 from hub.store import Filed, Store, TimelineEntry
+from hub.store.values import persons
 
 Json = dict[str, Any]
 LARGEST = 16 * 1024

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from urllib.parse import urlencode
 
 from hub.access import AuditLine, Reader
-from hub.faces.interaction import Answer, Asked, known, persons, version_headers
+from hub.faces.interaction import Answer, Asked, known, version_headers
 from hub.faces.reading import Reading, conditional
+from hub.feeds import Feeds
 from hub.fhir import patch, search, strict_json, validate
 from hub.fhir.definitions import Definitions
 from hub.fhir.index import HashId
@@ -18,13 +19,14 @@ from hub.message import Resource
 from hub.problem import Problem, Refused
 from hub.scheduling.desk import HOLD_PREFIX, Desk, client
 from hub.store import Stored, Transaction
+from hub.store.values import persons
 
 
 class Writing:
     """What a client may write, in one transaction."""
 
-    def __init__(self, tx: Transaction, desk: Desk, definitions: Definitions, base: str, hash_id: HashId) -> None:
-        self._tx, self._desk, self._definitions, self._base, self._hash_id = tx, desk, definitions, base, hash_id
+    def __init__(self, tx: Transaction, desk: Desk, feeds: Feeds, definitions: Definitions, base: str, hash_id: HashId) -> None:
+        self._tx, self._desk, self._feeds, self._definitions, self._base, self._hash_id = tx, desk, feeds, definitions, base, hash_id
         self._reading = Reading(tx, definitions, base, hash_id)
 
     def create(self, asked: Asked, type_: str, id_: str = "") -> Answer:
@@ -172,6 +174,8 @@ class Writing:
     def _record(self, asked: Asked, resource: Resource, word: str) -> Stored:
         """A resource that is kept as it is sent. It must be one that the client sees: else it could write what it may not read."""
         reader = _reader(asked)
+        if self._definitions.served[resource["resourceType"]].write == "subscription":
+            resource = self._feeds.accept(self._tx, reader, resource)
         kept = self._tx.keep(resource, origin=reader.reference)
         if not self._reading.may_see(reader, kept.type, kept.id):
             raise Refused(Problem.NOT_ALLOWED, f"this token does not give this {kept.type}")

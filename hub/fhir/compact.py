@@ -41,13 +41,16 @@ def build(source: Path, target: Path) -> None:
     for elements in types.values():
         for element in elements["elements"].values():
             if "valueset" in element:
-                found = codes.of(element.pop("valueset"))
+                canonical = element.pop("valueset")
+                found = codes.of(canonical)
                 if found is not None:
                     element["codes"] = sorted(found)
+                if element["type"] == "code":
+                    element["system"] = codes.system(canonical)
     parameters = [*_resources(bundles["search-parameters.json"]), *_resources(json.loads(OWN.read_text(encoding="utf-8")))]
     made = {
         "sources": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
-        "types": types, "parameters": _parameters(parameters, served),
+        "types": types, "parameters": _parameters(parameters, served, types),
     }
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(made, separators=(",", ":")), encoding="utf-8")
@@ -114,6 +117,12 @@ class _Codes:
             found |= part
         return found or None
 
+    def system(self, canonical: str) -> str:
+        """The system that its codes are of; empty: several, or not told here."""
+        included = self._sets.get(canonical.partition("|")[0], {}).get("compose", {}).get("include", ())
+        found = {include.get("system", "") for include in included}
+        return found.pop() if len(found) == 1 else ""
+
     def _include(self, include: Json) -> set[str] | None:
         if "filter" in include:
             return None
@@ -134,7 +143,7 @@ def _concepts(concepts: Iterable[Json]) -> Iterable[str]:
         yield from _concepts(concept.get("concept", ()))
 
 
-def _parameters(parameters: Iterable[Json], served: Mapping[str, Any]) -> Json:
+def _parameters(parameters: Iterable[Json], served: Mapping[str, Any], types: Json) -> Json:
     made: Json = {name: {} for name in served}
     for parameter in parameters:
         if parameter["type"] not in ("token", "reference", "date", "string", "uri") or "expression" not in parameter:
@@ -144,8 +153,18 @@ def _parameters(parameters: Iterable[Json], served: Mapping[str, Any]) -> Json:
             for name in names:
                 paths = [p for p in (_path(part, base, name) for part in parameter["expression"].split("|")) if p]
                 if paths:
-                    made[name][parameter["code"]] = {"type": parameter["type"], "paths": paths}
+                    made[name][parameter["code"]] = {
+                        "type": parameter["type"], "paths": paths, "implied": sorted({_implied(types, name, p["path"]) for p in paths} - {""}),
+                    }
     return made
+
+
+def _implied(types: Json, name: str, path: Iterable[str]) -> str:
+    """The system of an element that holds a bare code: its binding says it, the resource does not."""
+    element: Json = {"type": name}
+    for step in path:
+        element = types.get(element["type"], {}).get("elements", {}).get(step, {"type": ""})
+    return str(element.get("system", ""))
 
 
 def _path(expression: str, base: str, name: str) -> Json | None:

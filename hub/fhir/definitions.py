@@ -54,6 +54,8 @@ class Parameter:
     type: str
     """`token`, `reference`, `date`, `string` or `uri`."""
     paths: tuple[dict[str, Any], ...]
+    implied: frozenset[str] = frozenset()
+    """Of a token: the systems that its bare codes are of by their binding; a client may name them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +67,12 @@ class Served:
     limit: str | None = None
     """The parameter that a vendor's departments limit."""
     write: str = ""
-    """Whose rules a client's writing follows: `record` (kept as it is sent), `booking` (hub.booking), `answer` (an AppointmentResponse);
-    empty: only the hub itself writes."""
+    """Whose rules a client's writing follows: `record` (kept as it is sent), `booking` (hub.booking), `answer` (an AppointmentResponse),
+    `subscription` (hub.feeds); empty: only the hub itself writes."""
     delete: bool = False
     """It may be deleted; what belongs to a person's record may not."""
+    view: bool = False
+    """Made from other rows when it is asked for: no index has it, so that nothing includes it or chains through it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +100,16 @@ def load(path: Path = compact.TARGET) -> Definitions:
     return Definitions(
         types={name: _type(name, t) for name, t in raw["types"].items()},
         parameters={
-            name: {code: Parameter(code, p["type"], tuple(p["paths"])) for code, p in parameters.items()}
+            name: {
+                code: Parameter(code, p["type"], tuple(p["paths"]), frozenset(p["implied"]))
+                for code, p in parameters.items() if code in served.get(name, {}).get("only", parameters)
+            }
             for name, parameters in raw["parameters"].items()
         },
-        served={name: Served(row.get("main", ""), row.get("limit"), row.get("write", ""), row.get("delete", False)) for name, row in served.items()},
+        served={
+            name: Served(row.get("main", ""), row.get("limit"), row.get("write", ""), row.get("delete", False), row.get("view", False))
+            for name, row in served.items()
+        },
         capability=_capability(profiles.load()), profiles=profiles.load(),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -16,26 +17,40 @@ from hub.message import Resource
 HashId = Callable[[str, str], str]
 NATIONAL_IDS = frozenset({"urn:oid:2.16.578.1.12.4.1.4.1", "urn:oid:2.16.578.1.12.4.1.4.2"})
 """Fødselsnummer and D-nummer."""
+MADE = 1
+"""Raise it when this module takes out something else than before."""
+
+
+Steps = tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Path:
     """Where a parameter's values stand: keys, each with the spellings a choice allows."""
 
-    steps: tuple[tuple[str, ...], ...]
+    steps: Steps
     target: str
     system: str
+
+
+def digest(definitions: Definitions) -> str:
+    """Stands for what is searched by, and how it is taken out: an index made under another digest must be made anew."""
+    what = [(name, definitions.served[name].main, sorted(found.items())) for name, found in sorted(definitions.parameters.items())]
+    return hashlib.sha256(f"{MADE} {what!r}".encode()).hexdigest()[:16]
 
 
 def indexer(definitions: Definitions, hash_id: HashId) -> Callable[[Resource], Entries]:
     """The function that extracts a resource's entries."""
 
     @cache
-    def compiled(type_: str) -> tuple[tuple[Parameter, tuple[_Path, ...]], ...]:
-        return tuple(
-            (p, tuple(_compile(definitions, type_, path) for path in p.paths))
-            for p in definitions.parameters.get(type_, {}).values() if p.name not in ("_id", "_lastUpdated")
-        )
+    def compiled(type_: str) -> dict[Steps, list[tuple[Parameter, _Path]]]:
+        """What stands where; parameters that look in one place (actor, patient, location) share the way there."""
+        found: dict[Steps, list[tuple[Parameter, _Path]]] = {}
+        for parameter in definitions.parameters.get(type_, {}).values():
+            for path in parameter.paths if parameter.name not in ("_id", "_lastUpdated") else ():
+                made = _compile(definitions, type_, path)
+                found.setdefault(made.steps, []).append((parameter, made))
+        return found
 
     def entries(resource: Resource) -> Entries:
         type_ = resource["resourceType"]
@@ -43,9 +58,11 @@ def indexer(definitions: Definitions, hash_id: HashId) -> Callable[[Resource], E
         references: list[ReferenceEntry] = []
         dates: list[DateEntry] = []
         strings: list[StringEntry] = []
-        for parameter, paths in compiled(type_):
-            for path in paths:
-                for value in _values(resource, path.steps, 0):
+        for steps, looking in compiled(type_).items():
+            if steps and resource.keys().isdisjoint(steps[0]):
+                continue
+            for value in _values(resource, steps, 0):
+                for parameter, path in looking:
                     match parameter.type:
                         case "token":
                             tokens += _tokens(parameter.name, value, path.system, hash_id)
@@ -77,7 +94,7 @@ def _compile(definitions: Definitions, type_: str, path: dict[str, Any]) -> _Pat
     return _Path(tuple(steps), path.get("target", ""), path.get("system", ""))
 
 
-def _values(node: Any, steps: tuple[tuple[str, ...], ...], depth: int) -> Iterator[Any]:
+def _values(node: Any, steps: Steps, depth: int) -> Iterator[Any]:
     if isinstance(node, list):
         for item in node:
             yield from _values(item, steps, depth)

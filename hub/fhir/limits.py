@@ -6,8 +6,13 @@ from dataclasses import replace
 
 from hub.access import ALL_DEPARTMENTS, Reader
 from hub.fhir.definitions import Definitions
-from hub.fhir.query import AnyOf, Chained, Condition, Has, IdIs, Query, ReferenceIs
+from hub.fhir.query import AnyOf, Chained, Condition, Has, IdIs, Query, ReferenceIs, TokenIs
 from hub.problem import Problem, Refused
+
+OWN = "own"
+"""The limit of a type of which every client sees what it made itself, and nobody more."""
+OWNERS = "https://besoksbro.example/fhir/CodeSystem/client"
+"""The tag that tells whose such a resource is."""
 
 
 def limit(reader: Reader | None, type_: str, definitions: Definitions) -> Condition | None:
@@ -18,9 +23,11 @@ def limit(reader: Reader | None, type_: str, definitions: Definitions) -> Condit
     """
     if reader is not None and not (reader.may(type_, "r") or reader.may(type_, "s")):
         raise Refused(Problem.SCOPE_MISSING, f"this token does not give {type_}")
+    parameter = definitions.served[type_].limit
+    if parameter == OWN and reader is not None:
+        return TokenIs("_tag", ((OWNERS, reader.reference),))
     if reader is not None and reader.departments == ALL_DEPARTMENTS:
         return None
-    parameter = definitions.served[type_].limit
     if reader is None or parameter is None or not reader.departments:
         raise Refused(Problem.NOT_ALLOWED, f"this token does not give {type_}")
     departments = sorted(reader.departments)
@@ -32,11 +39,14 @@ def limit(reader: Reader | None, type_: str, definitions: Definitions) -> Condit
 
 def limited(reader: Reader | None, query: Query, definitions: Definitions) -> Query:
     """The query as this reader may ask it: limited itself, and in every resource it asks about on the way. Raises Refused as `limit`."""
-    return replace(query, conditions=_inside(reader, query.type, query.conditions, definitions))
+    conditions = _inside(reader, query.type, query.conditions, definitions)
+    return query if conditions is query.conditions else replace(query, conditions=conditions)
 
 
 def _inside(reader: Reader | None, type_: str, conditions: tuple[Condition, ...], definitions: Definitions) -> tuple[Condition, ...]:
     bound = limit(reader, type_, definitions)
+    if bound is None and not any(isinstance(c, (AnyOf, Chained, Has)) for c in conditions):
+        return conditions
     walked = tuple(_walked(reader, type_, c, definitions) for c in conditions)
     return walked if bound is None else (*walked, bound)
 

@@ -133,7 +133,7 @@ def _include(name: str, value: str, definitions: Definitions) -> Include:
     source, _, rest = value.partition(":")
     param, _, target = rest.partition(":")
     known = definitions.parameters.get(source, {}).get(param)
-    if known is None or known.type != "reference":
+    if known is None or known.type != "reference" or definitions.served[source].view:
         raise Refused(Problem.BAD_SEARCH, f"{name} names no reference parameter: Type:parameter")
     kind, _, modifier = name.partition(":")
     return Include(source, param, target or None, reverse=kind == "_revinclude", iterate=modifier == "iterate")
@@ -189,7 +189,8 @@ def _has(type_: str, name: str, value: str, definitions: Definitions, hash_id: H
     parts = name.split(":", 3)
     source, param, rest = (parts[1:] + ["", "", ""])[:3]
     parameter = definitions.parameters.get(source, {}).get(param)
-    made = _condition(source, rest, value, definitions, hash_id, depth + 1) if parameter and parameter.type == "reference" else None
+    asked = parameter is not None and parameter.type == "reference" and not definitions.served[source].view
+    made = _condition(source, rest, value, definitions, hash_id, depth + 1) if asked else None
     if made is None:
         raise Refused(Problem.BAD_SEARCH, "_has is _has:Type:reference-parameter:parameter")
     return Has(source, param, (made,))
@@ -201,7 +202,7 @@ def _by_type(
     name, parts = parameter.name, _split(value)
     match parameter.type:
         case "token":
-            return TokenIs(name, tuple(_token(v, hash_id) for v in parts), negated=modifier == "not")
+            return TokenIs(name, tuple(_token(v, hash_id, parameter.implied) for v in parts), negated=modifier == "not")
         case "uri":
             return TokenIs(name, tuple((None, _plain(v)) for v in parts))
         case "date":
@@ -221,19 +222,22 @@ def national(pairs: Iterable[tuple[str, str]]) -> bool:
 
 def _split(value: str) -> list[str]:
     """Alternatives at commas that no backslash stands before."""
-    return [part for part in re.split(r"(?<!\\),", value) if part]
+    parts = re.split(r"(?<!\\),", value) if "\\" in value else value.split(",")
+    return [part for part in parts if part]
 
 
 def _plain(value: str) -> str:
-    return re.sub(r"\\([\\,$|])", r"\1", value)
+    return re.sub(r"\\([\\,$|])", r"\1", value) if "\\" in value else value
 
 
-def _token(value: str, hash_id: HashId) -> tuple[str | None, str | None]:
-    """`code`, `system|code`, `|code` (no system), `system|`."""
+def _token(value: str, hash_id: HashId, implied: frozenset[str] = frozenset()) -> tuple[str | None, str | None]:
+    """`code`, `system|code`, `|code` (no system), `system|`. A system that the element's binding implies is none in the resource."""
     parts = re.split(r"(?<!\\)\|", value, maxsplit=1)
     if len(parts) == 1:
         return None, _plain(parts[0])
     system, code = _plain(parts[0]), _plain(parts[1])
+    if system in implied:
+        system = ""
     if not code:
         return system, None
     return system, hash_id(system, code) if system in NATIONAL_IDS else code

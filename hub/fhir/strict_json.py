@@ -95,3 +95,15 @@ def _what(wrong: Exception) -> str:
     if isinstance(wrong, json.JSONDecodeError):
         return f"no JSON: {wrong.msg} in line {wrong.lineno} column {wrong.colno}"
     return "not UTF-8" if isinstance(wrong, UnicodeDecodeError) else str(wrong) if type(wrong) is ValueError else "nested too deep"
+
+
+def at(source: Any, path: str) -> Any:
+    """What stands at a path of keys and numbers; None where it is missing, null or an empty text."""
+    for key in path.split("."):
+        if isinstance(source, dict):
+            source = source.get(key)
+        elif isinstance(source, list) and key.isdigit() and int(key) < len(source):
+            source = source[int(key)]
+        else:
+            return None
+    return None if source == "" else source

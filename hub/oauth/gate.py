@@ -1,4 +1,4 @@
-"""The gate before the FHIR API: who calls, by which token, and may it ask this. Gives a Reader, or says in HTTP's own words why not."""
+"""The gate before the APIs: who calls, by which token, and may it ask this. Gives a Reader, or says in HTTP's own words why not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from hub.oauth.dpop import Nonce
 from hub.oauth.limits import Limiter
 from hub.oauth.tokens import Granted, Trust
 from hub.problem import Problem, Refused
-from hub.scopes import needed
 
 Header = tuple[bytes, bytes]
 REALM = 'realm="besoksbro"'
@@ -45,8 +44,8 @@ class Call:
     method: str
     path: str
     """As it came, escapes and all, without the query; below our own base address."""
-    below: tuple[str, ...]
-    """Its parts below the FHIR base."""
+    wanted: tuple[str, str] | None
+    """(resource type, letter of `hub.scopes.ORDER`) that the token must be good for; None: whoever executes it asks."""
     headers: tuple[Header, ...]
 
     def all(self, name: bytes) -> list[str]:
@@ -81,9 +80,8 @@ class Gate:
         try:
             reader, per_minute = self._known(call)
             self._limited(reader, per_minute)
-            wanted = needed(call.method, call.below)
-            if wanted is not None and not reader.may(*wanted):
-                raise Refused(Problem.SCOPE_MISSING, f"this needs system/{wanted[0]}.{wanted[1]}")
+            if call.wanted is not None and not reader.may(*call.wanted):
+                raise Refused(Problem.SCOPE_MISSING, f"this needs system/{call.wanted[0]}.{call.wanted[1]}")
         except NotAdmitted:
             raise
         except Refused as refused:

@@ -11,12 +11,14 @@ from datetime import datetime, timedelta
 
 from hub.access import ALL_DEPARTMENTS, Reader
 from hub.booking import Department
-from hub.booking.clock import local, write
+from hub.booking.clock import MIDNIGHT, at, local, write
 from hub.booking.conventions import HOME_SERVICES, HOME_VISIT
+from hub.booking.free import covered
 from hub.booking.slots import Cell, grid, seats_over, slot_id
 from hub.fhir.query import IdIs, Query
 from hub.message import Resource
 from hub.problem import Problem, Refused
+from hub.shop import Calendar
 from hub.store import Store
 
 LONGEST = timedelta(days=31)
@@ -52,11 +54,12 @@ class Found:
     next: tuple[str, str] | None
 
 
-def find(store: Store, reader: Reader, wish: Wish, now: datetime) -> Found:
-    """The free times a client may be offered, in order of time.
+def find(store: Store, reader: Reader, wish: Wish, now: datetime, calendar: Calendar = lambda *_: None) -> Found:
+    """The free times a client may be offered, in order of time. `calendar` asks whoever owns a department's (`hub.asking.Asking.free`).
 
     Raises:
         Refused: INVALID when the range is empty, past or too long; NOT_ALLOWED when the caller has no department.
+        Unavailable: the partner that owns a calendar does not answer.
     """
     if not wish.start < wish.end <= wish.start + LONGEST:
         raise Refused(Problem.INVALID, f"end is after start, and at most {LONGEST.days} days later", "end")
@@ -65,7 +68,7 @@ def find(store: Store, reader: Reader, wish: Wish, now: datetime) -> Found:
     free = [
         (write(cell.start), department.code, cell, service)
         for service, department in _departments(store, reader, wish)
-        for cell in _free(store, department, max(wish.start, now), wish.end, now)
+        for cell in _free(store, department, max(wish.start, now), wish.end, now, calendar)
     ]
     free.sort(key=lambda f: f[:2])
     left = [f for f in free if f[:2] > wish.after]
@@ -89,7 +92,7 @@ def _departments(store: Store, reader: Reader, wish: Wish) -> Iterator[tuple[Res
             yield service, department
 
 
-def _free(store: Store, department: Department, start: datetime, until: datetime, now: datetime) -> list[Cell]:
+def _free(store: Store, department: Department, start: datetime, until: datetime, now: datetime, calendar: Calendar) -> list[Cell]:
     first, last = local(start).date() - timedelta(days=1), local(until).date()
     earliest = now + timedelta(minutes=max(department.notice_minutes, 0))
     horizon = local(now).date() + timedelta(days=department.horizon_days)
@@ -100,6 +103,10 @@ def _free(store: Store, department: Department, start: datetime, until: datetime
         if max(start, earliest) <= cell.start < until and local(cell.start).date() <= horizon
     }
     taken = store.seats_taken(f"{department.code}-{first - timedelta(days=1):%Y%m%d}", f"{department.code}-{last + timedelta(days=1):%Y%m%d}~")
+    today = local(now).date()
+    spans = calendar(department.code, at(today, MIDNIGHT), at(horizon + timedelta(days=2), MIDNIGHT), None)
+    if spans is not None:
+        cells = {cell for cell in cells if covered(spans, cell.start, cell.end)}
     return [cell for cell in cells if all(
         taken.get(seat.slot, 0) < seat.capacity for seat in seats_over(department, cell.start, department.busy_until(cell.end))
     )]

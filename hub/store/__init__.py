@@ -1,5 +1,6 @@
 """What is kept: resources with every version, envelopes, deliveries, seats, sessions and the access log. Nobody else sees rows."""
 
+from hub.store.exporting import Export
 from hub.store.secrets import Secrets
 from hub.store.store import Store
 from hub.store.transaction import Transaction
@@ -18,6 +19,6 @@ from hub.store.values import (
 )
 
 __all__ = [
-    "AdapterVersion", "AuditCheck", "Change", "Earlier", "Filed", "Page", "Secrets", "Standing", "Store", "Stored", "TimelineEntry",
+    "AdapterVersion", "AuditCheck", "Change", "Earlier", "Export", "Filed", "Page", "Secrets", "Standing", "Store", "Stored", "TimelineEntry",
     "Transaction", "micros", "moment",
 ]

@@ -73,6 +73,12 @@ def untried(connection: Connection, adapter: str, key: str | None, function: str
     return [of(row) for row in connection.rows(UNTRIED, (adapter, key, function))]
 
 
+def waiting(connection: Connection, adapter: str) -> list[Delivery]:
+    """Everything that is still to be sent to an adapter, oldest first."""
+    rows = connection.rows(f"select {FIELDS} from delivery where adapter = ? and {OPEN} and state in ('due', 'sent') order by number", (adapter,))
+    return [of(row) for row in rows]
+
+
 def update(connection: Connection, after: Delivery, before: Delivery) -> None:
     """Compare and set on the state; the lease ends.
 

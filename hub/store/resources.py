@@ -11,7 +11,7 @@ from hub.fhir.query import Entries
 from hub.message import Resource
 from hub.problem import Problem, Refused
 from hub.store.db import Connection
-from hub.store.values import Stored, micros, moment
+from hub.store.values import Stored, micros
 
 COLUMNS = "r.type, r.id, r.version, r.seq, r.last_updated, r.body, r.deleted, r.origin"
 _CURRENT = f"select {COLUMNS}, r.key from resource r where r.type = ? and r.id = ?"
@@ -21,7 +21,7 @@ INDEXES = ("index_token", "index_reference", "index_date", "index_string")
 
 def stored(row: tuple[Any, ...]) -> Stored:
     """A row of COLUMNS as a value."""
-    return Stored(row[0], row[1], row[2], row[3], moment(row[4]), row[5].encode(), bool(row[6]), row[7])
+    return Stored(row[0], row[1], row[2], row[3], row[4], row[5].encode(), bool(row[6]), row[7])
 
 
 def get(connection: Connection, type_: str, id_: str) -> Stored | None:
@@ -31,6 +31,12 @@ def get(connection: Connection, type_: str, id_: str) -> Stored | None:
 
 def version(connection: Connection, type_: str, id_: str, number: int) -> Stored | None:
     row = connection.row(f"{_VERSION} where type = ? and id = ? and version = ?", (type_, id_, number))
+    return stored(row) if row else None
+
+
+def at(connection: Connection, type_: str, id_: str, upto: int) -> Stored | None:
+    """The version that was current at this place in the change log; None: there was none yet."""
+    row = connection.row(f"{_VERSION} where type = ? and id = ? and seq <= ? order by version desc limit 1", (type_, id_, upto))
     return stored(row) if row else None
 
 
@@ -46,8 +52,9 @@ def changes(connection: Connection, after: int, limit: int) -> list[Stored]:
 
 def keep(
     connection: Connection, resource: Resource, origin: str, expect: int | None, now: datetime, entries: Callable[[Resource], Entries],
+    changes: list[Stored],
 ) -> Stored:
-    """A new version, or the stored one back when nothing but meta.versionId and meta.lastUpdated differs.
+    """A new version, told in `changes` too; or the stored one back when nothing but meta.versionId and meta.lastUpdated differs.
 
     Raises:
         Refused: OUT_OF_DATE when `expect` is not the current version (0: there is none).
@@ -83,8 +90,10 @@ def keep(
         )
         for table in INDEXES:
             connection.run(f"delete from {table} where resource = ?", (key,))
-    _index(connection, type_, key, found)
-    return Stored(type_, id_, number, seq, moment(updated), body.encode(), False, origin)
+    index(connection, type_, key, found)
+    kept = Stored(type_, id_, number, seq, updated, body.encode(), False, origin)
+    changes.append(kept)
+    return kept
 
 
 def remove(connection: Connection, before: Stored, origin: str, now: datetime) -> Stored:
@@ -100,7 +109,7 @@ def remove(connection: Connection, before: Stored, origin: str, now: datetime) -
     )
     for table in INDEXES:
         connection.run(f"delete from {table} where resource = ?", (key,))
-    return Stored(before.type, before.id, number, seq, moment(updated), before.body, True, origin)
+    return Stored(before.type, before.id, number, seq, updated, before.body, True, origin)
 
 
 def referred(connection: Connection, type_: str, id_: str) -> bool:
@@ -131,7 +140,8 @@ def _ordered(resource: Resource) -> Resource:
     return {**first, **{k: v for k, v in resource.items() if k not in first}}
 
 
-def _index(connection: Connection, type_: str, key: int, found: Entries) -> None:
+def index(connection: Connection, type_: str, key: int, found: Entries) -> None:
+    """Keeps the entries of a resource that has none yet."""
     if found.tokens:
         connection.many(
             "insert into index_token (param, value, at, resource, system) values (?, ?, ?, ?, ?)",

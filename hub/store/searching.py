@@ -40,6 +40,10 @@ class Sql:
     source: str
     wheres: list[str] = field(default_factory=list)
     values: list[Any] = field(default_factory=list)
+    key: str = "r.key"
+    """The resource's key where it costs least: in the index that drives, rows stand in its order already."""
+    few: bool = False
+    """The resources are named by id: what else must hold is looked up per resource, not listed for the whole store."""
 
     def add(self, where: str, *values: Any) -> None:
         self.wheres.append(where)
@@ -60,12 +64,12 @@ def search(connection: Connection, query: Query) -> Page:
     descending = query.descending != query.back
     if query.cursor is not None:
         sign = "<" if descending else ">"
-        sql.add(f"({order} {sign} ? or ({order} = ? and r.key {sign} ?))", query.cursor[0], query.cursor[0], query.cursor[1])
+        sql.add(f"({order} {sign} ? or ({order} = ? and {sql.key} {sign} ?))", query.cursor[0], query.cursor[0], query.cursor[1])
         sql.add(f"{order} {sign}= ?", query.cursor[0])  # alone, so that the index is entered at the cursor
     if query.count == 0:
         return Page([], total)
     direction = " desc" if descending else ""
-    tail = f" order by {order}{direction}, r.key{direction} limit ?"
+    tail = f" order by {order}{direction}, {sql.key}{direction} limit ?"
     rows = connection.rows(sql.text(f"{COLUMNS}, r.key, {order}", tail), [*sql.values, query.count + 1])
     more = len(rows) > query.count
     rows = rows[query.count - 1::-1] if query.back else rows[:query.count]
@@ -80,20 +84,21 @@ def search(connection: Connection, query: Query) -> Page:
 
 def conditions(query: Query) -> tuple[Sql, str]:
     """The statement's FROM and WHERE, and the column of the main time."""
-    driver = next((c for c in query.conditions if isinstance(c, ReferenceIs) and _drives(c)), None) or next(
+    few = any(isinstance(c, IdIs) for c in query.conditions)
+    driver = None if few else next((c for c in query.conditions if isinstance(c, ReferenceIs) and _drives(c)), None) or next(
         (c for c in query.conditions if isinstance(c, TokenIs) and _drives(c)), None,
     )
     if driver is None:
-        sql, at = Sql("resource r", ["r.type = ?", "r.deleted = 0"], [query.type]), "r.at"
+        sql, at = Sql("resource r", ["r.type = ?", "r.deleted = 0"], [query.type], few=few), "r.at"
     elif isinstance(driver, ReferenceIs):
         kind, target = driver.any_of[0]
-        sql, at = Sql("index_reference x join resource r on r.key = x.resource"), "x.at"
+        sql, at = Sql("index_reference x join resource r on r.key = x.resource", key="x.resource"), "x.at"
         sql.add("x.param = ? and x.target = ?", f"{query.type}.{driver.param}", target)
         if kind:
             sql.add("x.kind = ?", kind)
     else:
         system, value = driver.any_of[0]
-        sql, at = Sql("index_token x join resource r on r.key = x.resource"), "x.at"
+        sql, at = Sql("index_token x join resource r on r.key = x.resource", key="x.resource"), "x.at"
         sql.add("x.param = ? and x.value = ?", f"{query.type}.{driver.param}", value)
         if system is not None:
             sql.add("x.system = ?", system)
@@ -114,11 +119,11 @@ def _drives(condition: ReferenceIs | TokenIs) -> bool:
 def _add(sql: Sql, type_: str, condition: Condition, at: str) -> None:
     match condition:
         case DateIs(main=True):
-            _either(sql, [_moment(at, *each) for each in condition.any_of])
+            _either(sql, [moment_is(at, *each) for each in condition.any_of])
         case UpdatedIs():
-            _either(sql, [_moment("r.last_updated", *each) for each in condition.any_of])
+            _either(sql, [moment_is("r.last_updated", *each) for each in condition.any_of])
         case IdIs():
-            _either(sql, [("r.id = ?", [id_]) for id_ in condition.any_of])
+            sql.add(f"r.id in ({', '.join('?' * len(condition.any_of))})", *condition.any_of)
         case DateIs():
             _exists(sql, "index_date", f"{type_}.{condition.param}", [_period(*each) for each in condition.any_of])
         case ReferenceIs():
@@ -172,15 +177,16 @@ def _either(sql: Sql, alternatives: list[Alternative]) -> None:
 def _exists(sql: Sql, table: str, param: str, alternatives: list[Alternative], negated: bool = False) -> None:
     """Driven by the index entry when it must be there, looked up when it must not."""
     either = f" and ({' or '.join(f'({where})' for where, _ in alternatives)})" if alternatives else ""
-    word = "not in" if negated else "in"
-    sql.add(
-        f"r.key {word} (select i.resource from {table} i where i.param = ?{either})",
-        param, *(value for _, values in alternatives for value in values),
-    )
+    where = f"from {table} i where i.param = ?{either}"
+    if sql.few:
+        text = f"{'not ' if negated else ''}exists (select 1 {where} and i.resource = r.key)"
+    else:
+        text = f"r.key {'not in' if negated else 'in'} (select i.resource {where})"
+    sql.add(text, param, *(value for _, values in alternatives for value in values))
 
 
-def _moment(column: str, prefix: str, low: int, high: int) -> Alternative:
-    """A main time is a point; the value is [low, high). A resource without a main time has 0."""
+def moment_is(column: str, prefix: str, low: int, high: int) -> Alternative:
+    """Where a column of times meets a date with its prefix. Such a time is a point; the value is [low, high). No main time is 0."""
     some = f"{column} <> 0 and "
     slack = (high - low) // 10
     match prefix:

@@ -13,15 +13,17 @@ import orjson
 
 from hub.access import AuditLine
 from hub.delivery import Delivery, State
-from hub.fhir.query import Entries, Query
+from hub.fhir.query import Condition, Entries, Query, TokenIs
 from hub.message import Content, Enquiry, Parcel, Resource
 from hub.problem import Problem, Refused, Unavailable
-from hub.store import auditing, deliveries, letters, migrating, resources, searching, seats
+from hub.store import auditing, deliveries, exporting, letters, migrating, reindexing, resources, seats, timeline
 from hub.store.db import Connection, Database
+from hub.store.exporting import Export
 from hub.store.failpoint import reach
+from hub.store.feeds import Feeds
 from hub.store.secrets import Secrets
-from hub.store.transaction import Transaction
-from hub.store.values import AuditCheck, Change, Filed, Page, Standing, Stored, TimelineEntry, micros, moment
+from hub.store.transaction import Transaction, found, searched
+from hub.store.values import AuditCheck, Change, Filed, Page, Standing, Stored, TimelineEntry, micros
 from hub.store.writer import Writer
 
 T = TypeVar("T")
@@ -36,6 +38,7 @@ class Store:
         self._journal = auditing.Journal(secrets.home / "audit")
         self._writer = Writer(database, self._journal.work)
         self._owed: list[Callable[[], None]] = []
+        self._changed: list[Callable[[Transaction], None]] = []
 
     @classmethod
     def open(
@@ -73,6 +76,9 @@ class Store:
             nonlocal owed
             transaction = Transaction(connection, self._secrets, self._entries, self._clock())
             result = work(transaction)
+            if transaction.changes:
+                for follow in self._changed:
+                    follow(transaction)
             owed = transaction.owed
             return result
 
@@ -90,12 +96,27 @@ class Store:
         """Called after each commit after which something may be due."""
         self._owed.append(wake)
 
+    def on_changed(self, follow: Callable[[Transaction], None]) -> None:
+        """Called within each transaction that made a version of anything, after its work: what follows is kept with it or not at all."""
+        self._changed.append(follow)
+
+    def feeds(self, look: Callable[[Feeds], T]) -> T:
+        """What the live subscriptions tell."""
+        found: T = self._database.read(lambda c: look(Feeds(c, self._secrets)))
+        return found
+
     def now(self) -> datetime:
         """The clock's time, as every write of this store has it."""
         return self._clock()
 
     def get(self, type_: str, id_: str) -> Stored | None:
-        return self._database.read(lambda c: resources.get(c, type_, id_))
+        return self._database.read(lambda c: found(c, type_, id_))
+
+    def identified(self, type_: str, system: str, value: str) -> Stored | None:
+        """The one that bears this identifier; None when none does, or several do."""
+        known = TokenIs("identifier", ((system, self._secrets.index_value(system, value)),))
+        found = self.search(Query(type_, (known,), count=2)).entries
+        return found[0] if len(found) == 1 else None
 
     def version(self, type_: str, id_: str, number: int) -> Stored | None:
         return self._database.read(lambda c: resources.version(c, type_, id_, number))
@@ -121,7 +142,7 @@ class Store:
         return self._database.read(lambda c: seats.held(c, holder, self._clock()))
 
     def search(self, query: Query) -> Page:
-        return self._database.read(lambda c: searching.search(c, query))
+        return self._database.read(lambda c: searched(c, query))
 
     def claim(self, limit: int, now: datetime, lease: timedelta, adapters: Iterable[str], owner: str) -> list[Delivery]:
         """Takes up to `limit` due deliveries per adapter for `lease`: in order per key, never two at once."""
@@ -179,29 +200,12 @@ class Store:
 
     def timeline(self, reference: str) -> list[TimelineEntry]:
         """Everything that happened to one resource, oldest first."""
-
-        def work(connection: Connection) -> list[TimelineEntry]:
-            steps = connection.rows(
-                "select at, kind, text, delivery, envelope, origin from step where subject = ? order by key", (reference,),
-            )
-            lines = [TimelineEntry(moment(at), kind, text, d, e, None, origin) for at, kind, text, d, e, origin in steps]
-            type_, _, id_ = reference.partition("/")
-            lines += [
-                TimelineEntry(s.last_updated, "version", str(s.resource.get("status", "")), None, None, s.version, s.origin)
-                for s in resources.history(connection, type_, id_)[::-1]
-            ]
-            return sorted(lines, key=lambda line: line.at)
-
-        return self._database.read(work)
+        return self._database.read(lambda c: timeline.of(c, reference))
 
     def steps(self, kinds: Iterable[str], first: datetime, until: datetime) -> list[TimelineEntry]:
         """What of these kinds happened to anything in [first, until), oldest first; `text` is the subject's reference, then a space and
         the text."""
-        names = list(kinds)
-        marks = ", ".join("?" * len(names))
-        sql = f"select at, kind, subject, text, origin from step where kind in ({marks}) and at >= ? and at < ? order by key"
-        rows = self._database.read(lambda c: c.rows(sql, [*names, micros(first), micros(until)]))
-        return [TimelineEntry(moment(at), kind, f"{subject} {text}", None, None, None, origin) for at, kind, subject, text, origin in rows]
+        return self._database.read(lambda c: timeline.steps(c, list(kinds), first, until))
 
     def create_session(self, digest: str, data: dict[str, Any], now: datetime) -> None:
         """A login, found by the digest of its token."""
@@ -222,6 +226,28 @@ class Store:
 
     def end_session(self, digest: str) -> None:
         self._write(lambda c: c.run("delete from session where token = ?", (digest,)))
+
+    def reindex(self, digest: str) -> int:
+        """Makes the search index anew unless it was made under this digest (`hub.fhir.index.digest`); how many resources that were. Goes on
+        from where it was stopped, and lets other writes in between."""
+        done = 0
+        while self._database.read(lambda c: reindexing.due(c, digest)):
+            done += self._write(lambda c: reindexing.step(c, self._entries, digest))
+        return done
+
+    def export(self, id_: str, owner: str) -> Export | None:
+        """An export of this owner; None: there is none, or it is past its time."""
+        return self._database.read(lambda c: exporting.get(c, id_, owner, self._clock()))
+
+    def export_parts(self, type_: str, size: int) -> list[str]:
+        """As `exporting.parts`."""
+        return self._database.read(lambda c: exporting.parts(c, type_, size))
+
+    def export_page(
+        self, export: Export, type_: str, bound: tuple[Condition, ...], first: str, until: str, many: int,
+    ) -> tuple[list[Stored], str]:
+        """As `exporting.page`."""
+        return self._database.read(lambda c: exporting.page(c, export, type_, bound, first, until, many))
 
     def audit_later(self, lines: Iterable[AuditLine]) -> None:
         """Lines of reads: with the operating system when it returns, in the table within a second."""
@@ -251,6 +277,7 @@ class Store:
         def work(connection: Connection) -> int:
             connection.run("delete from session where expires <= ?", (micros(now),))
             connection.run("delete from used_once where until <= ?", (micros(now),))
+            connection.run("delete from export where expires <= ?", (micros(now),))
             auditing.sweep(self._secrets.home / "audit", connection)
             return letters.prune(connection, now)
 

@@ -216,7 +216,10 @@ class StepRow(SQLModel, table=True):
     """The timeline: what happened, to which resource, by which letter."""
 
     __tablename__: ClassVar[Any] = "step"
-    __table_args__ = (sa.Index("step_subject", "subject", "key"), _partial("step_delivery", "delivery", "key", where="delivery is not null"))
+    __table_args__ = (
+        sa.Index("step_subject", "subject", "key"), sa.Index("step_at", "kind", "at", "key"),
+        _partial("step_delivery", "delivery", "key", where="delivery is not null"),
+    )
     key: int = Field(sa_type=SERIAL, primary_key=True)
     at: int = _number()
     subject: str = _text()
@@ -253,7 +256,9 @@ class AuditRow(SQLModel, table=True):
     """The access log. Triggers refuse every change (migration 0001)."""
 
     __tablename__: ClassVar[Any] = "audit"
-    __table_args__ = (sa.Index("audit_person", "person", "key"),)
+    __table_args__ = (
+        sa.Index("audit_person", "person", "key"), sa.Index("audit_at", "at", "key"), sa.Index("audit_reader", "reader", "at", "key"),
+    )
     key: int = Field(sa_type=SERIAL, primary_key=True)
     at: int = _number()
     person: str = _text()

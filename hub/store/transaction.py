@@ -12,13 +12,25 @@ from hub.delivery import Delivery, Step
 from hub.fhir.query import Condition, DateIs, Entries, IdIs, Query, ReferenceIs, TokenIs
 from hub.message import Content, Envelope, Parcel, Resource, Verdict
 from hub.problem import Problem, Refused
-from hub.store import auditing, deliveries, letters, resources, searching, seats
+from hub.store import auditing, deliveries, exporting, letters, resources, searching, seats, trail
 from hub.store.db import Connection
+from hub.store.exporting import Export
+from hub.store.feeds import Feeds
 from hub.store.secrets import Secrets
 from hub.store.values import Change, Earlier, Page, Stored, micros
 
 T = TypeVar("T")
 EVERYTHING = 100_000
+
+
+def found(connection: Connection, type_: str, id_: str) -> Stored | None:
+    """The current version of a resource, or a line of the access log as an AuditEvent."""
+    return trail.get(connection, id_) if type_ == trail.TYPE else resources.get(connection, type_, id_)
+
+
+def searched(connection: Connection, query: Query) -> Page:
+    """The page a query asks for, of resources or of the access log."""
+    return trail.search(connection, query) if query.type == trail.TYPE else searching.search(connection, query)
 
 
 @dataclass(slots=True)
@@ -31,9 +43,11 @@ class Transaction:
     now: datetime
     owed: bool = field(default=False, init=False)
     """Something became due: the worker is woken after the commit."""
+    changes: list[Change] = field(default_factory=list, init=False)
+    """Every version that was made here, in order."""
 
     def get(self, type_: str, id_: str, /) -> Stored | None:
-        return resources.get(self.connection, type_, id_)
+        return found(self.connection, type_, id_)
 
     def version(self, type_: str, id_: str, number: int) -> Stored | None:
         return resources.version(self.connection, type_, id_, number)
@@ -52,7 +66,7 @@ class Transaction:
         return int(row[0] or 0) if row else 0
 
     def search(self, query: Query) -> Page:
-        return searching.search(self.connection, query)
+        return searched(self.connection, query)
 
     def find(
         self, type_: str, /, *, identifier: str = "", patient: str = "", status: str = "", id_: str = "",
@@ -84,7 +98,7 @@ class Transaction:
         Raises:
             Refused: OUT_OF_DATE when `expect` is not the current version (0: there must be none).
         """
-        return resources.keep(self.connection, resource, origin, expect, self.now, self.entries)
+        return resources.keep(self.connection, resource, origin, expect, self.now, self.entries, self.changes)
 
     def remove(self, kept: Stored, *, origin: str) -> Change:
         """Deletes a resource; its history stays.
@@ -94,7 +108,9 @@ class Transaction:
         """
         if resources.referred(self.connection, kept.type, kept.id):
             raise Refused(Problem.IN_USE, "other resources point to it")
-        return resources.remove(self.connection, kept, origin, self.now)
+        gone = resources.remove(self.connection, kept, origin, self.now)
+        self.changes.append(gone)
+        return gone
 
     def take_seat(self, slot: str, holder: str, capacity: int, until: datetime | None = None) -> None:
         """A seat in a slot, for good or held `until`; the one it already has counts.
@@ -139,9 +155,11 @@ class Transaction:
     def attempt(self, work: Callable[[], T]) -> T:
         """Runs `work`; when it raises Refused, what it did so far is undone and the rest of the transaction goes on."""
         self.connection.end("savepoint attempt")
+        before = len(self.changes)
         try:
             result = work()
         except Refused:
+            del self.changes[before:]
             self.connection.end("rollback to savepoint attempt")
             self.connection.end("release savepoint attempt")
             raise
@@ -175,11 +193,11 @@ class Transaction:
         named = replace(base, id=f"{own} ({base.id})" if base.id else own)
         return letters.file(self.connection, named, adapter, verdict, self.now, content_id, reply_id)
 
-    def owe(self, delivery: Delivery, content: Content | None = None) -> Delivery:
-        """A new delivery, numbered; one with the same key that nobody tried to send yet is superseded: the newest state wins."""
+    def owe(self, delivery: Delivery, content: Content | None = None, *, newest_wins: bool = True) -> Delivery:
+        """A new delivery, numbered; one with the same key that nobody tried to send yet is superseded where the newest state wins."""
         if content is not None:
             delivery = replace(delivery, content=letters.put_content(self.connection, self.secrets, content, self.now))
-        needless = deliveries.untried(self.connection, delivery.adapter, delivery.key, delivery.function)
+        needless = deliveries.untried(self.connection, delivery.adapter, delivery.key, delivery.function) if newest_wins else []
         number = deliveries.insert(self.connection, delivery)
         for old in needless:
             deliveries.superseded(self.connection, old, number, self.now)
@@ -196,8 +214,22 @@ class Transaction:
         for old in self.untried(adapter, key, function):
             deliveries.superseded(self.connection, old, 0, self.now)
 
+    def withdraw_all(self, adapter: str) -> None:
+        """Nothing that is due or sent to this adapter is sent any more."""
+        for old in deliveries.waiting(self.connection, adapter):
+            deliveries.superseded(self.connection, old, 0, self.now)
+
+    @property
+    def feeds(self) -> Feeds:
+        """The live subscriptions."""
+        return Feeds(self.connection, self.secrets)
+
     def delivery(self, id_: str) -> Delivery | None:
         return deliveries.get(self.connection, id_)
+
+    def parcel(self, id_: str) -> Parcel | None:
+        """Stored bytes; None when they are past their time."""
+        return letters.parcel(self.connection, self.secrets, id_)
 
     def settle(self, after: Delivery, before: Delivery, step: Step, note: str = "") -> None:
         """The delivery's new state, and the line that tells of it."""
@@ -229,6 +261,14 @@ class Transaction:
         """What was remembered; empty when nothing was."""
         row = self.connection.row("select value from house_note where name = ?", (name,))
         return str(row[0]) if row else ""
+
+    def export(self, export: Export) -> None:
+        """A new export."""
+        exporting.add(self.connection, export)
+
+    def end_export(self, id_: str, owner: str) -> bool:
+        """Lets go of an export of this owner; False: there is none."""
+        return exporting.remove(self.connection, id_, owner)
 
     def note(self, reference: str, kind: str, text: str, *, delivery: str | None = None, origin: str = "") -> None:
         """A line of the timeline."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -16,6 +16,7 @@ from hub.problem import Problem
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_PATIENT = b'"reference":"Patient/'
 
 
 def micros(at: datetime) -> int:
@@ -33,7 +34,7 @@ class _Stored(NamedTuple):
     id: str
     version: int
     seq: int
-    last_updated: datetime
+    updated: int
     body: bytes
     deleted: bool = False
     origin: str = ""
@@ -46,6 +47,11 @@ class Stored(_Stored):
     A named tuple, because a search makes one per hit and a dataclass costs four times as much.
     """
 
+    @property
+    def last_updated(self) -> datetime:
+        """`updated` (microseconds) as a time; made when it is asked for, since a search asks for none."""
+        return moment(self.updated)
+
     @cached_property
     def resource(self) -> Resource:
         return cast(Resource, orjson.loads(self.body))
@@ -57,6 +63,16 @@ class Stored(_Stored):
     @property
     def etag(self) -> str:
         return f'W/"{self.version}"'
+
+
+def persons(found: Iterable[Stored]) -> tuple[str, ...]:
+    """Whose data these are, taken from the text: parsing is what a read does without. Types that hold no person give none."""
+    every = list(found)
+    seen = {each.reference: None for each in every if each.type == "Patient"}
+    behind = b"".join([each.body for each in every]).split(_PATIENT)[1:]  # within a text quotes are escaped, so these are references
+    for id_ in dict.fromkeys([part[:part.index(b'"')] for part in behind]):
+        seen["Patient/" + id_.decode().partition("/")[0]] = None
+    return tuple(seen)
 
 
 Change = Stored

@@ -11,7 +11,7 @@ import pytest
 
 from adapters.carriers.amqp import CONDITION
 from adapters.formats.msghead import APPREC
-from adapters.seals.ebms import EBMS, FAULTS
+from adapters.seals.codes import EBMS, FAULTS
 from ebxml.errors import Fault
 from hub.fhir.outcome import OUTCOME
 from hub.problem import TEXT, Problem

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import uuid
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ class Partner(BaseHTTPRequestHandler):
     """Answers as its path says: /200/hello, /204, /503 …"""
 
     got: list[tuple[dict[str, str], bytes]] = []
+    sent = 0
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
@@ -34,6 +36,13 @@ class Partner(BaseHTTPRequestHandler):
         _, status, *rest = self.path.split("/")
         if status == "hang-up":
             self.connection.close()
+            return
+        if rest == ["endless"]:
+            self.send_response(int(status))
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                for _ in range(1000):
+                    type(self).sent += self.wfile.write(b"x" * 65_536)
             return
         answer = rest[0].encode() if rest else b""
         self.send_response(int(status))
@@ -49,7 +58,7 @@ class Partner(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def partner() -> Iterator[str]:
-    Partner.got = []
+    Partner.got, Partner.sent = [], 0
     server = HTTPServer(("127.0.0.1", 0), Partner)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -65,6 +74,12 @@ def test_http_hands_over_the_bytes_and_brings_back_the_answer(partner: str, tmp_
     headers, body = Partner.got[0]
     assert body == b"\x00letter\xff" and headers["soapaction"] == '"ebXML"' and headers["authorization"] == "Bearer hemmelig"
     assert http(around(tmp_path, url=f"{partner}/204")).send(Parcel({}, b"x")) is None
+
+
+def test_http_reads_an_answer_no_further_than_a_receipt_is_long(partner: str, tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="larger than any receipt"):
+        http(around(tmp_path, url=f"{partner}/200/endless")).send(Parcel({}, b"x"))
+    assert Partner.sent < 30_000_000, "of 65 MB; what the sockets hold is lost"
 
 
 @pytest.mark.parametrize("path", ["503", "500", "429", "302", "hang-up"])

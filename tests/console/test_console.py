@@ -177,7 +177,7 @@ def test_a_band_says_which_environment_it_is(town_store: Any, clock: Clock, envi
 def test_sending_again_needs_a_reason_and_tells_who(operator: TestClient, resent: Resent) -> None:
     path = f"/drift/melding/{uid('letter failed')}"
     answer = operator.post(f"{path}/send", data={"grunn": "  "} | csrf(operator, path))
-    assert answer.status_code == 422 and "Skriv hvorfor" in answer.text and resent.calls == []
+    assert answer.status_code == 422 and "Skriv en begrunnelse" in answer.text and resent.calls == []
     answer = operator.post(f"{path}/send", data={"grunn": "Sertifikatet er byttet"} | csrf(operator, path))
     assert answer.headers["location"] == path
     assert resent.calls == [(uid("letter failed"), "operator:demo", "Sertifikatet er byttet")]
@@ -216,7 +216,7 @@ def test_a_message_in_tells_why_it_was_refused_and_where(operator: TestClient) -
 def test_receiving_again_needs_a_reason_and_tells_who(operator: TestClient, replayed: Replayed) -> None:
     path = incoming(operator, Problem.WRONG_SIGNER)
     answer = operator.post(f"{path}/behandle", data={"grunn": " "} | csrf(operator, path))
-    assert answer.status_code == 422 and "Skriv hvorfor" in answer.text and replayed.calls == []
+    assert answer.status_code == 422 and "Skriv en begrunnelse" in answer.text and replayed.calls == []
     assert operator.post(f"{path}/behandle", data={"grunn": "x"}).status_code == 403
     replayed.verdict = Verdict(about=(f"Appointment/{uid('next')}",))
     answer = operator.post(f"{path}/behandle", data={"grunn": "Nytt sertifikat lagt inn"} | csrf(operator, path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import email
 import email.policy
 
@@ -231,3 +232,27 @@ def test_a_message_of_the_largest_size_is_written_and_read() -> None:
     headers, body = mime.write(b"<a/>", [("p@x", "application/pkcs7-mime", payload)], "b", "r@x")
     assert 51_000_000 < len(body) < 51_300_000
     assert mime.read(headers, body).parts[0].body == payload
+
+
+BLOCK = mime._BLOCK
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 57, BLOCK // 4 * 3 - 1, BLOCK // 4 * 3, BLOCK // 4 * 3 + 1, BLOCK, BLOCK * 2 + 5])
+def test_base64_is_the_same_however_many_blocks_it_takes(size: int) -> None:
+    body = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+    packed = b"".join(mime.lines(body))
+    assert packed.replace(b"\r\n", b"") == base64.b64encode(body) and all(len(line) == 76 for line in packed.split(b"\r\n")[:-1])
+    assert mime.decode("base64", packed) == mime.decode("base64", b" " * (BLOCK - 1) + packed) == body
+
+
+@pytest.mark.parametrize("left", range(5))
+def test_base64_whose_last_group_lies_in_two_blocks_is_undone(left: int) -> None:
+    assert mime.decode("base64", b" " * (BLOCK - left) + b"QQ==") == b"A"
+
+
+@pytest.mark.parametrize("packed", [
+    b"QQ==" + b" " * BLOCK + b"QQ==", b"QUJD" * (BLOCK // 4 - 1) + b"QQ==" + b"QUJD", b"QUJD" * (BLOCK // 4) + b"Q", b"QUJD" * (BLOCK // 4) + b"=", b"=",
+])
+def test_base64_with_something_behind_its_end_is_refused_also_where_a_block_ends(packed: bytes) -> None:
+    with pytest.raises(Violation):
+        mime.decode("base64", packed)

@@ -28,7 +28,7 @@ def hub(tmp_path: Path, store_url: str) -> Iterator[Machines]:
 def test_every_example_of_the_guide_gets_the_status_it_tells(hub: Machines) -> None:
     order = next(planner(TOWN, "guide", hub.clock.now).orders("G"))
     names = {"start": order.start.isoformat(), "end": order.end.isoformat(), "patient": order.person.reference, "department": order.department,
-             "national_id": order.person.national_id}
+             "national_id": order.person.national_id, "base": f"{hub.url}/fhir"}
     assert len(EXAMPLES) >= 7
     with hub.http(authorization="Bearer simple-token") as client:
         for text, status in EXAMPLES:

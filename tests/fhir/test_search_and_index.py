@@ -83,6 +83,15 @@ def test_includes_bring_what_is_referred_to_both_ways(town: tuple[Store, Secrets
     assert {e.type for e in included} == {"HealthcareService", "Slot"}
 
 
+@pytest.mark.parametrize(("asked", "same"), [
+    ("status=http://hl7.org/fhir/slotstatus|free", "status=free"), ("status=http://hl7.org/fhir/slotstatus|", "status=free,busy"),
+    ("status=http://hl7.org/fhir/appointmentstatus|free", "_id=none"), ("status:not=http://hl7.org/fhir/slotstatus|free", "status:not=free"),
+])
+def test_a_code_is_of_the_system_that_its_binding_names(town: tuple[Store, Secrets], asked: str, same: str) -> None:
+    """A Slot says `free` and no system; a client that names the system (HAPI's does) means the same."""
+    assert find(town, "Slot", f"{asked}&_count=1000") == find(town, "Slot", f"{same}&_count=1000")
+
+
 def test_a_national_id_is_nowhere_in_the_index(town: tuple[Store, Secrets]) -> None:
     numbers = {i["value"] for r in TOWN.resources for i in r.get("identifier", ()) if i["system"] == FNR}
     assert len(numbers) > 200

@@ -11,11 +11,12 @@ from hubs import World
 
 from ebxml import certificate, envelope, mime, signature, xml
 from hub.access import Ground
+from hub.customer import Customer, Order
 from hub.delivery import State
 from hub.message import Parcel
 from hub.problem import Problem, Refused, Unavailable
 from hub.replaying import replay
-from hub.shop import Customer, Order, Shop
+from hub.shop import Shop
 
 
 def body(message: dict[str, object]) -> bytes:

@@ -17,9 +17,10 @@ from hub.booking.clock import local
 from hub.booking.conventions import FNR as FNR_SYSTEM
 from hub.booking.conventions import identifier
 from hub.booking.stays import stay_id
+from hub.customer import Customer, Order
 from hub.message import Content, Letter, Verdict
 from hub.problem import Problem, Refused
-from hub.shop import Customer, Order, Shop
+from hub.shop import Shop
 
 CODE = "hjemmesykepleie"
 

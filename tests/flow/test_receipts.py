@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from hubs import EPJ, FUNCTIONS, HUB, World
 from starlette.testclient import TestClient
-from test_flow import statement, told
+from test_flow import booked, statement, told
 
 from adapters.carriers.memory import MemoryCarrier
 from adapters.demo.processes import wait_for
 from adapters.seals.ebms import ebms
 from hub.adapter import Surroundings
+from hub.delivery import State
 from hub.faces.inbox import Inbox
 from hub.message import Content, Letter, Parcel
 from hub.problem import Problem, Refused, Unavailable
@@ -52,13 +57,29 @@ def test_a_receipt_that_cannot_leave_keeps_the_letter_where_it_lies(world: World
 
     carrier.send = down  # type: ignore[method-assign,assignment]
     worker = Worker(replace(world.flow, adapters={"visma-profil": world.adapters["visma-profil"]}), 1)
-    for thread in range(2):
-        try:
-            for parcel, done in carrier.collect():
-                worker._take(world.adapters["visma-profil"], parcel, done)
-        except Unavailable:
-            assert thread == 0 and carrier.waiting == [good]
+    worker._visit(world.adapters["visma-profil"])
+    assert carrier.waiting == [good]
+    worker._visit(world.adapters["visma-profil"])
     assert carrier.waiting == [] and tries[0] == tries[1], "the same receipt to the byte"
+
+
+def test_a_receipt_that_cannot_leave_does_not_hold_up_the_next_letter_and_two_in_a_row_end_the_visit(world: World) -> None:
+    letters = [statement(world), *(letter(world, sync=False, id_=f"letter-{n}") for n in range(4))]
+    carrier, tries = collected(world, *letters), list[Parcel]()
+    fails = {0, 2, 3}
+
+    def flaky(parcel: Parcel) -> None:
+        tries.append(parcel)
+        if len(tries) - 1 in fails:
+            raise Unavailable("the connection broke")
+
+    carrier.send = flaky  # type: ignore[method-assign,assignment]
+    worker = Worker(world.flow, 1)
+    with pytest.raises(Unavailable):
+        worker._visit(world.adapters["visma-profil"])
+    assert carrier.waiting == [letters[0], *letters[2:]] and len(tries) == 4, "the fifth waits for a better time"
+    worker._visit(world.adapters["visma-profil"])
+    assert carrier.waiting == []
 
 
 def test_one_parcel_that_hits_a_bug_does_not_block_the_next(world: World) -> None:
@@ -100,11 +121,11 @@ def test_a_partner_that_refuses_our_receipt_is_not_asked_again(world: World) -> 
     assert carrier.waiting == []
 
 
-def letter(world: World, *, sync: bool) -> Parcel:
+def letter(world: World, *, sync: bool, id_: str = "") -> Parcel:
     """A letter of the EPJ's that asks for its receipt on the same connection, or not."""
     around = Surroundings(world.home / "epj", "epj", HUB, EPJ, "Visma Profil", {"functions": FUNCTIONS, "sync": sync})
     content = Content(b"<MsgHead/>", "application/xml")
-    return ebms(around).close(content, Letter(f"letter-{sync}", "talk", "visit", world.clock.now), world.clock.now)
+    return ebms(around).close(content, Letter(id_ or f"letter-{sync}", "talk", "visit", world.clock.now), world.clock.now)
 
 
 def test_without_sync_reply_the_receipt_goes_to_the_partners_own_address(world: World) -> None:
@@ -118,3 +139,49 @@ def test_without_sync_reply_the_receipt_goes_to_the_partners_own_address(world: 
     assert told(world.carrier.sent[0]).action == "Acknowledgment"
     again = world.flow.receive(world.adapters["visma-profil"], letter(world, sync=False))
     assert again.duplicate and again.later and again.parcel is not None, "a repeated letter gets the stored receipt the same way"
+
+
+def told_of(world: World, sent: Parcel, change: Callable[[list[list[str]]], list[list[str]]]) -> Parcel:
+    """The EPJ's signed receipt for a letter, with what it repeats of our signature changed."""
+    opened = world.box.seal.open(sent, world.clock.now)
+    references = change(json.loads(opened.transport["references"]))
+    receipt = world.box.seal.receipt(replace(opened, transport={**opened.transport, "references": json.dumps(references)}), None, world.clock.now)
+    assert receipt is not None
+    return receipt
+
+
+def other_digest(references: list[list[str]]) -> list[list[str]]:
+    """The part's digest is of something else."""
+    return [references[0], [references[1][0], re.sub(r"DigestValue>.{43}=", f"DigestValue>{'A' * 43}=", references[1][1])]]
+
+
+def other_names(references: list[list[str]]) -> list[list[str]]:
+    """The same digests under other URIs, in another order."""
+    return [[f"cid:{n}", re.sub(r'URI="[^"]*"', f'URI="cid:{n}"', element)] for n, (_, element) in enumerate(reversed(references))]
+
+
+@pytest.mark.spec("facts/ebxml", "5.compare")
+def test_a_receipt_that_repeats_other_digests_settles_nothing_and_is_shown(world: World) -> None:
+    id_, _ = booked(world)
+    world.deliver()
+    (owed,) = world.store.deliveries_about(f"Appointment/{id_}")
+    sent, visma = world.carrier.sent[0], world.adapters["visma-profil"]
+    answer = world.flow.receive(visma, told_of(world, sent, other_digest))
+    assert answer.verdict.problem is Problem.RECEIPT_DIFFERS and answer.parcel is None, "a receipt is never answered"
+    assert world.store.delivery(owed.id).state is State.SENT  # type: ignore[union-attr]
+    assert [filed.verdict.problem for filed in world.store.envelopes("visma-profil", None, True, None, 5)] == [Problem.RECEIPT_DIFFERS]
+    assert any(e.kind == "odd-receipt" and "BB-119" in e.text for e in world.store.timeline(f"Appointment/{id_}"))
+    assert world.flow.receive(visma, told_of(world, sent, lambda same: same)).verdict.accepted
+    assert world.store.delivery(owed.id).state is State.ARRIVED  # type: ignore[union-attr]
+
+
+@pytest.mark.spec("facts/ebxml", "5.compare")
+@pytest.mark.parametrize("change", [other_names, lambda references: references[:1], lambda references: []], ids=["other URIs", "envelope alone", "none"])
+def test_a_receipt_that_names_the_parts_differently_or_repeats_fewer_settles(
+    world: World, change: Callable[[list[list[str]]], list[list[str]]],
+) -> None:
+    id_, _ = booked(world)
+    world.deliver()
+    assert world.flow.receive(world.adapters["visma-profil"], told_of(world, world.carrier.sent[0], change)).verdict.accepted
+    (owed,) = world.store.deliveries_about(f"Appointment/{id_}")
+    assert owed.state is State.ARRIVED

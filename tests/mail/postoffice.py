@@ -18,7 +18,7 @@ import ssl
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
@@ -178,8 +178,8 @@ def _answers(port: int) -> bool:
 
 
 @contextlib.contextmanager
-def open_office(binary: str) -> Iterator[Office]:
-    """Dovecot runs as whoever runs the tests; as `nobody` where that is root, which Dovecot refuses."""
+def open_office(binary: str, counter: Callable[[Office], Counter] = Counter) -> Iterator[Office]:
+    """Dovecot runs as whoever runs the tests; as `nobody` where that is root, which Dovecot refuses. `counter`: who takes the mail in."""
     who = "nobody" if os.getuid() == 0 else getpass.getuser()
     account = pwd.getpwnam(who)
     home = Path(tempfile.mkdtemp(prefix="post-"))  # not in tmp_path: that is closed to others, and socket paths must be short
@@ -200,7 +200,7 @@ def open_office(binary: str) -> Iterator[Office]:
     dovecot = subprocess.Popen([binary, "-F", "-c", str(home / "dovecot.conf")], stderr=subprocess.DEVNULL, **as_whom)
     try:
         wait_for(lambda: all(map(_answers, ports[:4])), "Dovecot answers", 20)
-        with _smtp(office, ports[4:]):
+        with _smtp(office, ports[4:], counter(office)):
             yield office
     finally:
         dovecot.send_signal(signal.SIGTERM)
@@ -209,8 +209,8 @@ def open_office(binary: str) -> Iterator[Office]:
 
 
 @contextlib.contextmanager
-def _smtp(office: Office, ports: list[int]) -> Iterator[None]:
-    office.counter = Counter(office)
+def _smtp(office: Office, ports: list[int], counter: Counter) -> Iterator[None]:
+    office.counter = counter
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(office.home / "cert.pem", office.home / "key.pem")
 

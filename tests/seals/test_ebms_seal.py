@@ -18,7 +18,8 @@ from lxml import etree
 from two_parties import AT, CONTENT, EPJ, FUNCTIONS, HUB, LETTER, STRANGER, Both, refused, told
 
 from adapters.registries import pki
-from adapters.seals.ebms import EBMS, FAULTS, EbmsSeal
+from adapters.seals.codes import EBMS, FAULTS
+from adapters.seals.ebms import EbmsSeal
 from ebxml import envelope, mime, signature, xml
 from ebxml.errors import ErrorCode, Fault
 from hub.adapter import Unopened

@@ -9,7 +9,8 @@ from hubs import World
 from hub.access import Ground
 from hub.booking import Asker, Booking
 from hub.booking.conventions import extension, with_extension
-from hub.shop import Customer, Order, Shop
+from hub.customer import Customer, Order
+from hub.shop import Shop
 
 CODE = "hjemmesykepleie"
 

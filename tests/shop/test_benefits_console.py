@@ -15,7 +15,7 @@ from pages import application, context, served
 from starlette.testclient import TestClient
 from visiting import text
 
-from hub.shop import ORIGIN
+from hub.customer import ORIGIN
 
 
 @pytest.fixture

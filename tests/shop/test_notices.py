@@ -26,12 +26,13 @@ from hub.adapter import Adapter, Surroundings
 from hub.booking.clock import at, local
 from hub.booking.conventions import url
 from hub.booking.notices import Kind, Level, contacts, loud, text
+from hub.customer import Customer
 from hub.delivery import State
 from hub.keeping import Speaker
 from hub.message import Parcel, Resources
 from hub.noticing import Noticing
 from hub.problem import Refused, Unavailable
-from hub.shop import Customer, Shop
+from hub.shop import Shop
 
 PHONE, OTHER = "+47 999 00 001", "+47 999 00 002"
 

@@ -26,9 +26,10 @@ from hubs import World
 from hub.access import Ground
 from hub.booking import Asker, Status
 from hub.booking.conventions import extension
+from hub.customer import Customer
 from hub.delivery import State
 from hub.problem import Problem, Refused
-from hub.shop import HELD_FOR, Customer
+from hub.shop import HELD_FOR
 
 
 def problem(work: Any, *args: Any) -> Problem:

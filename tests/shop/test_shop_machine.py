@@ -25,12 +25,13 @@ from hub.adapter import Adapter, Surroundings
 from hub.booking import Asker, Booking, Decision, Department, slots_of
 from hub.booking.clock import local, write
 from hub.booking.conventions import SERVICE_TYPE, extension, url
+from hub.customer import Customer
 from hub.fhir import definitions, index, validate
 from hub.keeping import Keeping, Speaker
 from hub.message import Resource, Resources
 from hub.problem import Problem, Refused
 from hub.settling import Settling
-from hub.shop import HELD_FOR, Customer, Shop
+from hub.shop import HELD_FOR, Shop
 from hub.store import Secrets, Store
 
 MONDAY = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)

@@ -15,12 +15,13 @@ from hub.booking.clock import local
 from hub.booking.conventions import extension, with_extension
 from hub.booking.slots import slot_id
 from hub.booking.waiting import GRACE, MOST_UNANSWERED, Waiting
+from hub.customer import Customer
 from hub.keeping import Speaker
 from hub.message import Resources
 from hub.offering import Offering
 from hub.problem import Problem, Refused
 from hub.rolling import change, roll_slots
-from hub.shop import HELD_FOR, Customer, Shop
+from hub.shop import HELD_FOR, Shop
 from hub.waiting import WaitingList
 
 OFFER = timedelta(minutes=120)

@@ -21,12 +21,13 @@ from hub.access import Ground
 from hub.booking import Department
 from hub.booking.conventions import SERVICE_TYPE, extension, url
 from hub.booking.waiting import GRACE, Waiting
+from hub.customer import Customer
 from hub.fhir import definitions, index, validate
 from hub.keeping import Keeping
 from hub.message import Resource
 from hub.offering import Offering
 from hub.problem import Problem, Refused
-from hub.shop import HELD_FOR, Customer, Shop
+from hub.shop import HELD_FOR, Shop
 from hub.store import Secrets, Store
 from hub.waiting import WaitingList
 
@@ -192,7 +193,7 @@ class Waits(RuleBasedStateMachine):
 
     def _probe(self, tx: Any, who: Customer, start: datetime) -> bool:
         from hub.booking import gather, weigh
-        from hub.shop import ORDERS, ORIGIN
+        from hub.customer import ORDERS, ORIGIN
 
         statement, stored = self.shop._stated(tx, who, order("probe", start, self.code, 60))
         try:

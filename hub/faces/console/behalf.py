@@ -18,6 +18,7 @@ from hub.booking.conventions import DNR, FNR
 from hub.booking.national_id import is_d_number, valid
 from hub.booking.rules import SOFT
 from hub.booking.views import Status, is_booking
+from hub.customer import Customer, Order
 from hub.faces import words
 from hub.faces.console.login import books
 from hub.faces.console.names import masked
@@ -28,7 +29,6 @@ from hub.faces.web import ID, Answer, Asked, Page, Redirect
 from hub.fhir.query import DateIs, Query, ReferenceIs
 from hub.message import Resource
 from hub.problem import Problem, Refused
-from hub.shop import Customer, Order
 from hub.store import micros
 
 log = logging.getLogger(__name__)
@@ -59,15 +59,13 @@ def find(context: Context, asked: Asked) -> Answer:
     if staff is None:
         return _missing(asked)
     number = "".join(asked.form.get("nummer", "").split())
-    found: list[Any] = []
-    if valid(number):
-        system = DNR if is_d_number(number) else FNR
-        found = context.store.write(lambda tx: tx.find("Patient", identifier=f"{system}|{number}"))
-    if not found or _patient(context, asked, staff, found[0].id) is None:
+    found = context.store.identified("Patient", DNR if is_d_number(number) else FNR, number) if valid(number) else None
+    if found is None or _patient(context, asked, staff, found.id) is None:
         return Page("console/behalf_find.html", shown(asked, "behalf", told="Fant ingen som kan vises her. Kontroller nummeret."), 404, audit=tuple(
-            AuditLine(asked.now, f"Patient/{kept.id}", staff.reference, Ground.STAFF.value, "on-behalf", "", "console", given=False) for kept in found
+            AuditLine(asked.now, kept.reference, staff.reference, Ground.STAFF.value, "on-behalf", "", "console", given=False)
+            for kept in (found,) if kept is not None
         ))
-    return Redirect(f"/drift/bestill/{found[0].id}")
+    return Redirect(f"/drift/bestill/{found.id}")
 
 
 def person(context: Context, asked: Asked) -> Answer:

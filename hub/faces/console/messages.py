@@ -21,7 +21,7 @@ from hub.store import Filed
 
 log = logging.getLogger(__name__)
 ROWS = 50
-SIMPLE = re.compile(r"[\w-]{0,64}", re.ASCII)
+SIMPLE = re.compile(r"[\w.-]{0,80}", re.ASCII)
 """What a filter may be; anything else filters nothing."""
 GROUPS: dict[str, tuple[State, ...]] = {"venter": WAITING, "trenger-deg": NEEDS_YOU}
 """Words for several states at once, in the status filter."""

@@ -28,6 +28,13 @@ STATES: dict[State, Named] = {
     State.EXPIRED: Named("Utløpt", "danger", "warning"),
     State.SUPERSEDED: Named("Erstattet av nyere", "neutral", "done"),
 }
+FEEDS = {
+    "requested": Named("Venter på at mottakeren svarer", "info", "clock"),
+    "active": Named("Aktivt", "success", "check"),
+    "error": Named("Stanset av feil", "danger", "warning"),
+    "off": Named("Avslått", "neutral", "done"),
+}
+"""Subscription.status; what is stopped by an error, the client must start again."""
 NEEDS_YOU = (State.FAILED, State.EXPIRED, State.REJECTED)
 """States in which nothing more happens by itself and something did not arrive."""
 WAITING = (State.DUE, State.SENT, State.ARRIVED)

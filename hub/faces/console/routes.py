@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from hub.faces.console import behalf, benefits, departments, incoming, login, messages, start, timeline
+from hub.faces.console import behalf, benefits, departments, incoming, login, messages, start, subscriptions, timeline
 from hub.faces.context import Context
 from hub.faces.web import Face
 
@@ -17,6 +17,7 @@ def routes(context: Context) -> list[BaseRoute]:
     return [
         console.page("/drift", start.start),
         console.page("/drift/koblinger", start.adapters),
+        console.page("/drift/abonnementer", subscriptions.subscriptions),
         console.page("/drift/feil", start.problems),
         console.page("/drift/gevinst", benefits.benefits),
         console.page("/drift/gevinst.csv", benefits.as_csv),

@@ -10,8 +10,8 @@ from uuid import NAMESPACE_URL, uuid5
 from hub.booking import Balance, Per, Unit
 from hub.booking.clock import write
 from hub.booking.free import Day, Time
+from hub.customer import Service
 from hub.faces import words
-from hub.shop import Service
 
 _DAY = timedelta(days=1)
 PARTS = ((0, "Natt"), (6, "Morgen"), (9, "Formiddag"), (12, "Ettermiddag"), (17, "Kveld"))
@@ -85,24 +85,32 @@ def balance_said(balance: Balance) -> str:
     return f"{_length(balance.used)} av {_length(balance.granted)} brukt {per}"
 
 
+def length_said(minutes: int) -> str:
+    """`45 minutter`, `1 time`, `1 t 30 min`."""
+    hours, rest = divmod(minutes, 60)
+    if not rest:
+        return f"{hours} {'time' if hours == 1 else 'timer'}"
+    return _length(minutes) if hours else f"{rest} minutter"
+
+
 def _length(minutes: int) -> str:
     hours, rest = divmod(minutes, 60)
     return " ".join([*([f"{hours} t"] if hours else []), *([f"{rest} min"] if rest or not hours else [])])
 
 
-def cells(days: tuple[Day, ...], chosen: date | None, path: str) -> list[DayCell | None]:
-    """The days in rows of seven from a Monday; None before the first."""
+def cells(days: tuple[Day, ...], chosen: date | None, path: str, minutes: int = 0) -> list[DayCell | None]:
+    """The days in rows of seven from a Monday; None before the first. `minutes`: the length that was chosen."""
     made: list[DayCell | None] = [None] * days[0].day.weekday()
-    return [*made, *(_cell(day, chosen, path) for day in days)]
+    return [*made, *(_cell(day, chosen, path, minutes) for day in days)]
 
 
-def _cell(day: Day, chosen: date | None, path: str) -> DayCell:
+def _cell(day: Day, chosen: date | None, path: str, minutes: int) -> DayCell:
     many = len(day.times)
     note = f"{many} {'ledig' if many == 1 else 'ledige'}" if many else "Ingen ledige" if day.open else "Stengt"
     weekday = words.DAYS[day.day.weekday()]
     said = f"{weekday} {day.day.day}. {words.MONTHS[day.day.month - 1]}"
     number = f"{day.day.day}. {words.MONTHS[day.day.month - 1][:3]}"
-    url = f"{path}?dag={day.day.isoformat()}" if many else ""
+    url = f"{path}?dag={day.day.isoformat()}{f'&minutter={minutes}' if minutes else ''}" if many else ""
     return DayCell(day.day, number, weekday[:3], f"{said}, {note.lower()}", note, url, day.day == chosen)
 
 

@@ -11,6 +11,7 @@ from hub.access import Scope
 from hub.booking import Booking, Department
 from hub.booking.clock import read
 from hub.booking.views import Status, is_booking
+from hub.customer import Customer, Order
 from hub.faces import words
 from hub.faces.context import Context
 from hub.faces.portal import choosing, series, visits
@@ -18,7 +19,7 @@ from hub.faces.portal.page import missing, shown
 from hub.faces.portal.viewer import Viewer
 from hub.faces.web import Answer, Asked, Page, Redirect
 from hub.problem import Problem, Refused
-from hub.shop import HELD_FOR, Customer, Order
+from hub.shop import HELD_FOR
 
 Ordering = Callable[[Context, Asked, Viewer], Answer]
 SORRY = {
@@ -39,9 +40,19 @@ class Target:
     department: Department
     path: str
     moved: Booking | None = None
+    chosen: int = 0
+    """Minutes that were chosen; 0: none."""
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """What there is to choose between; empty: nothing."""
+        lengths = () if self.moved else tuple(sorted({*self.department.lengths, self.department.visit_minutes}))
+        return lengths if len(lengths) > 1 else ()
 
     @property
     def minutes(self) -> int:
+        if self.chosen in self.lengths:
+            return self.chosen
         return round((self.moved.end - self.moved.start).total_seconds() / 60) if self.moved else self.department.visit_minutes
 
 
@@ -81,9 +92,11 @@ def _times(context: Context, asked: Asked, seen: Viewer, target: Target, *, sorr
     days = context.shop.free(who, target.department.code, asked.now, target.minutes, moves)
     day = choosing.chosen_day(days, asked.query.get("dag", asked.form.get("dag", "")))
     return _page(
-        "portal/times.html", asked, seen, target=target, cells=choosing.cells(days, day.day if day else None, target.path),
+        "portal/times.html", asked, seen, target=target,
+        cells=choosing.cells(days, day.day if day else None, target.path, target.minutes if target.lengths else 0),
         day=choosing.day_name(day, asked.now) if day else "", parts=choosing.parts_of_day(day.times) if day else (), sorry=_sorry(sorry),
         near=_near(context, asked, seen, target) if sorry else (), old=_said(target.moved, asked.now), key=context.token(9), status=status,
+        lengths=[(n, choosing.length_said(n), n == target.minutes) for n in target.lengths],
     )
 
 
@@ -154,7 +167,9 @@ def target_of(context: Context, asked: Asked, seen: Viewer) -> Target | None:
         return Target(department, f"/besok/{booking.id}/flytt", booking) if department else None
     found = [s.department for s in context.shop.services(seen.person.reference, asked.now)]
     department = next((d for d in found if choosing.service_key(d.code) == asked.params["service"]), None)
-    return Target(department, f"/bestill/{asked.params['service']}") if department else None
+    told = asked.query.get("minutter", asked.form.get("minutter", ""))
+    chosen = int(told) if told.isascii() and told.isdecimal() and len(told) < 5 else 0
+    return Target(department, f"/bestill/{asked.params['service']}", chosen=chosen) if department else None
 
 
 def _order(asked: Asked, target: Target) -> Order:

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute
 from hub.access import AuditLine, Ground, Information
 from hub.faces import sessions
 from hub.faces.context import Context
-from hub.faces.portal import log, login, ordering, page, series, visits, waiting
+from hub.faces.portal import log, login, notices, ordering, page, series, visits, waiting
 from hub.faces.portal.viewer import Viewer, choices, viewer
 from hub.faces.web import Answer, Asked, Face, Handler, Page, Redirect
 
@@ -32,6 +32,28 @@ def routes(context: Context) -> list[BaseRoute]:
         portal.page("/", front, open=True),
         portal.page("/tidligere", seeing(past)),
         portal.page("/besok/{id}", seeing(visit)),
+        *_ordering(portal),
+        portal.page("/varsler", seeing(notices.notices)),
+        portal.form("/varsler", seeing(notices.save)),
+        portal.page("/hvem-har-sett", seeing(access_log)),
+        portal.page("/velg", choose),
+        portal.form("/velg", chosen),
+        portal.form("/logg-ut", leave),
+        portal.page("/tilgjengelighet", text("accessibility"), open=True),
+        portal.page("/personvern", text("privacy"), open=True),
+    ]
+    if context.demo:
+        made += [
+            portal.page(LOGIN, login.chooser, open=True),
+            portal.form(LOGIN, login.enter, open=True),
+            portal.page("/om-demoen", text("demo"), open=True),
+        ]
+    return made
+
+
+def _ordering(portal: Face) -> list[BaseRoute]:
+    """The addresses of whoever may book."""
+    return [
         portal.page("/bestill", ordered(ordering.services)),
         portal.page("/serier", ordered(series.series)),
         portal.form("/serier/{id}/avslutt", ordered(series.end)),
@@ -51,20 +73,7 @@ def routes(context: Context) -> list[BaseRoute]:
         portal.form("/besok/{id}/flytt/slipp", ordered(ordering.leave)),
         portal.page("/besok/{id}/avbestill", ordered(ordering.ask_cancel)),
         portal.form("/besok/{id}/avbestill", ordered(ordering.cancel)),
-        portal.page("/hvem-har-sett", seeing(access_log)),
-        portal.page("/velg", choose),
-        portal.form("/velg", chosen),
-        portal.form("/logg-ut", leave),
-        portal.page("/tilgjengelighet", text("accessibility"), open=True),
-        portal.page("/personvern", text("privacy"), open=True),
     ]
-    if context.demo:
-        made += [
-            portal.page(LOGIN, login.chooser, open=True),
-            portal.form(LOGIN, login.enter, open=True),
-            portal.page("/om-demoen", text("demo"), open=True),
-        ]
-    return made
 
 
 def missing(context: Context) -> Callable[[Request, Exception], Response]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from hub.booking.clock import local
 from hub.booking.series import Series, week_code
+from hub.customer import Customer, Order
 from hub.faces import words
 from hub.faces.context import Context
 from hub.faces.portal.page import shown
 from hub.faces.portal.viewer import Viewer
 from hub.faces.web import Answer, Asked, Page, Redirect
-from hub.shop import Customer, Order
 
 AHEAD = 60
 """Weeks in which an excepted week number is looked for."""
@@ -29,6 +29,8 @@ class Line:
     """`Hver tirsdag kl. 10:00, 30 minutter`."""
     skipped: str
     """`uke 52 og 1`; empty for none."""
+    missed: tuple[tuple[str, str], ...] = ()
+    """(`Tirsdag 8. desember kl. 10:00`, why): visits ahead that could not be booked."""
 
 
 def weeks(text: str, order: Order) -> frozenset[str]:
@@ -51,7 +53,7 @@ def start(context: Context, who: Customer, order: Order, text: str) -> Redirect:
 def series(context: Context, asked: Asked, seen: Viewer) -> Answer:
     """GET /serier."""
     booked = asked.query.get("bestilt", "")
-    lines = [_line(context, one) for one in context.repeating.of(seen.person.reference)]
+    lines = [_line(context, one, asked.now) for one in context.repeating.of(seen.person.reference)]
     return Page("portal/series.html", shown(
         asked, seen, series=lines, booked=int(booked) if re.fullmatch(r"\d{1,2}", booked, re.ASCII) else 0, ended="avsluttet" in asked.query,
     ), audit=(seen.line("balances", asked.now),))
@@ -63,11 +65,12 @@ def end(context: Context, asked: Asked, seen: Viewer) -> Answer:
     return Redirect("/serier?avsluttet=1")
 
 
-def _line(context: Context, one: Series) -> Line:
+def _line(context: Context, one: Series, now: datetime) -> Line:
     stored = context.store.get("HealthcareService", one.department)
     numbers = sorted(int(week.partition("W")[2]) for week in one.skipped)
     skipped = " og ".join(filter(None, (", ".join(map(str, numbers[:-1])), str(numbers[-1])))) if numbers else ""
     return Line(
         one.id, str(stored.resource.get("name", "")) if stored else "", f"Hver {words.DAYS[one.weekday]} kl. {one.at:%H:%M}, {one.minutes} minutter",
         f"uke {skipped}" if skipped else "",
+        tuple((f"{words.day(start, now)} {words.clock(start)}", why.text) for start, why in one.missed if start >= now),
     )

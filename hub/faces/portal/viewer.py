@@ -60,7 +60,7 @@ class Viewer:
 def choices(store: Store, session: Session, now: datetime) -> list[Viewer]:
     """Everyone this session may see visits of at `now`: oneself first, then the represented by name."""
     own = [v for v in (_own(store, ref) for ref in session.who) if v is not None]
-    others = [v for ref in session.who for v in _represented(store, ref) if v.may(Scope.SEE, now)]
+    others = [v for ref in session.who for v in represented(store, ref) if v.may(Scope.SEE, now)]
     return own + sorted(others, key=lambda v: v.name)
 
 
@@ -87,7 +87,8 @@ def _own(store: Store, reference: str) -> Viewer | None:
     return Viewer(SELF, Reader(reference, Ground.SELF, protection=person.protection), person, name_of(patient))
 
 
-def _represented(store: Store, reference: str) -> Iterator[Viewer]:
+def represented(store: Store, reference: str) -> Iterator[Viewer]:
+    """Everybody that a relative has some mandate for, also one that holds no more."""
     kind, _, id = reference.partition("/")
     relative = _read(store, "RelatedPerson", id) if kind == "RelatedPerson" else None
     if relative is None:

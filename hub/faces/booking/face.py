@@ -1,0 +1,102 @@
+"""The booking API over HTTP: which address is which verb, which scope it needs, and how answers and access log leave."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from datetime import datetime
+from typing import Any
+
+from hub.access import AuditLine
+from hub.faces.booking.problems import failed
+from hub.faces.booking.verbs import CHANNEL, JSON, Call, Verbs
+from hub.faces.interaction import Answer, read_body, respond
+from hub.faces.web import ID
+from hub.problem import Problem, Refused
+from hub.store import Store
+
+LARGEST = 64 * 1024
+SERVICES, TIMES = ("HealthcareService", "s"), ("Slot", "s")
+READS, FINDS, MAKES, CHANGES = (("Appointment", letter) for letter in "rscu")
+Verb = Callable[[Verbs, Call], Answer]
+ROUTES: dict[tuple[str, ...], tuple[str, tuple[str, str], Verb]] = {
+    ("services",): ("POST", SERVICES, Verbs.services),
+    ("times",): ("POST", TIMES, Verbs.times),
+    ("holds",): ("POST", MAKES, Verbs.hold),
+    ("holds", "release"): ("POST", MAKES, Verbs.release),
+    ("bookings",): ("POST", MAKES, Verbs.book),
+    ("bookings", "search"): ("POST", FINDS, Verbs.bookings),
+    ("bookings", "{id}"): ("GET", READS, Verbs.one),
+    ("bookings", "{id}", "move"): ("POST", CHANGES, Verbs.move),
+    ("bookings", "{id}", "cancel"): ("POST", CHANGES, Verbs.cancel),
+    ("series",): ("POST", MAKES, Verbs.start_series),
+    ("series", "search"): ("POST", FINDS, Verbs.series),
+    ("series", "{id}", "end"): ("POST", CHANGES, Verbs.end_series),
+    ("waiting",): ("POST", MAKES, Verbs.wait),
+    ("waiting", "search"): ("POST", FINDS, Verbs.waiting),
+    ("waiting", "{id}", "accept"): ("POST", CHANGES, Verbs.accept),
+    ("waiting", "{id}", "decline"): ("POST", CHANGES, Verbs.decline),
+    ("waiting", "{id}", "leave"): ("POST", CHANGES, Verbs.stop_waiting),
+}
+"""Address below the base → method, the scope it needs (type and letter), and what it does."""
+
+
+def needed(method: str, below: tuple[str, ...]) -> tuple[str, str] | None:
+    """The scope that a request needs; None for an address that is not there."""
+    found = _route(below)
+    return ROUTES[found[0]][1] if found else None
+
+
+def _route(below: tuple[str, ...]) -> tuple[tuple[str, ...], str] | None:
+    """(address, id) of a path below the base; None: there is none such."""
+    if below in ROUTES and "{id}" not in below:
+        return below, ""
+    if len(below) < 2 or not ID.fullmatch(below[1]):
+        return None
+    address = (below[0], "{id}", *below[2:])
+    return (address, below[1]) if address in ROUTES else None
+
+
+class BookingFace:
+    """ASGI: stands behind the gate (`scope["reader"]`)."""
+
+    def __init__(self, store: Store, verbs: Verbs, pool: Executor, clock: Callable[[], datetime]) -> None:
+        self._store, self._verbs, self._pool, self._clock = store, verbs, pool, clock
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        below = tuple(p for p in scope["path"][len(scope.get("root_path", "")):].split("/") if p)
+        headers = dict(scope["headers"])
+        try:
+            found = _route(below)
+            if found is None:
+                raise Refused(Problem.UNKNOWN_RESOURCE, "no such address")
+            method, _, verb = ROUTES[found[0]]
+            if scope["method"] != method and (scope["method"], method) != ("HEAD", "GET"):
+                raise Refused(Problem.NO_SUCH_INTERACTION, f"this address takes {method}")
+            call = Call(scope["reader"], await _body(scope, receive, headers), found[1], headers, self._clock())
+            answer = await asyncio.get_running_loop().run_in_executor(self._pool, self._do, verb, call)
+        except Exception as trouble:
+            answer = failed(trouble)
+            if isinstance(trouble, Refused) and trouble.problem is Problem.NO_SUCH_INTERACTION:
+                answer = answer.with_headers((b"allow", b"GET, HEAD" if "GET" in trouble.detail else b"POST"))
+        await respond(send, scope["method"], headers, answer)
+
+    def _do(self, verb: Verb, call: Call) -> Answer:
+        answer = verb(self._verbs, call)
+        reader = call.reader
+        self._store.audit_later(
+            AuditLine(call.now, person, reader.reference, reader.ground.value, answer.kind, "", CHANNEL) for person in answer.persons
+        )
+        return answer
+
+
+async def _body(scope: Any, receive: Any, headers: dict[bytes, bytes]) -> bytes:
+    """Raises Refused TOO_LARGE, WRONG_MEDIA_TYPE."""
+    body = await read_body(receive, LARGEST)
+    if body is None:
+        raise Refused(Problem.TOO_LARGE, f"a body of more than {LARGEST} bytes")
+    kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if scope["method"] == "POST" and kind != JSON.encode():
+        raise Refused(Problem.WRONG_MEDIA_TYPE, f"a body is {JSON}")
+    return body

@@ -1,0 +1,250 @@
+"""Bulk data, `$export` (FHIR Bulk Data Access 2.0), of the system and of Patient, as NDJSON.
+
+An export is a place in the change log (`hub.store.exporting`): it is complete the moment it is asked for, survives any restart, and its
+files are read from the store page by page while they are fetched, so that neither memory nor disk grows with them. What a token may see is
+asked again for each page: whoever loses a department during an export gets nothing more of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.utils import format_datetime
+from itertools import pairwise
+from typing import Any
+from urllib.parse import parse_qsl, quote
+
+import orjson
+
+from hub.access import AuditLine, Reader
+from hub.faces.interaction import Answer, failed, read_body, respond
+from hub.faces.parameters import parameters_of
+from hub.faces.web import ID
+from hub.fhir import strict_json, times
+from hub.fhir.definitions import Definitions
+from hub.fhir.limits import limit
+from hub.fhir.query import NEVER, Query
+from hub.problem import Problem, Refused
+from hub.store import Export, Store, Transaction
+from hub.store.values import persons
+
+KEPT = timedelta(hours=24)
+"""How long an export can be fetched."""
+A_FILE = 50_000
+"""Resources in one file at most."""
+A_PAGE = 200
+"""Resources read, and sent, at once."""
+NDJSON = "application/fhir+ndjson"
+FORMATS = frozenset({NDJSON, "application/ndjson", "ndjson"})
+UNDERSTOOD = frozenset({"_type", "_since", "_outputFormat"})
+LARGEST = 64 * 1024
+NEVER_EXPORTED = frozenset({"AuditEvent", "Bundle", "OperationOutcome", "Parameters"})
+PATIENT = ("Patient", "$export")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request to this face."""
+
+    method: str
+    path: tuple[str, ...]
+    query: str
+    headers: dict[bytes, bytes]
+    body: bytes
+    reader: Reader
+
+    @property
+    def lenient(self) -> bool:
+        return b"handling=lenient" in self.headers.get(b"prefer", b"")
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """An NDJSON answer: what goes out, piece by piece."""
+
+    pieces: Iterator[bytes]
+
+
+class Exports:
+    """ASGI: stands between the gate (`scope["reader"]`) and the rest of the FHIR face."""
+
+    def __init__(
+        self, store: Store, definitions: Definitions, inner: Any, pool: Executor, base_url: str, clock: Callable[[], datetime],
+    ) -> None:
+        self._store, self._definitions, self._inner, self._pool = store, definitions, inner, pool
+        self._base, self._clock = base_url, clock
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        path = tuple(p for p in scope["path"][len(scope.get("root_path", "")):].split("/") if p)
+        if not path or (path[0] not in ("$export", "$export-file") and path != PATIENT):
+            await self._inner(scope, receive, send)
+            return
+        body = await read_body(receive, LARGEST) if scope["method"] == "POST" else b""
+        headers = dict(scope["headers"])
+        asked = Asked(scope["method"], path, scope["query_string"].decode("latin-1"), headers, body or b"", scope["reader"])
+        answer = await self._aside(self._guarded, asked)
+        if isinstance(answer, File):
+            await self._stream(send, answer)
+        else:
+            await respond(send, asked.method, headers, answer)
+
+    async def _aside(self, work: Callable[..., Any], *given: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *given)
+
+    async def _stream(self, send: Any, file: File) -> None:
+        """A page is read when the one before was taken: a slow client costs no memory."""
+        headers = [(b"content-type", NDJSON.encode()), (b"cache-control", b"no-store")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        while (piece := await self._aside(next, file.pieces, None)) is not None:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    def _guarded(self, asked: Asked) -> Answer | File:
+        try:
+            return self._answered(asked)
+        except Exception as trouble:
+            return failed(trouble)
+
+    def _answered(self, asked: Asked) -> Answer | File:
+        match asked.path:
+            case ("$export",) | ("Patient", "$export"):
+                return self._kick_off(asked)
+            case ("$export", id_) if asked.method in ("GET", "HEAD"):
+                return self._status(self._own(asked, id_), asked.reader)
+            case ("$export", id_) if asked.method == "DELETE":
+                return self._end(asked, id_)
+            case ("$export-file", id_, type_) if asked.method == "GET":
+                bounds = dict(parse_qsl(asked.query))
+                return self._file(self._own(asked, id_), type_, asked.reader, bounds.get("from", ""), bounds.get("until", ""))
+        raise Refused(Problem.UNKNOWN_RESOURCE, "no such address")
+
+    def _kick_off(self, asked: Asked) -> Answer:
+        """202 and where to ask on. Raises Refused BAD_EXPORT, SCOPE_MISSING, NO_SUCH_INTERACTION."""
+        if asked.method not in ("GET", "POST"):
+            raise Refused(Problem.NO_SUCH_INTERACTION, "$export is asked for by GET or POST")
+        if b"respond-async" not in asked.headers.get(b"prefer", b""):
+            raise Refused(Problem.BAD_EXPORT, "an export is asked for with Prefer: respond-async")
+        wanted = _wanted(asked)
+        types = self._types(asked, wanted.get("_type", ""))
+        try:
+            since = times.span(wanted["_since"].replace(" ", "+"))[0] if wanted.get("_since") else NEVER
+        except (ValueError, OverflowError) as wrong:
+            raise Refused(Problem.BAD_EXPORT, "_since is an instant such as 2026-12-01T09:00:00+01:00") from wrong
+        now, reader, id_ = self._clock(), asked.reader, str(uuid.uuid4())
+        request = f"{self._base}/{'/'.join(asked.path)}" + (f"?{asked.query}" if asked.query else "")
+
+        def begin(tx: Transaction) -> None:
+            tx.audit(AuditLine(now, "", reader.reference, reader.ground.value, "export", "", "fhir"))
+            tx.export(Export(id_, reader.reference, request, types, asked.path == PATIENT, since, tx.newest(), now, now + KEPT))
+
+        self._store.write(begin)
+        return Answer(202, b"", ((b"content-location", f"{self._base}/$export/{id_}".encode()),))
+
+    def _types(self, asked: Asked, named: str) -> tuple[str, ...]:
+        """The types to export, each with the scopes for it: reading and searching."""
+        offered = [t for t in self._definitions.served if t not in NEVER_EXPORTED and (asked.path != PATIENT or self._about_a_person(t))]
+        chosen = [t for t in named.split(",") if t] or offered
+        unknown = [t for t in chosen if t not in offered]
+        if unknown and not asked.lenient:
+            raise Refused(Problem.BAD_EXPORT, "_type names a type that is not exported here")
+        reader = asked.reader
+        whole = "*" if not named else ""
+        for type_ in (t for t in chosen if t in offered):
+            if not (reader.may(whole or type_, "r") and reader.may(whole or type_, "s")):
+                raise Refused(Problem.SCOPE_MISSING, f"this needs system/{whole or type_}.rs")
+        return tuple(dict.fromkeys(t for t in chosen if t in offered and self._sees(reader, t)))
+
+    def _about_a_person(self, type_: str) -> bool:
+        return type_ == "Patient" or "patient" in self._definitions.parameters.get(type_, {})
+
+    def _sees(self, reader: Reader, type_: str) -> bool:
+        try:
+            limit(reader, type_, self._definitions)
+        except Refused:
+            return False
+        return True
+
+    def _own(self, asked: Asked, id_: str) -> Export:
+        found = self._store.export(id_, asked.reader.reference) if ID.fullmatch(id_) else None
+        if found is None:
+            raise Refused(Problem.UNKNOWN_RESOURCE, "no such export, or it is past its time")
+        return found
+
+    def _status(self, export: Export, reader: Reader) -> Answer:
+        """The manifest. An export is a place in the change log, so there is nothing to wait for."""
+        output = [
+            {"type": type_, "url": f"{self._base}/$export-file/{export.id}/{type_}{bounds}"}
+            for type_ in export.types if self._sees(reader, type_) and self._any(type_)
+            for bounds in _bounds(self._store.export_parts(type_, A_FILE))
+        ]
+        manifest = {
+            "transactionTime": export.at.isoformat(timespec="milliseconds"), "request": export.request, "requiresAccessToken": True,
+            "output": output, "error": [],
+        }
+        expires = format_datetime(export.expires, usegmt=True).encode()
+        return Answer(200, orjson.dumps(manifest), ((b"expires", expires),), media_type="application/json")
+
+    def _any(self, type_: str) -> bool:
+        return bool(self._store.search(Query(type_, count=1)).entries)
+
+    def _end(self, asked: Asked, id_: str) -> Answer:
+        self._own(asked, id_)
+        self._store.write(lambda tx: tx.end_export(id_, asked.reader.reference))
+        return Answer(202)
+
+    def _file(self, export: Export, type_: str, reader: Reader, first: str, until: str) -> File:
+        """One file of an export. Raises Refused UNKNOWN_RESOURCE, and as `limit`."""
+        if type_ not in export.types:
+            raise Refused(Problem.UNKNOWN_RESOURCE, "no such file")
+        if not (reader.may(type_, "r") and reader.may(type_, "s")):
+            raise Refused(Problem.SCOPE_MISSING, f"this needs system/{type_}.rs")
+        limit(reader, type_, self._definitions)
+        return File(self._pieces(export, type_, reader, first, until))
+
+    def _pieces(self, export: Export, type_: str, reader: Reader, first: str, until: str) -> Iterator[bytes]:
+        """Page after page; whose data a page holds is in the access log before it leaves, each person once a file."""
+        told: set[str] = set()
+        going = True
+        while going:
+            seen = limit(reader, type_, self._definitions)
+            found, first = self._store.export_page(export, type_, (seen,) if seen else (), first, until, A_PAGE)
+            fresh = [person for person in persons(found) if person not in told]
+            told.update(fresh)
+            now = self._clock()
+            self._store.audit_later(
+                AuditLine(now, person, reader.reference, reader.ground.value, f"export {type_}", "", "fhir") for person in fresh
+            )
+            if found:
+                yield b"".join([each.body + b"\n" for each in found])
+            going = first != ""
+
+
+def _wanted(asked: Asked) -> dict[str, str]:
+    """The parameters, of the query and of a Parameters body. Raises Refused BAD_EXPORT for what is not understood (not when lenient)."""
+    pairs: list[tuple[str, Any]] = [(n, v) for n, v in parse_qsl(asked.query) if n != "_format"]
+    if asked.body:
+        pairs += parameters_of(strict_json.load(asked.body))
+    unknown = sorted({name for name, _ in pairs if name not in UNDERSTOOD})
+    if unknown and not asked.lenient:
+        raise Refused(Problem.BAD_EXPORT, f"understood are {', '.join(sorted(UNDERSTOOD))}; Prefer: handling=lenient ignores the rest")
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        if name in UNDERSTOOD and isinstance(value, str):
+            found[name] = f"{found[name]},{value}" if name == "_type" and name in found else value
+    if found.get("_outputFormat", NDJSON).replace(" ", "+") not in FORMATS:
+        raise Refused(Problem.BAD_EXPORT, f"_outputFormat is {NDJSON}")
+    return found
+
+
+def _bounds(cuts: list[str]) -> list[str]:
+    """The query of each file's address, for the ids at which a type is cut."""
+    edges = ["", *cuts, ""]
+    found = []
+    for first, until in pairwise(edges):
+        parts = [f"{name}={quote(id_)}" for name, id_ in (("from", first), ("until", until)) if id_]
+        found.append(f"?{'&'.join(parts)}" if parts else "")
+    return found

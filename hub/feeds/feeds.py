@@ -1,0 +1,217 @@
+"""Keeps subscriptions and owes what they are to hear: in the transaction of the change, so that neither is without the other.
+
+An event is numbered, written and owed at once. What a client may see is asked for each event as its searches are: by its scopes, by its
+departments, and as the municipality's configuration has them now.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from hub.access import AuditLine, Ground, Reader
+from hub.booking.clock import begin
+from hub.delivery import Delivery, State
+from hub.endpoint import Allowed
+from hub.feeds.notifications import Writer
+from hub.feeds.wish import Reading, Wish, headers, secret, shown
+from hub.fhir.limits import OWNERS, limited
+from hub.fhir.query import Condition, IdIs, Query
+from hub.message import Content, Resource
+from hub.problem import Problem, Refused
+from hub.scopes import Scopes
+from hub.store import Change, Store, Transaction
+from hub.store.feeds import ADAPTER, Event, Feed
+from hub.store.values import persons
+
+EVENT, HANDSHAKE, HEARTBEAT = "event", "handshake", "heartbeat"
+"""Functions of deliveries to subscribers."""
+MOST = 20
+"""Subscriptions that one client may have."""
+GIVE_UP = timedelta(hours=72)
+"""How long an event is tried; then the subscription is in error."""
+GREET = timedelta(minutes=1)
+"""How long a handshake is tried."""
+_TYPES = {EVENT: "event-notification", HANDSHAKE: "handshake", HEARTBEAT: "heartbeat"}
+
+
+class Feeds:
+    """Everything about subscriptions that happens in a transaction."""
+
+    def __init__(self, reading: Reading, writer: Writer, allowed: Allowed, known: Callable[[str], Reader | None]) -> None:
+        """`known("vendor:…")`: the client as the configuration has it now; None: nobody has that name any more."""
+        self._reading, self.allowed, self._known, self.writer = reading, allowed, known, writer
+        self._definitions = reading.definitions
+        self.wish: Callable[[bytes], Wish | None] = lru_cache(maxsize=1000)(self._kept)
+        """What a kept Subscription asks for, read once as long as it is the same; None: we no longer offer that."""
+
+    def _kept(self, body: bytes) -> Wish | None:
+        try:
+            return self._reading.wish(orjson.loads(body))
+        except Refused:
+            return None
+
+    def accept(self, tx: Transaction, reader: Reader, resource: Resource) -> Resource:
+        """A Subscription that a client writes, as it is to be kept: without its secret, marked as the client's, `requested` until it is heard.
+
+        Raises:
+            Refused: BAD_SUBSCRIPTION, BAD_SEARCH; SCOPE_MISSING, NOT_ALLOWED when the client does not see what it asks for.
+        """
+        wish = self._reading.wish(resource)
+        self.allowed.check(wish.endpoint)
+        limited(reader, Query(wish.type, wish.conditions), self._definitions)
+        before, kept = tx.feeds.get(resource["id"]), tx.get("Subscription", resource["id"])
+        if kept is not None and owner(kept.resource) != reader.reference:  # a deleted one's history is its client's too
+            raise Refused(Problem.NOT_ALLOWED, "this id was another client's")
+        if before is None and tx.feeds.owned(reader.reference) >= MOST:
+            raise Refused(Problem.BAD_SUBSCRIPTION, f"a client has at most {MOST} subscriptions")
+        old = before or Feed(resource["id"], "", reader.reference, "")
+        feed = replace(
+            old, status=self._status(before, resource, wish), reader=reader.reference, scopes=str(reader.scopes),
+            secret=secret(resource, old.secret), headers=headers(resource, old.headers), period=wish.period,
+            beat_at=tx.now + wish.period if wish.period else None, ends=begin(resource["end"]) if "end" in resource else None,
+        )
+        tx.feeds.put(feed)
+        if feed.status in ("off", "requested"):  # whoever is greeted anew asks $events for what it had not heard
+            tx.withdraw_all(feed.adapter)
+        if feed.status == "requested":
+            self._owe(tx, feed, wish, HANDSHAKE, f"Subscription/{feed.id}", b"")
+        told = orjson.loads(old.body).get("error") if feed.status == old.status else None  # what went wrong is the hub's to say
+        made = {key: value for key, value in shown(resource).items() if key != "error"}
+        return _marked({**made, "status": feed.status, **({"error": told} if told else {})}, reader)
+
+    def _status(self, before: Feed | None, resource: Resource, wish: Wish) -> str:
+        """A client asks for `requested` or `off`; what it read it may send back. Another endpoint must be greeted anew."""
+        wanted, now = resource["status"], before.status if before else ""
+        if wanted not in ("requested", "off") and wanted != now:
+            raise Refused(Problem.BAD_SUBSCRIPTION, "a client sets the status to requested or off; the rest is the hub's", "Subscription.status")
+        if wanted == "active" and before is not None and orjson.loads(before.body)["channel"]["endpoint"] != wish.endpoint:
+            return "requested"
+        return str(wanted)
+
+    def follow(self, tx: Transaction) -> None:
+        """After every transaction that changed something: each subscription hears what is for it; a deleted one hears nothing more."""
+        changes = list(tx.changes)
+        for gone in changes:
+            if gone.type == "Subscription" and gone.deleted:
+                tx.withdraw_all(f"{ADAPTER}{gone.id}")
+                tx.feeds.drop(gone.id)
+        for feed in tx.feeds.active():
+            wish = self.wish(feed.body)
+            for change in changes if wish else ():
+                if wish and change.type == wish.type and not change.deleted and self._hears(tx, feed, wish, change):
+                    self._tell(tx, feed, wish, change)
+
+    def _hears(self, tx: Transaction, feed: Feed, wish: Wish, change: Change) -> bool:
+        """It is an event, it is among what was asked for, and the client may see it."""
+        if feed.ends is not None and feed.ends <= tx.now:
+            return False
+        if wish.topic is not None:
+            before = tx.version(change.type, change.id, change.version - 1)
+            if not wish.topic.triggered(before.resource if before and not before.deleted else None, change.resource):
+                return False
+        reader = self._reader(feed)
+        if reader is None:
+            return False
+        return self.sees(tx, reader, change.type, change.id, wish.conditions)
+
+    def sees(self, source: Store | Transaction, reader: Reader, type_: str, id_: str, conditions: tuple[Condition, ...] = ()) -> bool:
+        """The reader's scopes and departments give this resource, and it meets the conditions."""
+        try:
+            query = limited(reader, Query(type_, (IdIs((id_,)), *conditions), count=1), self._definitions)
+        except Refused:
+            return False
+        return bool(source.search(query).entries)
+
+    def _reader(self, feed: Feed) -> Reader | None:
+        """The client, with what it may still do of what its token gave; None: it is gone."""
+        known = self._known(feed.reader)
+        return replace(known, scopes=known.scopes & Scopes.of(feed.scopes)) if known else None
+
+    def _tell(self, tx: Transaction, feed: Feed, wish: Wish, change: Change) -> None:
+        number = tx.feeds.number(feed.id)
+        feed = replace(feed, events=number)
+        if wish.topic is None:
+            body = change.body if wish.content == "full-resource" else b""
+        else:
+            told = (Event(number, change.reference, change.version, tx.now), change)
+            body = self.writer.notification(feed, wish, _TYPES[EVENT], [told], wish.content, tx.now)
+        delivery = self._owe(tx, feed, wish, EVENT, change.reference, body, change.version)
+        tx.feeds.record(feed.id, number, delivery.id)
+        if wish.content != "empty":
+            tx.audit(*(
+                AuditLine(tx.now, person, feed.reader, Ground.VENDOR.value, f"notify {change.type}", channel="fhir") for person in persons([change])
+            ))
+
+    def _owe(self, tx: Transaction, feed: Feed, wish: Wish, function: str, subject: str, body: bytes, version: int = 0) -> Delivery:
+        """In order per resource; events do not replace each other, since each has its number."""
+        if not body and wish.topic is not None:
+            body = self.writer.notification(feed, wish, _TYPES[function], (), "id-only", tx.now)
+        tx.feeds.beaten(feed.id, tx.now)
+        lives = GREET if function == HANDSHAKE else GIVE_UP
+        return tx.owe(
+            Delivery(
+                id=str(uuid.uuid4()), adapter=feed.adapter, function=function, subject=subject, state=State.DUE, due_at=tx.now,
+                expires=tx.now + lives, created=tx.now, key=subject if function == EVENT else function, conversation=subject, version=version,
+                answer_due=False,
+            ),
+            Content(body, "application/fhir+json" if body else ""), newest_wins=False,
+        )
+
+    def moved(self, tx: Transaction, before: Delivery, after: Delivery) -> None:
+        """What became of a delivery, for its subscription: heard, so it is active; gone, so it is off; never heard, so it is in error."""
+        feed = tx.feeds.get(after.adapter.removeprefix(ADAPTER)) if after.adapter.startswith(ADAPTER) else None
+        if feed is None:
+            return
+        if after.state is State.ACCEPTED and after.function == HANDSHAKE and feed.status == "requested":
+            self.set_status(tx, feed, "active")
+        elif after.state is State.FAILED and after.note.startswith(Problem.RECEIVER_GONE.value):
+            self.set_status(tx, feed, "off", after.note)
+        elif feed.status != "off" and (after.state is State.EXPIRED or (after.state is State.FAILED and after.function == HANDSHAKE)):
+            self.set_status(tx, feed, "error", before.note if after.state is State.EXPIRED and before.note else after.note)
+
+    def set_status(self, tx: Transaction, feed: Feed, status: str, error: str = "") -> None:
+        """The Subscription's new status, as a version of its own. What it still had to hear is withdrawn when it hears nothing more."""
+        kept = tx.get("Subscription", feed.id)
+        if kept is None or kept.deleted:
+            return
+        tx.feeds.set_status(feed.id, status)
+        tx.feeds.beaten(feed.id, tx.now)
+        if status in ("off", "error"):
+            tx.withdraw_all(feed.adapter)
+        resource = {key: value for key, value in kept.resource.items() if key != "error"}
+        tx.keep({**resource, "status": status, **({"error": error} if error else {})}, origin="hub")
+
+    def beat(self, store: Store) -> None:
+        """Heartbeats that are due, where nothing waits that would tell as much; and what has come to its end."""
+        if store.feeds(lambda feeds: feeds.late(store.now())):
+            store.write(self._beat)
+
+    def _beat(self, tx: Transaction) -> None:
+        for feed in tx.feeds.late(tx.now):
+            wish = self.wish(feed.body)
+            if feed.ends is not None and feed.ends <= tx.now:
+                self.set_status(tx, feed, "off")
+            elif wish is None or tx.feeds.waits(feed):
+                tx.feeds.beaten(feed.id, tx.now)
+            else:
+                self._owe(tx, feed, wish, HEARTBEAT, f"Subscription/{feed.id}", b"")
+
+
+def owner(resource: Resource) -> str:
+    """Whose a Subscription is."""
+    tags = (resource.get("meta") or {}).get("tag", ())
+    return next((str(tag.get("code")) for tag in tags if tag.get("system") == OWNERS), "")
+
+
+def _marked(resource: Resource, reader: Reader) -> Resource:
+    """With the tag by which it is the client's own, and no other of that kind."""
+    meta: dict[str, Any] = dict(resource.get("meta") or {})
+    tags = [tag for tag in meta.get("tag", ()) if tag.get("system") != OWNERS]
+    return {**resource, "meta": {**meta, "tag": [*tags, {"system": OWNERS, "code": reader.reference}]}}

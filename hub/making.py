@@ -1,0 +1,73 @@
+"""What a home's texts ask for, made: adapters of carriers, seals and formats, all found by entry point, as ebxml's own commands are."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hub.adapter import Adapter, Line, Surroundings
+from hub.config import AdapterText, Hub, Misconfigured, Part
+
+ROOT = Path(__file__).parents[1]
+FUNCTIONS = "mappings/functions.toml"
+
+
+def make_adapter(hub: Hub, text: AdapterText) -> Adapter:
+    """One adapter from its text: its carrier, seal and format are found by entry point. Raises Misconfigured."""
+    functions = read_functions(hub.home)
+
+    def make(group: str, part: Part) -> Any:
+        return factory(group, part.kind, text.name)(surroundings(hub, text, part, functions))
+
+    ask = text.ask
+    line = None if ask is None else Line(
+        make("carriers", Part(ask.carrier.kind, {"wait": f"{ask.within.total_seconds()}s", **ask.carrier.settings})),
+        make("seals", ask.seal), make("formats", ask.format), ask.within, ask.fresh,
+    )
+    return Adapter(
+        name=text.name, party=text.party, carrier=make("carriers", text.carrier), seal=make("seals", text.seal),
+        format=make("formats", text.format), wants=text.wants, departments=text.departments, may_state=text.may, answers=text.answers,
+        patience=text.patience, patience_of=text.patience_of, answer_due=text.answer_due, only_own=text.only_own, concurrency=text.concurrency,
+        token_digest=text.token_digest, owner=text.owner, line=line,
+    )
+
+
+def surroundings(hub: Hub, text: AdapterText, part: Part, functions: Mapping[str, Any]) -> Surroundings:
+    """What a part of an adapter is told; the municipality's `[certificates]` lies under the part's own."""
+    return Surroundings(
+        home=hub.home, name=text.name, party=text.party, own_party=hub.her_id, own_name=hub.municipality,
+        settings={
+            **part.settings, "functions": functions,
+            "certificates": {**hub.tables.get("certificates", {}), **part.settings.get("certificates", {})},
+        },
+    )
+
+
+def seals(hub: Hub, texts: Iterable[AdapterText]) -> tuple[Surroundings, ...]:
+    """Where each seal lives, for what looks after certificates."""
+    functions = read_functions(hub.home)
+    return tuple(surroundings(hub, text, text.seal, functions) for text in texts)
+
+
+def command(name: str) -> Callable[..., Any]:
+    """What is ebxml's or an adapter's to do, which the hub does not know: found by entry point, as carriers are."""
+    found: Callable[..., Any] = next(iter(importlib.metadata.entry_points(group="besoksbro.commands", name=name))).load()
+    return found
+
+
+def read_functions(home: Path) -> dict[str, Any]:
+    """The rows of mappings/functions.toml; the home's own file comes before the one we ship."""
+    path = home / FUNCTIONS if (home / FUNCTIONS).exists() else ROOT / FUNCTIONS
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+def factory(group: str, kind: str, adapter: str) -> Callable[[Surroundings], Any]:
+    found = list(importlib.metadata.entry_points(group=f"besoksbro.{group}", name=kind))
+    if not found:
+        known = ", ".join(sorted(e.name for e in importlib.metadata.entry_points(group=f"besoksbro.{group}")))
+        raise Misconfigured(f"adapters/{adapter}.toml: no {group} of kind {kind!r}; there are {known}")
+    made: Callable[[Surroundings], Any] = found[0].load()
+    return made

@@ -1,0 +1,184 @@
+"""Live subscriptions as rows beside their Subscription resources: whose each is, what it must not show, and its events by their numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, NamedTuple
+
+import orjson
+from sqlmodel import Field, SQLModel
+
+from hub.store.db import Connection
+from hub.store.secrets import Secrets
+from hub.store.tables import _INDEX_ONLY, BYTES, OPEN, _number, _text
+from hub.store.values import micros, moment
+
+ADAPTER = "subscription-"
+"""What the adapter name of a subscription's deliveries begins with; the Subscription's id stands behind it."""
+_FIELDS = "f.id, f.status, f.reader, f.scopes, f.hidden, f.events, f.period, f.beat_at, f.ends, r.body"
+_FROM = f"select {_FIELDS} from feed f join resource r on r.type = 'Subscription' and r.id = f.id"
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class FeedRow(SQLModel, table=True):
+    """What a Subscription resource must not show, and how far its events have come (hub/feeds)."""
+
+    __tablename__: ClassVar[Any] = "feed"
+    id: str = _text(primary_key=True)
+    """The Subscription's."""
+    status: str = _text()
+    reader: str = _text()
+    """Whose it is: `Reader.reference`."""
+    scopes: str = _text()
+    hidden: bytes = Field(sa_type=BYTES)
+    """Encrypted JSON: the secret that signs, and the headers."""
+    events: int = _number()
+    period: int = _number()
+    """Microseconds between heartbeats; 0: none."""
+    beat_at: int | None = _number()
+    ends: int | None = _number()
+
+
+class FeedEventRow(SQLModel, table=True):
+    """The events of a feed by their numbers; what each was about stands in its delivery."""
+
+    __tablename__: ClassVar[Any] = "feed_event"
+    __table_args__ = (_INDEX_ONLY,)
+    feed: str = _text(primary_key=True)
+    number: int = _number(primary_key=True)
+    delivery: str = _text()
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """One subscription that is, or was, live."""
+
+    id: str
+    status: str
+    """As Subscription.status."""
+    reader: str
+    """Whose it is: `Reader.reference`."""
+    scopes: str
+    """What the token that asked for it was good for."""
+    secret: str = ""
+    """Signs what is sent; empty: nothing does."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """The client's own HTTP headers, with their values."""
+    events: int = 0
+    """How many events there have been; never falls."""
+    period: timedelta = timedelta()
+    """Between two heartbeats; zero: none."""
+    beat_at: datetime | None = None
+    ends: datetime | None = None
+    body: bytes = field(default=b"", repr=False)
+    """The Subscription resource as it is now."""
+
+    @property
+    def adapter(self) -> str:
+        return f"{ADAPTER}{self.id}"
+
+    @property
+    def client(self) -> str:
+        """The client's own name."""
+        return self.reader.partition(":")[2]
+
+
+class Event(NamedTuple):
+    """One event of a feed."""
+
+    number: int
+    focus: str
+    """The resource it was about, `Appointment/…`."""
+    version: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Feeds:
+    """The rows, on one connection."""
+
+    connection: Connection
+    secrets: Secrets
+
+    def get(self, id_: str) -> Feed | None:
+        return next(iter(self._feeds(f"{_FROM} where f.id = ?", id_)), None)
+
+    def active(self) -> list[Feed]:
+        """Those that hear of changes."""
+        return self._feeds(f"{_FROM} where f.status = 'active' order by f.id")
+
+    def all(self) -> list[Feed]:
+        return self._feeds(f"{_FROM} order by f.id")
+
+    def due(self, now: datetime) -> list[Feed]:
+        """Those with something to send now."""
+        return self._feeds(
+            f"{_FROM} where f.status in ('requested', 'active') and exists (select 1 from delivery d where d.adapter = '{ADAPTER}' || f.id"
+            f" and d.{OPEN} and d.due_at <= ? and d.lease_until <= ?)", micros(now), micros(now),
+        )
+
+    def late(self, now: datetime) -> list[Feed]:
+        """Those whose heartbeat is due, or whose end has come."""
+        return self._feeds(f"{_FROM} where f.status <> 'off' and ((f.status = 'active' and f.beat_at <= ?) or f.ends <= ?)", micros(now), micros(now))
+
+    def put(self, feed: Feed) -> None:
+        """Keeps it; what a feed has counted stays counted."""
+        hidden = self.secrets.encrypt(orjson.dumps({"secret": feed.secret, "headers": feed.headers}), feed.adapter)
+        self.connection.run(
+            "insert into feed (id, status, reader, scopes, hidden, events, period, beat_at, ends) values (?, ?, ?, ?, ?, 0, ?, ?, ?)"
+            " on conflict (id) do update set status = excluded.status, reader = excluded.reader, scopes = excluded.scopes,"
+            " hidden = excluded.hidden, period = excluded.period, beat_at = excluded.beat_at, ends = excluded.ends",
+            (feed.id, feed.status, feed.reader, feed.scopes, hidden, feed.period // _MICROSECOND, feed.beat_at and micros(feed.beat_at),
+             feed.ends and micros(feed.ends)),
+        )
+
+    def set_status(self, id_: str, status: str) -> None:
+        self.connection.run("update feed set status = ? where id = ?", (status, id_))
+
+    def beaten(self, id_: str, now: datetime) -> None:
+        """Something was sent: the next heartbeat is a period from now."""
+        self.connection.run("update feed set beat_at = case when period > 0 then ? + period end where id = ?", (micros(now), id_))
+
+    def number(self, id_: str) -> int:
+        """The next event's number; they begin at 1."""
+        row = self.connection.row("update feed set events = events + 1 where id = ? returning events", (id_,))
+        assert row is not None
+        return int(row[0])
+
+    def record(self, id_: str, number: int, delivery: str) -> None:
+        """Which delivery an event is."""
+        self.connection.run("insert into feed_event (feed, number, delivery) values (?, ?, ?)", (id_, number, delivery))
+
+    def events(self, id_: str, first: int, last: int, limit: int) -> list[Event]:
+        """Events with numbers in [first, last], in their order."""
+        rows = self.connection.rows(
+            "select e.number, d.subject, d.version, d.created from feed_event e join delivery d on d.id = e.delivery"
+            " where e.feed = ? and e.number >= ? and e.number <= ? order by e.number limit ?", (id_, first, last, limit),
+        )
+        return [Event(number, subject, version, moment(created)) for number, subject, version, created in rows]
+
+    def waits(self, feed: Feed) -> bool:
+        """Something is still to be sent to it."""
+        return self.connection.row(f"select 1 from delivery where adapter = ? and {OPEN} limit 1", (feed.adapter,)) is not None
+
+    def owned(self, reader: str) -> int:
+        """How many a client has."""
+        row = self.connection.row("select count(*) from feed where reader = ?", (reader,))
+        return int(row[0]) if row else 0
+
+    def drop(self, id_: str) -> None:
+        """It is deleted, and its events with it; their deliveries stay, as every delivery does."""
+        self.connection.run("delete from feed_event where feed = ?", (id_,))
+        self.connection.run("delete from feed where id = ?", (id_,))
+
+    def _feeds(self, sql: str, *values: Any) -> list[Feed]:
+        return [self._feed(row) for row in self.connection.rows(sql, values)]
+
+    def _feed(self, row: tuple[Any, ...]) -> Feed:
+        id_, status, reader, scopes, hidden, events, period, beat_at, ends, body = row
+        known = orjson.loads(self.secrets.decrypt(bytes(hidden), f"{ADAPTER}{id_}"))
+        return Feed(
+            id_, status, reader, scopes, known["secret"], tuple((n, v) for n, v in known["headers"]), events, period * _MICROSECOND,
+            None if beat_at is None else moment(beat_at), None if ends is None else moment(ends), body.encode(),
+        )

@@ -1,0 +1,168 @@
+"""`$export`: kick-off, manifest, files, their limits, on both databases. The files are what was there when it was asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "oauth"))
+
+from machines import TOWN, Machines, hub_on
+
+from hub import app
+from hub.faces import export
+
+ASYNC = {"prefer": "respond-async", "accept": "application/fhir+json"}
+VENDOR = f"""
+[[vendors]]
+name = "one"
+token_digest = "{hashlib.sha256(b"one-department").hexdigest()}"
+departments = ["hjemmesykepleie"]
+"""
+PATIENT = TOWN.persons[0].reference
+
+
+@pytest.fixture
+def hub(tmp_path: Path, store_url: str) -> Iterator[Machines]:
+    with hub_on(tmp_path / "home", store_url, per_minute=100_000, more=VENDOR) as made:
+        yield made
+
+
+@pytest.fixture
+def api(hub: Machines) -> Iterator[httpx.Client]:
+    with _client(hub) as client:
+        yield client
+
+
+def _client(hub: Machines, token: str = "simple-token") -> httpx.Client:
+    return httpx.Client(base_url=f"{hub.url}/fhir", headers={"authorization": f"Bearer {token}"}, trust_env=False, timeout=30)
+
+
+def appointment(n: int, department: str = "hjemmesykepleie", status: str = "booked") -> dict[str, Any]:
+    return {
+        "resourceType": "Appointment", "id": f"a{n:04d}", "status": status, "start": "2026-12-01T09:00:00Z", "end": "2026-12-01T09:30:00Z",
+        "participant": [{"actor": {"reference": PATIENT, "type": "Patient"}, "status": "accepted"},
+                        {"actor": {"reference": f"HealthcareService/{department}"}, "status": "accepted"}],
+    }
+
+
+def keep(hub: Machines, *resources: dict[str, Any]) -> None:
+    hub.parts.store.write(lambda tx: [tx.keep(r, origin="test") for r in resources])
+
+
+def manifest(api: httpx.Client, path: str, **params: str) -> dict[str, Any]:
+    asked = api.get(path, params=params, headers=ASYNC)
+    assert asked.status_code == 202, asked.text
+    answer = api.get(asked.headers["content-location"])
+    assert answer.status_code == 200 and answer.headers["content-type"] == "application/json" and answer.headers["expires"].endswith("GMT")
+    found: dict[str, Any] = answer.json()
+    assert found["requiresAccessToken"] is True and found["error"] == [] and path in found["request"]
+    return found
+
+
+def fetched(api: httpx.Client, found: dict[str, Any]) -> list[dict[str, Any]]:
+    lines = []
+    for file in found["output"]:
+        answer = api.get(file["url"])
+        assert answer.status_code == 200 and answer.headers["content-type"] == "application/fhir+ndjson"
+        rows = [json.loads(line) for line in answer.content.splitlines()]
+        assert all(row["resourceType"] == file["type"] for row in rows)
+        lines += rows
+    return lines
+
+
+def test_everything_comes_as_it_was_when_it_was_asked_for(hub: Machines, api: httpx.Client) -> None:
+    keep(hub, *(appointment(n) for n in range(450)))
+    found = manifest(api, "/$export")
+    keep(hub, appointment(3, status="fulfilled"), appointment(999))
+    rows = fetched(api, found)
+    ours = [r for r in rows if r["resourceType"] == "Appointment"]
+    assert [r["id"] for r in ours] == [f"a{n:04d}" for n in range(450)]
+    assert {r["status"] for r in ours} == {"booked"} and ours[3]["meta"]["versionId"] == "1"
+    assert {"Patient", "HealthcareService", "Schedule", "Slot"} <= {r["resourceType"] for r in rows}
+    assert len({(r["resourceType"], r["id"]) for r in rows}) == len(rows)
+
+
+def test_files_are_cut_and_lose_nothing(hub: Machines, api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "A_FILE", 100)
+    monkeypatch.setattr(export, "A_PAGE", 30)
+    keep(hub, *(appointment(n) for n in range(250)))
+    found = manifest(api, "/$export", _type="Appointment")
+    assert len(found["output"]) == 3
+    assert [r["id"] for r in fetched(api, found)] == [f"a{n:04d}" for n in range(250)]
+
+
+def test_what_changed_since_and_what_is_about_a_person(hub: Machines, api: httpx.Client) -> None:
+    keep(hub, *(appointment(n) for n in range(5)))
+    hub.clock.forward(hours=1)
+    since = hub.clock.now.isoformat()
+    keep(hub, appointment(2, status="fulfilled"), {"resourceType": "Device", "id": "no-person"})
+    assert [r["id"] for r in fetched(api, manifest(api, "/$export", _type="Appointment", _since=since))] == ["a0002"]
+    of_patients = fetched(api, manifest(api, "/Patient/$export", _type="Appointment,Patient,Device"))
+    assert {r["resourceType"] for r in of_patients} == {"Appointment", "Patient"}
+    assert fetched(api, manifest(api, "/$export", _type="Device"))[0]["id"] == "no-person"
+
+
+def test_a_vendor_gets_its_departments_and_nobody_elses_export(hub: Machines, api: httpx.Client) -> None:
+    keep(hub, appointment(1), appointment(2, "dagsenter"), appointment(3, "dagsenter"))
+    with _client(hub, "one-department") as one:
+        found = manifest(one, "/$export")
+        rows = fetched(one, found)
+        departments = {p["actor"]["reference"].partition("/")[2] for r in rows if r["resourceType"] == "Appointment" for p in r["participant"][1:]}
+        assert departments == {"hjemmesykepleie"} and not any(r["resourceType"] == "Patient" for r in rows)
+        status = found["output"][0]["url"].replace("$export-file", "$export").rpartition("/")[0]
+        assert one.get(status).status_code == 200
+        assert [api.get(status).status_code, api.get(found["output"][0]["url"]).status_code, api.delete(status).status_code] == [404, 404, 404]
+    with _client(hub, hub.ask(scope="system/Slot.rs").json()["access_token"]) as visma:
+        assert visma.get("/$export", headers=ASYNC).status_code == 403
+        assert visma.get("/$export?_type=Appointment", headers=ASYNC).status_code == 403
+        assert visma.get("/$export?_type=Slot", headers=ASYNC).status_code == 202
+
+
+def test_it_ends_when_it_is_deleted_or_past_its_time_and_survives_a_restart(hub: Machines, api: httpx.Client) -> None:
+    where = [api.get("/$export?_type=Slot", headers=ASYNC).headers["content-location"] for _ in range(2)]
+    assert api.delete(where[0]).status_code == 202
+    assert [api.get(w).status_code for w in where] == [404, 200]
+    again = app.open_store(hub.parts.hub, hub.clock)
+    assert again.export(where[1].rpartition("/")[2], "vendor:simple") is not None
+    again.close()
+    hub.clock.forward(hours=25)
+    assert api.get(where[1]).status_code == 404
+    assert hub.parts.store.prune(hub.clock.now) == 0
+
+
+def test_whose_data_left_is_in_the_access_log(hub: Machines, api: httpx.Client) -> None:
+    keep(hub, *(appointment(n) for n in range(3)))
+    fetched(api, manifest(api, "/$export", _type="Appointment"))
+    hub.parts.store.write(lambda tx: None)
+    lines = [line for line in hub.parts.store.audit_of(PATIENT, 10) if line.kind == "export Appointment"]
+    assert len(lines) == 1 and lines[0].channel == "fhir"
+    assert [line.kind for line in hub.parts.store.audit_of("", 10)] == ["export"]
+
+
+@pytest.mark.parametrize(("path", "headers"), [
+    ("/$export", {}), ("/$export?_type=Bogus", ASYNC), ("/$export?_type=AuditEvent", ASYNC), ("/$export?_since=yesterday", ASYNC),
+    ("/$export?_outputFormat=csv", ASYNC), ("/$export?_typeFilter=Slot%3Fx", ASYNC), ("/Patient/$export?_type=Slot", ASYNC),
+])
+def test_what_cannot_be_exported_is_told(api: httpx.Client, path: str, headers: dict[str, str]) -> None:
+    answer = api.get(path, headers=headers)
+    assert (answer.status_code, answer.json()["issue"][0]["details"]["coding"][0]["code"]) == (400, "BB-429")
+    assert api.put("/$export", headers=ASYNC).status_code == 405
+    assert api.get("/$export/unknown").status_code == 404 and api.get("/$export-file/unknown/Slot").status_code == 404
+
+
+def test_parameters_by_post_and_leniently(api: httpx.Client) -> None:
+    body = {"resourceType": "Parameters", "parameter": [
+        {"name": "_type", "valueString": "Slot"}, {"name": "_type", "valueString": "Schedule"}, {"name": "_outputFormat", "valueString": "ndjson"}]}
+    asked = api.post("/$export", json=body, headers=ASYNC)
+    assert {f["type"] for f in api.get(asked.headers["content-location"]).json()["output"]} == {"Slot", "Schedule"}
+    lenient = {**ASYNC, "prefer": "respond-async, handling=lenient"}
+    assert api.get("/$export?_type=Slot,Bogus&_typeFilter=x", headers=lenient).status_code == 202
+    assert api.get("/$export?_type=Slot").status_code == 400
