@@ -50,7 +50,7 @@ def listening(hub: Hub) -> dict[str, Any]:
 def run(home: Path, work: bool) -> None:
     """Serves until it is told to stop (SIGINT, SIGTERM)."""
     parts = app.put_together(home)
-    app.guard_sandbox(parts)
+    _ready(parts)
     worker = app.worker(parts) if work else None
     if worker is not None:
         worker.start()
@@ -62,9 +62,16 @@ def run(home: Path, work: bool) -> None:
         parts.close()
 
 
+def _ready(parts: app.Parts) -> None:
+    """Before traffic. Raises Refused: the schema is another version's; Misconfigured: a sandbox where real persons could be."""
+    parts.store.ready()
+    app.guard_sandbox(parts)
+
+
 def work(home: Path) -> None:
     """A worker alone."""
     parts = app.put_together(home)
+    _ready(parts)
     worker = app.worker(parts)
     stop = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
