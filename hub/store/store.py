@@ -178,6 +178,10 @@ class Store:
     def envelope(self, key: int) -> Filed | None:
         return self._database.read(lambda c: letters.get(c, key))
 
+    def named(self, id_: str, adapters: Iterable[str]) -> list[Filed]:
+        """Envelopes that came by these adapters under this message id, newest first."""
+        return self._database.read(lambda c: letters.named(c, id_, adapters))
+
     def envelopes(self, adapter: str, problem: Problem | None, refused: bool | None, before: int | None, limit: int) -> list[Filed]:
         """Newest first, keys below `before`."""
         return self._database.read(lambda c: letters.page(c, adapter, problem, refused, before, limit))
