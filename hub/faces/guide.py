@@ -20,7 +20,8 @@ from hub.message import Resource
 
 FOLDER = ROOT / "docs"
 PAGES = {
-    "": ("The FHIR API", "fhir-api.md"), "booking": ("Booking", "booking.md"), "problems": ("Problems", "problems.md"), "profiles": ("Profiles", ""),
+    "": ("The FHIR API", "fhir-api.md"), "booking": ("Booking", "booking.md"),
+    "booking-api": ("The booking API", "booking-api.md"), "problems": ("Problems", "problems.md"), "profiles": ("Profiles", ""),
 }
 """Address below /docs → its name in the menu, and the file; no file: made from the definitions."""
 _HEADING = re.compile(r"[^a-z0-9]+")
