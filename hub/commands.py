@@ -17,7 +17,6 @@ from hub import app, making
 from hub.adapter import Adapter
 from hub.booking.clock import local
 from hub.config import Hub, read_adapters, read_hub
-from hub.faces.wire import Http
 from hub.fhir import definitions, index
 from hub.replaying import replay
 from hub.store import Store
@@ -36,7 +35,7 @@ def listening(hub: Hub) -> dict[str, Any]:
     """How uvicorn listens: address, what it keeps to itself, and TLS as `[tls]` says."""
     told: dict[str, Any] = {
         "host": hub.host, "port": hub.port, "log_level": "warning", "access_log": False, "server_header": False, "date_header": False,
-        "proxy_headers": False, "http": Http,
+        "proxy_headers": False,
     }
     if hub.tls is not None:
         told |= {"ssl_certfile": str(hub.tls.certificate), "ssl_keyfile": str(hub.tls.key)}

@@ -8,7 +8,9 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "seals"))
 
 from throwaway import DAY, HUB_TOML, YEAR, Ca, authority, leaf, write, write_key
 
+from adapters.carriers import guarded
 from adapters.carriers.http import http
 from hub.adapter import Surroundings
 from hub.commands import listening
 from hub.config import Misconfigured, Tls, read_hub
+from hub.endpoint import Allowed
 from hub.message import Parcel
 from hub.problem import Unavailable
 
@@ -201,3 +205,21 @@ def test_the_hubs_own_tls_is_read_from_hub_toml(pki: Pki) -> None:
             read_hub(pki.home)
     (pki.home / "hub.toml").write_text(f"{TOML}[tls]\n{pair}", encoding="utf-8")
     assert "ssl_ca_certs" not in listening(read_hub(pki.home))
+
+
+def test_behind_the_guard_the_certificate_is_still_the_names(pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guarded carrier calls the address that it judged; whose certificate it wants to see there is the name's, and no other's."""
+    monkeypatch.setattr(guarded, "look_up", lambda *_: [ip_address("127.0.0.1")])
+    pki.pair("epj", pki.servers, host="epj.kommunen.no")
+    allowed = Allowed.of(["epj.kommunen.no", "other.kommunen.no"])
+    with listens({**pki.server("epj", client="optional")}) as port:
+        for host, right in (("epj.kommunen.no", True), ("other.kommunen.no", False)):
+            around = replace(pki.around(url=f"https://{host}:{port}/inn"), settings={
+                "url": f"https://{host}:{port}/inn", "ca": "certs/servers.pem", "allowed": allowed})
+            carrier = http(around)
+            if right:
+                assert carrier.send(LETTER) is not None
+            else:
+                with pytest.raises(Unavailable, match="certificate is not accepted"):
+                    carrier.send(LETTER)
+            carrier.close()

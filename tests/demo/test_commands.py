@@ -43,4 +43,4 @@ def test_an_adapter_without_a_mapping_says_so(home: Path) -> None:
 
 
 def test_every_adapter_of_the_demo_is_well_set_up(home: Path) -> None:
-    assert commands.adapter_check(home).ok and {r["name"] for r in commands.adapter_list(home).data["adapters"]} == {"tjenesteshop", *EPJS}
+    assert commands.adapter_check(home).ok and {r["name"] for r in commands.adapter_list(home).data["adapters"]} == {"tjenesteshop", "sms", *EPJS}

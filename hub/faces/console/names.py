@@ -29,7 +29,7 @@ STATES: dict[State, Named] = {
     State.SUPERSEDED: Named("Erstattet av nyere", "neutral", "done"),
 }
 FEEDS = {
-    "requested": Named("Venter på at mottakeren svarer", "info", "clock"),
+    "requested": Named("Venter på svar", "info", "clock"),
     "active": Named("Aktivt", "success", "check"),
     "error": Named("Stanset av feil", "danger", "warning"),
     "off": Named("Avslått", "neutral", "done"),
