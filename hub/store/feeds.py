@@ -105,8 +105,8 @@ class Feeds:
         return next(iter(self._feeds(f"{_FROM} where f.id = ?", id_)), None)
 
     def active(self) -> list[Feed]:
-        """Those that hear of changes."""
-        return self._feeds(f"{_FROM} where f.status = 'active' order by f.id")
+        """Those that hear of changes; without what is hidden, so that no key is needed to keep a change."""
+        return self._feeds(f"{_FROM} where f.status = 'active' order by f.id", opened=False)
 
     def all(self) -> list[Feed]:
         return self._feeds(f"{_FROM} order by f.id")
@@ -172,12 +172,14 @@ class Feeds:
         self.connection.run("delete from feed_event where feed = ?", (id_,))
         self.connection.run("delete from feed where id = ?", (id_,))
 
-    def _feeds(self, sql: str, *values: Any) -> list[Feed]:
-        return [self._feed(row) for row in self.connection.rows(sql, values)]
+    def _feeds(self, sql: str, *values: Any, opened: bool = True) -> list[Feed]:
+        return [self._feed(row, opened) for row in self.connection.rows(sql, values)]
 
-    def _feed(self, row: tuple[Any, ...]) -> Feed:
+    def _feed(self, row: tuple[Any, ...], opened: bool) -> Feed:
         id_, status, reader, scopes, hidden, events, period, beat_at, ends, body = row
-        known = orjson.loads(self.secrets.decrypt(bytes(hidden), f"{ADAPTER}{id_}"))
+        known: dict[str, Any] = {"secret": "", "headers": ()}
+        if opened:
+            known = orjson.loads(self.secrets.decrypt(bytes(hidden), f"{ADAPTER}{id_}"))
         return Feed(
             id_, status, reader, scopes, known["secret"], tuple((n, v) for n, v in known["headers"]), events, period * _MICROSECOND,
             None if beat_at is None else moment(beat_at), None if ends is None else moment(ends), body.encode(),

@@ -376,3 +376,11 @@ def test_a_change_that_is_rolled_back_tells_nobody(feed: Feeding, receiver: Rece
         pass
     assert [g.number for g in receiver.events()] == [1]
     assert parameters(feed.api.get(f"/Subscription/{id_}/$status").json()["entry"][0]["resource"])["events-since-subscription-start"] == "1"
+
+
+def test_no_key_is_needed_to_keep_a_change(one: Feeding, receiver: Receiver) -> None:
+    """A database that was put back beside another content.key must still take bookings."""
+    one.subscribe(one.subscription(receiver.url))
+    one.hub.parts.store._write(lambda connection: connection.run("update feed set hidden = ?", (b"sealed by another key",)))
+    one.book("A")
+    assert [f.events for f in one.hub.parts.store.feeds(lambda feeds: feeds.active())] == [1]
