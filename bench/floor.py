@@ -11,11 +11,14 @@ import queue
 import sqlite3
 import sys
 import threading
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import parse_qs
 
+import psycopg
 import uvicorn
 
+WEEK = "select body from a where patient = ? and start >= ? and start < ? order by start limit 50"
 Job = tuple[tuple[str, ...], "asyncio.Future[None]", asyncio.AbstractEventLoop]
 
 
@@ -35,6 +38,16 @@ class Floor:
         connection.execute("pragma journal_mode = wal")
         connection.execute("pragma synchronous = full")
         return connection
+
+    def fill(self, rows: Iterable[tuple[str, str, str, str]]) -> None:
+        """Puts rows (id, patient, start, body) in."""
+        self._reads.execute("begin")
+        self._reads.executemany("insert into a values (?, ?, ?, ?)", rows)
+        self._reads.execute("commit")
+
+    def week(self, patient: str, first: str, until: str) -> list[tuple[str]]:
+        """The bodies of one patient's appointments in [first, until)."""
+        return self._reads.execute(WEEK, (patient, first, until)).fetchall()
 
     def _write(self) -> None:
         connection = self._connect()
@@ -61,13 +74,28 @@ class Floor:
             out = b'{"status":"GODTATT"}'
         else:
             asked = parse_qs(scope["query_string"].decode())
-            rows = self._reads.execute(
-                "select body from a where patient = ? and start >= ? and start < ? order by start limit 50",
-                (asked["patient"][0], asked["from"][0], asked["to"][0]),
-            ).fetchall()
+            rows = self.week(asked["patient"][0], asked["from"][0], asked["to"][0])
             out = ('{"resourceType":"Bundle","type":"searchset","entry":[' + ",".join(f'{{"resource":{r[0]}}}' for r in rows) + "]}").encode()
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", str(len(out)).encode())]})
         await send({"type": "http.response.body", "body": out})
+
+
+class PostgresFloor(Floor):
+    """The same search on PostgreSQL, in a database that may hold other tables."""
+
+    def __init__(self, url: str) -> None:
+        self._database = psycopg.connect(url, autocommit=True)
+        self._database.execute("create table a (id text primary key, patient text, start text, body text)")
+        self._database.execute("create index a_patient on a (patient, start)")
+
+    def fill(self, rows: Iterable[tuple[str, str, str, str]]) -> None:
+        with self._database.cursor() as cursor, cursor.copy("copy a from stdin") as copy:
+            for row in rows:
+                copy.write_row(row)
+        self._database.execute("analyze a")
+
+    def week(self, patient: str, first: str, until: str) -> list[tuple[str]]:
+        return self._database.execute(WEEK.replace("?", "%s"), (patient, first, until)).fetchall()
 
 
 if __name__ == "__main__":

@@ -1,30 +1,37 @@
-"""Rows 7 and 7b: one patient's week. The FHIR face against the plain floor, and against itself with many more appointments."""
+"""Rows 7, 7b, 7d and 7e: one patient's week. The FHIR face against the plain floor, and against itself with many more appointments; loading them."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import random
-import sqlite3
 import statistics
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from bench.floor import Floor
+from adapters.demo.processes import free_ports
+from bench.clients import get_all
+from bench.floor import Floor, PostgresFloor
 from bench.measure import Row, ratios
+from bench.servers import TOKEN, Server, databases, hub, listening, load, open_store
 from hub.access import ALL_DEPARTMENTS, Ground, Reader
 from hub.faces.rest import Rest
-from hub.fhir import definitions, index
-from hub.store import Secrets, Store, Transaction
+from hub.fhir import definitions
+from hub.store import Store
 
 FEW, MANY = 50_000, int(os.environ.get("BENCH_ROWS", "200000"))
+MANY_POSTGRES = int(os.environ.get("BENCH_ROWS_POSTGRES", str(MANY)))
 A_PATIENT = 100
+ROUNDS = 7
 START = datetime(2026, 1, 5, tzinfo=UTC)
 FROM, TO = "2026-01-12T00:00:00Z", "2026-01-19T00:00:00Z"
 
@@ -46,56 +53,97 @@ def appointment(n: int, patients: int) -> dict[str, Any]:
     }
 
 
-def rows() -> list[Row]:
-    """CPU without the HTTP server, which is the same for both; p50 of the search itself."""
+def rows() -> Iterator[Row]:
+    """On each database: CPU without the HTTP server, which is the same for both; p50 in turns, so that both meet the same machine."""
     with tempfile.TemporaryDirectory(prefix="besoksbro-bench-") as folder:
-        small = _loaded(Path(folder) / "few", FEW)
-        floor = _floor(Path(folder) / "floor.db", FEW)
-        us, plain = _ask(small[1], fhir_query), _ask(floor, floor_query)
-        (ratio,), _ = ratios(lambda: plain(FEW), [lambda: us(FEW)])
-        p50_few = _p50(us, FEW)
-        found = [Row("7", "FHIR search, one patient's week", ratio, "CPU of the plain ASGI + SQLite floor, HTTP server left out on both sides",
-                     "≤ 5", "≤ 3", f"p50 {p50_few * 1e6:.0f} µs against {_p50(plain, FEW) * 1e6:.0f} µs")]
-        small[0].close()
-        large = _loaded(Path(folder) / "many", MANY)
-        p50_many = _p50(_ask(large[1], fhir_query), MANY)
-        large[0].close()
-        tip = "BENCH_ROWS=1000000 for the million"
-        detail = f"{MANY} appointments p50 {p50_many * 1e6:.0f} µs, {FEW} p50 {p50_few * 1e6:.0f} µs; loaded {large[2]:.0f}/s ({tip})"
-        return [*found, Row("7b", f"the same with {MANY} against {FEW}", p50_many / p50_few, "of p50", "≤ 1.6", "≤ 1.3", detail)]
+        for name in ("SQLite", "PostgreSQL"):
+            with databases(Path(folder) / "few") as few, databases(Path(folder) / "many") as many:
+                if name in few:
+                    yield from _on(name, few[name], many[name], Path(folder))
+                if name == "SQLite":
+                    yield _served(few[name], Path(folder))
 
 
-def _loaded(home: Path, many: int) -> tuple[Store, Rest, float]:
-    home.mkdir()
-    secrets = Secrets.open(home)
-    store = Store.open(
-        f"sqlite:///{home}/hub.db", secrets, clock=lambda: datetime.now(UTC), entries=index.indexer(definitions.load(), secrets.hash_id),
-    )
-    store.migrate()
-    patients, began = max(1, many // A_PATIENT), time.perf_counter()
-    for first in range(0, many, 2000):
-        store.write(lambda tx, first=first: _keep(tx, first, min(first + 2000, many), patients))  # type: ignore[misc]
-    rate = many / (time.perf_counter() - began)
+def _on(name: str, few: str, many: str, folder: Path) -> Iterator[Row]:
+    rows = MANY if name == "SQLite" else min(MANY, MANY_POSTGRES)
+    small, large = _loaded(folder / f"few-{name}", few, FEW), _loaded(folder / f"many-{name}", many, rows)
+    floor = Floor(str(folder / "floor.db")) if name == "SQLite" else PostgresFloor(few)
+    floor.fill(_plain(FEW))
+    us, plain, wide = _ask(small.rest, fhir_query, FEW), _ask(floor, floor_query, FEW), _ask(large.rest, fhir_query, rows)
+    (ratio,), _ = ratios(plain, [us])
+    p50, p50_plain, p50_wide = _p50([us, plain, wide])
+    before = _memory()
+    for _ in range(5000):
+        wide()
+    grown = _memory() - before
+    yield Row("7", f"FHIR search, one patient's week, {name}", ratio, "CPU of the plain ASGI + SQL floor, HTTP server left out on both sides",
+              "≤ 5", "≤ 3", f"p50 {p50 * 1e6:.0f} µs against {p50_plain * 1e6:.0f} µs = {p50 / p50_plain:.2f} ×")
+    yield Row("7b", f"the same with {rows} against {FEW}, {name}", p50_wide / p50, "of p50", "≤ 1.6", "≤ 1.3",
+              f"p50 {p50_wide * 1e6:.0f} µs; memory {grown:+.1f} MB after 5000 searches (BENCH_ROWS=1000000 for the million)")
+    yield Row("7d", f"{rows} appointments loaded, {name}", large.seconds * 1e6 / rows, "seconds for a million", "≤ 180", "≤ 180",
+              f"{rows / large.seconds:.0f}/s; {large.cpu * 1e6 / rows:.0f} s CPU of ours for a million")
+    for each in (small, large):
+        each.store.close()
+
+
+def _served(few: str, folder: Path) -> Row:
+    """The same search of whole servers over HTTP, as a vendor meets them: token, limits, access log and all. In turns."""
+    (port,) = free_ports(1)
+    command = [sys.executable, "-m", "bench.floor", str(port), f"{folder}/floor.db"]
+    with hub(folder / "few-SQLite", few) as ours, listening(command, port) as floor:
+        used: list[tuple[float, float]] = []
+        waits: list[tuple[float, float]] = []
+        for _ in range(ROUNDS + 1):
+            rounds = [_round(ours, "/fhir", fhir_query), _round(floor, "", floor_query)]
+            used.append((rounds[0][0], rounds[1][0]))
+            waits.append((rounds[0][1], rounds[1][1]))
+    cpu, wait = ([statistics.median(each) for each in zip(*found[1:], strict=True)] for found in (used, waits))
+    return Row("7e", "FHIR search, one patient's week, whole servers over HTTP, SQLite", cpu[0] / cpu[1], "CPU of the plain ASGI + SQL floor",
+               "≤ 5", "≤ 3", f"{cpu[0] * 1e6:.0f} µs against {cpu[1] * 1e6:.0f} µs; one client waits {wait[0] * 1e6:.0f} µs against "
+               f"{wait[1] * 1e6:.0f} µs = {wait[0] / wait[1]:.2f} ×")
+
+
+def _round(server: Server, base: str, query: Callable[[int], dict[str, Any]], many: int = 1000) -> tuple[float, float]:
+    """(CPU seconds a search with 16 clients, seconds one client waits)."""
+    dice = random.Random(7)
+    paths = [f"{base}{asked['path']}?{asked['query_string'].decode()}" for asked in (query(dice.randrange(FEW // A_PATIENT)) for _ in range(many))]
+    before = server.cpu
+    get_all(server.port, paths, TOKEN, 16)
+    used = (server.cpu - before) / many
+    return used, get_all(server.port, paths[:many // 5], TOKEN, 1) / (many // 5)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A store with appointments, the face on it, and what loading took."""
+
+    store: Store
+    rest: Rest
+    seconds: float
+    cpu: float
+
+
+def _loaded(home: Path, database: str, many: int) -> Loaded:
+    store, secrets = open_store(home, database)
+    patients, began, used = max(1, many // A_PATIENT), time.perf_counter(), time.process_time()
+    load(store, (appointment(n, patients) for n in range(many)))
+    took = time.perf_counter() - began, time.process_time() - used
     reader = Reader("vendor:bench", Ground.VENDOR, departments=ALL_DEPARTMENTS)
     rest = Rest(store, definitions.load(), lambda token: reader, "http://127.0.0.1/fhir", lambda: datetime.now(UTC), secrets.hash_id)
-    return store, rest, rate
+    return Loaded(store, rest, *took)
 
 
-def _keep(tx: Transaction, first: int, last: int, patients: int) -> None:
-    for n in range(first, last):
-        tx.keep(appointment(n, patients), origin="bench")
-
-
-def _floor(path: Path, many: int) -> Floor:
-    floor = Floor(str(path))
+def _plain(many: int) -> Iterator[tuple[str, str, str, str]]:
+    """The same appointments as rows of the floor."""
     patients = max(1, many // A_PATIENT)
-    with sqlite3.connect(path) as connection:
-        made = (appointment(n, patients) for n in range(many))
-        connection.executemany(
-            "insert into a values (?, ?, ?, ?)",
-            ((a["id"], a["participant"][0]["actor"]["reference"], a["start"], orjson.dumps(a).decode()) for a in made),
-        )
-    return floor
+    for each in (appointment(n, patients) for n in range(many)):
+        yield each["id"], each["participant"][0]["actor"]["reference"], each["start"], orjson.dumps(each).decode()
+
+
+def _memory() -> float:
+    """Resident megabytes of this process (Linux)."""
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def fhir_query(patient: int) -> dict[str, Any]:
@@ -109,12 +157,12 @@ def floor_query(patient: int) -> dict[str, Any]:
     return {"path": "/search", "query_string": f"patient=Patient/p{patient}&from={FROM}&to={TO}".encode(), "headers": []}
 
 
-def _ask(application: Any, query: Callable[[int], dict[str, Any]]) -> Callable[[int], bytes]:
+def _ask(application: Any, query: Callable[[int], dict[str, Any]], many: int) -> Callable[[], bytes]:
     """One request for a random patient, straight into the application."""
-    loop, dice = asyncio.new_event_loop(), random.Random(1)
+    loop, dice, patients = asyncio.new_event_loop(), random.Random(1), max(1, many // A_PATIENT)
 
-    def ask(many: int) -> bytes:
-        scope = {"type": "http", "method": "GET", "root_path": "", **query(dice.randrange(max(1, many // A_PATIENT)))}
+    def ask() -> bytes:
+        scope = {"type": "http", "method": "GET", "root_path": "", **query(dice.randrange(patients))}
         got: list[dict[str, Any]] = []
 
         async def receive() -> dict[str, Any]:
@@ -132,10 +180,12 @@ def _ask(application: Any, query: Callable[[int], dict[str, Any]]) -> Callable[[
     return ask
 
 
-def _p50(ask: Callable[[int], bytes], many: int, times: int = 2000) -> float:
-    took = []
+def _p50(works: list[Callable[[], object]], times: int = 2000) -> list[float]:
+    """Median seconds of each, taken in turns."""
+    took: list[list[float]] = [[] for _ in works]
     for _ in range(times):
-        began = time.perf_counter()
-        ask(many)
-        took.append(time.perf_counter() - began)
-    return statistics.median(took)
+        for each, work in zip(took, works, strict=True):
+            began = time.perf_counter()
+            work()
+            each.append(time.perf_counter() - began)
+    return [statistics.median(each) for each in took]

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,7 @@ def listening(command: Sequence[str], port: int, cwd: Path = ROOT, env: Mapping[
 @contextmanager
 def databases(folder: Path) -> Iterator[dict[str, str]]:
     """A fresh database of each kind that is here: name → URL. PostgreSQL is dropped afterwards."""
+    folder.mkdir(exist_ok=True)
     found = {"SQLite": f"sqlite:///{folder}/hub.db"}
     name = f"besoksbro_bench_{uuid.uuid4().hex}"
     try:
@@ -105,12 +107,18 @@ def open_store(home: Path, database: str) -> tuple[Store, Secrets]:
     return store, secrets
 
 
+def settle(home: Path, database: str, port: int) -> None:
+    """Writes the settings of a municipality without partners."""
+    home.mkdir(exist_ok=True)
+    digest = hashlib.sha256(TOKEN.encode()).hexdigest()
+    (home / "hub.toml").write_text(SETTINGS.format(port=port, database=database, digest=digest), encoding="utf-8")
+
+
 @contextmanager
 def hub(home: Path, database: str) -> Iterator[Server]:
     """Our hub on a database that has its schema; its worker is another process, not started."""
     (port,) = free_ports(1)
-    digest = hashlib.sha256(TOKEN.encode()).hexdigest()
-    (home / "hub.toml").write_text(SETTINGS.format(port=port, database=database, digest=digest), encoding="utf-8")
+    settle(home, database, port)
     with listening([sys.executable, "-m", "hub", "run", "--no-work", "--home", str(home)], port) as server:
         yield server
 
@@ -122,7 +130,5 @@ def _answers(port: int) -> bool:
 
 def load(store: Store, made: Iterator[dict[str, Any]], batch: int = 2000) -> None:
     """Keeps resources, many in each commit."""
-    from itertools import islice
-
     while group := list(islice(made, batch)):
-        store.write(lambda tx, group=group: [tx.keep(each, origin="bench") for each in group])  # type: ignore[misc]
+        store.write(lambda tx, group=group: tx.load(group, origin="bench"))  # type: ignore[misc]

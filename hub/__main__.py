@@ -30,6 +30,8 @@ main_command.add_typer(audit, name="audit")
 main_command.add_typer(adapter, name="adapter")
 cpa = typer.Typer(no_args_is_help=True, help="Agreements with partners (CPA 2.0).")
 main_command.add_typer(cpa, name="cpa")
+sandbox = typer.Typer(no_args_is_help=True, help="The vendors' sandbox.")
+main_command.add_typer(sandbox, name="sandbox")
 cert = typer.Typer(no_args_is_help=True, help="Certificates: our own, the partners', and whom we trust.")
 main_command.add_typer(cert, name="cert")
 
@@ -176,6 +178,12 @@ def database_reindex(home: Home) -> None:
 def database_backup(to: Path, home: Home) -> None:
     """Copies the database while it is in use."""
     show(commands.backup(home, to), False)
+
+
+@sandbox.command("reset")
+def sandbox_reset(home: Home, as_json: Json = False) -> None:
+    """Sets a sandbox back: everything vendors made is gone, its invented persons are as on the first day."""
+    show(commands.sandbox_reset(home), as_json)
 
 
 @audit.command("verify")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import importlib.metadata
+import logging
 from collections import ChainMap
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,10 +19,12 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from hub import sandbox
 from hub.access import Ground, Reader
 from hub.adapter import Adapter, Surroundings
 from hub.asking import Asking
-from hub.config import AdapterText, Hub, VendorToken, read_adapters, read_hub
+from hub.booking.clock import local
+from hub.config import AdapterText, Hub, Misconfigured, VendorToken, read_adapters, read_hub
 from hub.customer import ORIGIN
 from hub.faces import console, guide, portal
 from hub.faces.booking import PROBLEM_JSON, BookingFace, needed, problem
@@ -33,7 +36,9 @@ from hub.faces.inbox import Inbox
 from hub.faces.oauth import Admission, OAuth
 from hub.faces.operations import Operations
 from hub.faces.rest import Rest
+from hub.faces.sandbox import Sandbox
 from hub.faces.subscriptions import Subscriptions
+from hub.faces.tracing import Tracing, own_adapters
 from hub.feeds import Feeds, Reading, Subscribers, Writer, topic_of
 from hub.feeds import load as topics
 from hub.fhir import definitions, index, validate
@@ -58,6 +63,7 @@ from hub.store import Secrets, Store
 from hub.waiting import WaitingList
 from hub.worker import Chore, Worker, Workers
 
+log = logging.getLogger(__name__)
 HEARD_BY = 16
 """Threads that send to subscribers: they mostly wait."""
 
@@ -174,7 +180,9 @@ def fhir(parts: Parts, pool: ThreadPoolExecutor) -> Any:
     )
     operations = Operations(parts.store, desk, rest, pool, base, parts.clock, parts.asking.free)
     exports = Exports(parts.store, known, operations, pool, base, parts.clock)
-    return Subscriptions(exports, parts.store, parts.feeds, pool, parts.clock)
+    feeds = Subscriptions(exports, parts.store, parts.feeds, pool, parts.clock)
+    tracing = Tracing(feeds, parts.store, own_adapters(parts.hub.tables, parts.texts), pool)
+    return Sandbox(tracing, partial(reset_sandbox, parts), pool) if sandbox.switched_on(parts.hub) else tracing
 
 
 def _dispatch(inbox: Inbox, fhir: Admission, shops: Admission, oauth: OAuth, pages: Starlette) -> Any:
@@ -209,6 +217,21 @@ def access(parts: Parts, pool: ThreadPoolExecutor) -> tuple[Gate, OAuth]:
     gate = Gate(trusted, partial(vendor, hub.vendors), first_time, hub.base_url, parts.clock, nonce)
     issuing = Issuing(settings, hub.base_url, signing, hub.home, hub.environment, first_time, parts.clock, nonce)
     return gate, OAuth(issuing, signing, hub.base_url, pool)
+
+
+def guard_sandbox(parts: Parts) -> None:
+    """Before a sandbox serves: says so in the log. Raises Misconfigured where real persons could be."""
+    if sandbox.switched_on(parts.hub):
+        sandbox.guard(parts.store)
+        log.warning("THIS IS A SANDBOX: it holds invented persons only, can be set back by who has a token, and fails on demand")
+
+
+def reset_sandbox(parts: Parts) -> int:
+    """The sandbox as on its first day; how much changed. Raises Misconfigured where there is none, or where real persons could be."""
+    if not sandbox.switched_on(parts.hub):
+        raise Misconfigured("hub.toml: this hub is no sandbox ([sandbox] on = true)")
+    town = command("sandbox-town")(int(parts.hub.tables["sandbox"].get("seed", 1)), local(parts.clock()).date())
+    return sandbox.reset(parts.store, definitions.load().served, town.resources)
 
 
 def worker(parts: Parts) -> Workers:

@@ -17,7 +17,6 @@ from hub import app, making
 from hub.adapter import Adapter
 from hub.booking.clock import local
 from hub.config import Hub, read_adapters, read_hub
-from hub.faces.wire import Http
 from hub.fhir import definitions, index
 from hub.replaying import replay
 from hub.store import Store
@@ -36,7 +35,7 @@ def listening(hub: Hub) -> dict[str, Any]:
     """How uvicorn listens: address, what it keeps to itself, and TLS as `[tls]` says."""
     told: dict[str, Any] = {
         "host": hub.host, "port": hub.port, "log_level": "warning", "access_log": False, "server_header": False, "date_header": False,
-        "proxy_headers": False, "http": Http,
+        "proxy_headers": False,
     }
     if hub.tls is not None:
         told |= {"ssl_certfile": str(hub.tls.certificate), "ssl_keyfile": str(hub.tls.key)}
@@ -50,6 +49,7 @@ def listening(hub: Hub) -> dict[str, Any]:
 def run(home: Path, work: bool) -> None:
     """Serves until it is told to stop (SIGINT, SIGTERM)."""
     parts = app.put_together(home)
+    _ready(parts)
     worker = app.worker(parts) if work else None
     if worker is not None:
         worker.start()
@@ -61,9 +61,16 @@ def run(home: Path, work: bool) -> None:
         parts.close()
 
 
+def _ready(parts: app.Parts) -> None:
+    """Before traffic. Raises Refused: the schema is another version's; Misconfigured: a sandbox where real persons could be."""
+    parts.store.ready()
+    app.guard_sandbox(parts)
+
+
 def work(home: Path) -> None:
     """A worker alone."""
     parts = app.put_together(home)
+    _ready(parts)
     worker = app.worker(parts)
     stop = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
@@ -151,6 +158,16 @@ def message_replay(home: Path, key: int, by: str, reason: str) -> Result:
     problem = verdict.problem.value if verdict.problem else None
     text = f"refused again: {problem} {verdict.detail}" if problem else f"taken in: {', '.join(verdict.about)}"
     return Result(verdict.accepted, {"key": key, "problem": problem, "detail": verdict.detail, "about": list(verdict.about)}, text)
+
+
+def sandbox_reset(home: Path) -> Result:
+    """Sets a sandbox back to its invented persons."""
+    parts = app.put_together(home)
+    try:
+        changed = app.reset_sandbox(parts)
+    finally:
+        parts.close()
+    return Result(True, {"changed": changed}, f"The sandbox is as on its first day: {changed} changes.")
 
 
 def audit_verify(home: Path) -> Result:

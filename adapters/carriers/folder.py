@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import uuid
 from collections.abc import Callable, Iterable
@@ -11,7 +12,9 @@ from pathlib import Path
 
 from hub.adapter import Surroundings
 from hub.message import Parcel
-from hub.problem import Unavailable
+from hub.problem import Problem, Refused, Unavailable
+
+log = logging.getLogger(__name__)
 
 
 class FolderCarrier:
@@ -50,9 +53,9 @@ class FolderCarrier:
         except OSError as trouble:
             raise Unavailable(f"the folder cannot be read: {trouble.strerror}") from trouble
         for path in waiting:
-            beside = path.with_name(f"{path.name}.headers")
-            headers = json.loads(beside.read_text()) if beside.exists() else {}
-            yield Parcel(headers, path.read_bytes()), partial(self._put_away, path)
+            parcel = _read(path)
+            if parcel is not None:
+                yield parcel, partial(self._put_away, path)
 
     def _put_away(self, path: Path) -> None:
         path.rename(self._done / path.name)
@@ -62,6 +65,21 @@ class FolderCarrier:
 
     def close(self) -> None:
         return
+
+
+def _read(path: Path) -> Parcel | None:
+    """One parcel; None while its file cannot be read. Headers that say nothing make it no letter, and never stop the next one."""
+    beside = path.with_name(f"{path.name}.headers")
+    try:
+        body, told = path.read_bytes(), beside.read_bytes() if beside.exists() else b"{}"
+    except OSError as trouble:
+        log.warning("a file in %s cannot be read: %s", path.parent.name, trouble.strerror)
+        return None
+    try:
+        headers = json.loads(told)
+        return Parcel({str(name).lower(): str(value) for name, value in headers.items()}, body)
+    except (ValueError, AttributeError, RecursionError):
+        return Parcel({}, body, trouble=Refused(Problem.UNREADABLE, "the file with its headers is no JSON object"))
 
 
 def folder(surroundings: Surroundings) -> FolderCarrier:

@@ -12,6 +12,7 @@ import httpx
 
 from adapters.carriers.guarded import GuardedTransport
 from adapters.carriers.signing import signed
+from adapters.registries import agreements
 from hub.adapter import Surroundings
 from hub.config import Misconfigured, duration
 from hub.message import Parcel
@@ -24,8 +25,9 @@ _KEPT = ("content-type", "soapaction", "x-message-id")
 
 
 class HttpCarrier:
-    """hub.adapter.Carrier. Settings: `url`, `wait` (for the answer; `30s`), `token` (a bearer token, by file: `token_file`), `headers`, and for TLS,
-    PEM files below the home: `ca` (only these issuers are trusted, instead of the system's), `certificate` and `key` (what we show: mutual TLS).
+    """hub.adapter.Carrier. Settings: `url` (or `agreement`, a CPA's file name: the address stands there), `wait` (for the answer; `30s`), `token` (a
+    bearer token, by file: `token_file`), `headers`, and for TLS, PEM files below the home: `ca` (only these issuers are trusted, instead of the
+    system's), `certificate` and `key` (what we show: mutual TLS).
 
     For webhooks: `secret` (signs each try, adapters.carriers.signing), `later` (more statuses after which it is tried again), `allowed` (an
     `hub.endpoint.Allowed`: the url is a stranger's word). A parcel with `content-location` is put there, below the url.
@@ -34,7 +36,9 @@ class HttpCarrier:
     def __init__(self, surroundings: Surroundings, clock: Callable[[], float] = time.time) -> None:
         """`clock`: seconds since 1970, for signatures."""
         settings = surroundings.settings
-        self._url = str(settings["url"])
+        self._url = str(settings.get("url") or agreements.endpoint(surroundings))
+        if not self._url.startswith(("http://", "https://")):
+            raise Misconfigured(f"adapters/{surroundings.name}.toml carrier: url is no http:// or https:// address, and no agreement gives one")
         self._secret, self._clock = str(settings.get("secret", "")), clock
         self._later = _LATER | frozenset(settings.get("later", ()))
         self._wait = wait = duration(str(settings.get("wait", "30s"))).total_seconds()

@@ -5,8 +5,6 @@ That the mail server took a letter says nothing of the partner (facts/ebxml.md 1
 
 from __future__ import annotations
 
-import contextlib
-import smtplib
 import uuid
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -15,19 +13,17 @@ from email.headerregistry import Address
 
 from adapters.carriers import mail
 from adapters.carriers.mailbox import Mailbox
-from adapters.carriers.mailserver import NONE, STARTTLS, TLS, Server
+from adapters.carriers.mailserver import Server
+from adapters.carriers.posting import PORTS, hand_over
 from adapters.registries import agreements
 from ebxml.terms import address
 from hub.adapter import Surroundings
 from hub.config import Misconfigured
 from hub.message import Parcel
-from hub.problem import Problem, Refused, Unavailable
+from hub.problem import Problem, Refused
 
 LARGEST = 51_200_000
 """Bytes of one message at Norsk Helsenett (facts/ebxml.md 2.1)."""
-PORTS = {STARTTLS: 587, TLS: 465, NONE: 25}
-_OF_THE_LOGIN = {530, 534, 535, 538}
-"""Login codes (RFC 4954 6): about us, not about the letter."""
 
 
 class SmtpCarrier:
@@ -41,7 +37,7 @@ class SmtpCarrier:
         if not self._server.password.isascii():
             raise Misconfigured(f"{where}: the password must be ASCII")
         self._sender = _address(settings.get("sender"), f"{where} sender")
-        self._to = _address(settings.get("to") or _agreed(surroundings), f"{where} to")
+        self._to = _address(settings.get("to") or agreements.endpoint(surroundings), f"{where} to")
         self._domain = self._sender.rpartition("@")[2]
         self._subject = " ".join(str(settings.get("subject", "ebXML")).split())
         self._largest = int(settings.get("max_bytes", LARGEST))
@@ -53,37 +49,8 @@ class SmtpCarrier:
         message = mail.compose(parcel, self._sender, self._to, self._subject, message_id, datetime.now(UTC))
         if len(message) > self._largest:
             raise Refused(Problem.TOO_LARGE, f"more than {self._largest} bytes as a mail")
-        try:
-            self._hand_over(message)
-        except smtplib.SMTPRecipientsRefused as refused:
-            raise _answer(max(code for code, _ in refused.recipients.values())) from refused
-        except (smtplib.SMTPAuthenticationError, smtplib.SMTPConnectError, smtplib.SMTPHeloError) as closed:
-            raise Unavailable(f"SMTP {closed.smtp_code}: the mail server does not let us in") from closed
-        except smtplib.SMTPResponseException as answer:
-            raise _answer(answer.smtp_code) from answer
-        except (OSError, smtplib.SMTPException, ValueError) as trouble:
-            raise Unavailable(f"{type(trouble).__name__} from the mail server") from trouble
+        hand_over(self._server, self._sender, self._to, message)
         return None
-
-    def _hand_over(self, message: bytes) -> None:
-        server = self._connected()
-        try:
-            if self._server.tls == STARTTLS:
-                server.starttls(context=self._server.context)
-            if self._server.user:
-                server.login(self._server.user, self._server.password)
-            server.sendmail(self._sender, [self._to], message)
-        except BaseException:
-            server.close()
-            raise
-        with contextlib.suppress(OSError, smtplib.SMTPException):  # it has the letter: how it says goodbye changes nothing
-            server.quit()
-
-    def _connected(self) -> smtplib.SMTP:
-        at = self._server
-        if at.tls == TLS:
-            return smtplib.SMTP_SSL(at.host, at.port, local_hostname=self._domain, timeout=at.wait, context=at.context)
-        return smtplib.SMTP(at.host, at.port, local_hostname=self._domain, timeout=at.wait)
 
     def collect(self) -> Iterable[tuple[Parcel, Callable[[], None]]]:
         """What lies in the mailbox, where there is one. Raises Unavailable."""
@@ -91,17 +58,6 @@ class SmtpCarrier:
 
     def close(self) -> None:
         return
-
-
-def _agreed(surroundings: Surroundings) -> str:
-    """Where the partner takes messages by the CPA that the settings name; empty without one."""
-    if "agreement" not in surroundings.settings:
-        return ""
-    folder = surroundings.home / "certs" / "agreements"
-    try:
-        return agreements.agreement(folder, surroundings.own_party, surroundings.party, surroundings.settings).endpoint
-    except agreements.BadAgreement as wrong:
-        raise Misconfigured(f"adapters/{surroundings.name}.toml carrier agreement: {wrong}") from wrong
 
 
 def _address(value: object, where: str) -> str:
@@ -114,13 +70,6 @@ def _address(value: object, where: str) -> str:
     if not named.isascii() or "" in (named.partition("@")[0], named.partition("@")[2]):
         raise Misconfigured(f"{where}: no mail address")
     return named
-
-
-def _answer(code: int) -> Refused | Unavailable:
-    """What a mail server's code means for the letter (RFC 5321 4.2.1)."""
-    if 500 <= code < 600 and code not in _OF_THE_LOGIN:
-        return Refused(Problem.NOT_DELIVERED, f"SMTP {code} from the mail server")
-    return Unavailable(f"SMTP {code} from the mail server")
 
 
 def smtp(surroundings: Surroundings) -> SmtpCarrier:

@@ -16,7 +16,8 @@ from typing import Any
 
 import httpx
 
-from adapters.demo.home import EPJS, DemoHome, make_home
+from adapters.demo.customer import ApiShop
+from adapters.demo.home import EPJS, OWNS_CALENDAR, DemoHome, make_home
 from adapters.demo.outside import Outside, seats_wrong, shown_visits
 from adapters.demo.processes import HUB, Processes, TookTooLong, free_ports, wait_for
 from adapters.demo.shop import Order, Planner, Shop, planner, wrong_ones
@@ -91,6 +92,7 @@ def _play(home: DemoHome, processes: Processes, plan: Planner, bookings: int, fa
     if trouble:
         trouble.join()
     _refusals(home, plan, orders, report)
+    day.by_api(report)
     report.seconds["shop"] = time.monotonic() - began
     outside = Outside(home)
     try:
@@ -116,6 +118,14 @@ class _Day:
             for trouble in pool.map(self._one, self.orders):
                 report.wrong += trouble
         report.counts |= {"bookings": len(self.orders), "accepted": len(self.accepted)} | dict(sorted(self.changed.items()))
+
+    def by_api(self, report: Report) -> None:
+        """Another shop's day, by the booking API; what it books is of the day, too."""
+        shop = ApiShop(self.home)
+        shop.play()
+        self.accepted |= {order.id: order for order in shop.orders}
+        report.counts |= shop.counts
+        report.wrong += shop.wrong
 
     def _one(self, order: Order) -> list[str]:
         shop = Shop(self.home.url, self.home.shop_token)
@@ -212,6 +222,7 @@ def _verify(outside: Outside, day: _Day, report: Report, faults: bool) -> None:
     bad = seats_wrong(list(outside.search("Slot")), appointments)
     report.wrong += [f"slot {slot} counts its places wrongly" for slot in bad]
     _portal(outside, day, report)
+    _told(outside, records, report)
     _count(outside, appointments, records, report)
     if not faults and report.counts["duplicates dropped by EPJs"]:  # with faults a lost receipt, or a kill after the sending, makes one
         report.wrong.append("letters were sent twice although nothing went wrong")
@@ -251,6 +262,16 @@ def _portal(outside: Outside, day: _Day, report: Report) -> None:
             report.wrong.append("an ended mandate still shows visits")
         seen, hidden = seen + bool(shown & theirs), hidden + ended
     report.counts |= {"portal persons": len(busiest), "portal relatives who see": seen, "ended mandates": hidden}
+
+
+def _told(outside: Outside, records: dict[str, dict[str, Any]], report: Report) -> None:
+    """People are told of their bookings, and the EPJ that owns its calendar was asked."""
+    notices, asked = outside.notices(), records[OWNS_CALENDAR]["counters"].get("calendar asked", 0)
+    if not sum(notices.values()):
+        report.wrong.append("nobody was told anything")
+    if not asked:
+        report.wrong.append("the calendar that an EPJ owns was never asked")
+    report.counts |= {"notices": sum(notices.values()), "times a calendar was asked": asked}
 
 
 def _count(outside: Outside, appointments: list[dict[str, Any]], records: dict[str, dict[str, Any]], report: Report) -> None:

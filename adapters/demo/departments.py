@@ -40,13 +40,15 @@ class Plan:
     capacity: int
     slot_minutes: int
     closed_on_holidays: bool = True
+    lengths: str = ""
+    """Minutes that people choose between; empty: nobody is asked."""
 
 
 PLANS = (
     Plan("hjemmesykepleie", "Hjemmesykepleie", "visma-profil", "8100101", ("15", "Helsetjenester i hjemmet"),
          ((WEEKDAYS + WEEKEND, "07:30", "22:00"),), 12, 15, closed_on_holidays=False),
     Plan("praktisk-bistand", "Praktisk bistand", "acos-cosdoc", "8100201", ("1", "Praktisk bistand, daglige gjøremål"),
-         ((WEEKDAYS, "08:00", "15:30"),), 6, 30),
+         ((WEEKDAYS, "08:00", "15:30"),), 6, 30, lengths="30 60 90"),
     Plan("avlastning", "Avlastning", "tieto-gerica", "8100301", ("7", "Avlastning utenfor institusjon"),
          ((WEEKDAYS, "15:00", "23:00"), (WEEKEND, "00:00", "00:00")), 3, 60, closed_on_holidays=False),
     Plan("dagsenter", "Dagsenter", "tieto-gerica", "8100302", ("4", "Dagaktivitetstilbud"),
@@ -99,6 +101,8 @@ def _service(plan: Plan, organization: str, today: date) -> Resource:
         "availableTime": [_available(*line) for line in plan.hours],
         "extension": [{"url": url(name), "valueInteger": value} for name, value in numbers],
     }
+    if plan.lengths:
+        made["extension"].append({"url": url("visit-lengths"), "valueString": plan.lengths})
     if plan.closed_on_holidays:
         made["notAvailable"] = [
             {"description": "Stengt på helligdag", "during": {"start": day.isoformat(), "end": day.isoformat()}}

@@ -27,6 +27,17 @@ EPJS = {
     "tieto-gerica": ("8100301", "Tieto Gerica (i boks)", "1.1"),
 }
 """Name → HER-id (invented), title, Dialogmelding version. They differ in these rows and in nothing else."""
+OWNS_CALENDAR = "tieto-gerica"
+"""The EPJ that is asked which times are free."""
+SMS = '''title = "SMS"
+party = "sms"
+carrier = { kind = "folder", out = "folders/sms" }
+seal = { kind = "plain" }
+format = { kind = "notice" }
+wants = ["notice-sms"]
+answer_due = false
+'''
+"""Notices are files: nobody in the demo has a telephone."""
 BATCH = 200
 
 
@@ -122,6 +133,7 @@ answers = "reply"
 answer_due = false
 token_digest = "{_digest(home.shop_token)}"
 ''', encoding="utf-8")
+    (home.hub / "adapters" / "sms.toml").write_text(SMS, encoding="utf-8")
     _partner_files(home, quick)
 
 
@@ -137,9 +149,20 @@ format = {{ kind = "msghead", dialog = "{dialog}" }}
 wants = ["booking"]
 departments = {json.dumps(departments[name])}
 may = ["confirm", "assign", "move", "cancel", "complete"]
+owner = "{"epj" if name == OWNS_CALENDAR else "confirm"}"
 {f"patience = {patience}" if quick else ""}
 concurrency = 4
-''', encoding="utf-8")
+{_ask(home, name) if name == OWNS_CALENDAR else ""}''', encoding="utf-8")
+
+
+def _ask(home: DemoHome, name: str) -> str:
+    """Its calendar is asked on a line of its own."""
+    return f'''
+[ask]
+carrier = {{ kind = "http", url = "{home.epj_url(name)}/fhir/Appointment/$find" }}
+seal = {{ kind = "plain" }}
+format = {{ kind = "fhir" }}
+'''
 
 
 def _epj_files(home: DemoHome, name: str, faults: dict[str, float], pace: float) -> None:

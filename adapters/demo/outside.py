@@ -25,13 +25,20 @@ class Outside:
         self._fhir = {"authorization": f"Bearer {home.vendor_token}"}
 
     def waiting(self) -> int:
-        """Deliveries that the hub still owes, by its own health page."""
+        """Deliveries that the hub still owes its partners, by its own health page. A notice waits for its hour."""
         found = self._client.get(f"{self._home.url}/health").json()["deliveries"]
-        return sum(n for key, n in found.items() if key.rpartition("/")[2] in WAITING)
+        return sum(n for key, n in found.items() if key.rpartition("/")[2] in WAITING and not key.startswith("sms/"))
+
+    def notices(self) -> dict[str, int]:
+        """What people are told by SMS: how many were sent, and how many wait for morning or for the day before a visit."""
+        found = self._client.get(f"{self._home.url}/health").json()["deliveries"]
+        return {key.rpartition("/")[2]: n for key, n in found.items() if key.startswith("sms/")}
 
     def deliveries(self) -> dict[str, int]:
         counted: Counter[str] = Counter()
         for key, n in self._client.get(f"{self._home.url}/health").json()["deliveries"].items():
+            if key.startswith("sms/"):
+                continue
             counted[key.rpartition("/")[2]] += n
         return dict(counted)
 

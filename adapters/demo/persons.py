@@ -50,6 +50,7 @@ class People:
         self.rng, self.today, self.new_id = rng, today, new_id
         self._names: Iterator[tuple[str, str]] = iter(names(rng))
         self._taken: set[str] = set()
+        self._mobiles = 0
 
     def born(self, youngest: int, oldest: int) -> date:
         """A birth date of somebody so many years old today."""
@@ -79,7 +80,12 @@ class People:
         resource, person = self._human("Patient", born)
         if protection:
             return {**resource, "meta": {"security": [{"system": CONFIDENTIALITY, "code": protection}]}}, person
-        return {**resource, "address": [self._address()]}, person
+        return {**resource, "telecom": [self._mobile()], "address": [self._address()]}, person
+
+    def _mobile(self) -> Resource:
+        """A number that nobody has: no Norwegian one begins with 0. Drawn apart, so that the rest of the town stays as it is."""
+        self._mobiles += 1
+        return {"system": "phone", "use": "mobile", "value": f"+47 000 {self._mobiles // 1000:02} {self._mobiles % 1000:03}"}
 
     def _address(self) -> Resource:
         code = {"url": "http://hl7.no/fhir/StructureDefinition/no-basis-municipalitycode", "valueCoding": {

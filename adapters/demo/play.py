@@ -71,7 +71,8 @@ def _welcome(home: DemoHome, seconds: float) -> Panel:
     table = Table.grid(padding=(0, 2))
     for what, where in (
         ("Portal", f"{home.url}/logg-inn"), ("Console", f"{home.url}/drift"), ("FHIR", f"{home.url}/fhir/metadata"),
-        ("FHIR token", home.vendor_token), ("Hub's home", str(home.hub)),
+        ("Booking API", f"{home.url}/booking/v1"),
+        ("Token of both", home.vendor_token), ("Hub's home", str(home.hub)),
         *((f"EPJ {name}", f"{home.epj_url(name)}/records") for name in EPJS),
     ):
         table.add_row(f"[bold]{what}[/bold]", where)

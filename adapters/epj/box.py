@@ -85,6 +85,7 @@ class Box:
         """The free quarters of the calendar between `start` and `end` of a FHIR `$find`, as a searchset of Slots."""
         if self.settings.faults.slow:
             self._stop.wait(self.settings.faults.slow)
+        self.records.count("calendar asked")
         told = {p["name"]: p for p in asked.get("parameter", ())}
         first, until = (datetime.fromisoformat(told[name]["valueInstant"]) for name in ("start", "end"))
         visits = [(datetime.fromisoformat(s), datetime.fromisoformat(e)) for s, e in self.records.planned()]

@@ -16,6 +16,8 @@ from ebxml import terms as cpa_terms
 from ebxml.errors import Violation
 from ebxml.kith import moment
 from ebxml.terms import REGISTER, Terms
+from hub.adapter import Surroundings
+from hub.config import Misconfigured
 
 Action = tuple[str, str, str]
 """Role of the sender, service, action."""
@@ -85,6 +87,17 @@ def agreement(folder: Path, own: str, partner: str, settings: Mapping[str, Any])
     except (OSError, Violation) as wrong:
         raise BadAgreement(f"{folder / str(name)}: {wrong}") from wrong
     return of_cpa(read, own, partner, settings.get("agreement_status", ACCEPTED_STATUS))
+
+
+def endpoint(surroundings: Surroundings) -> str:
+    """Where the partner takes messages by the CPA that a carrier's settings name (`agreement`); empty without one. Raises Misconfigured."""
+    if "agreement" not in surroundings.settings:
+        return ""
+    folder = surroundings.home / "certs" / "agreements"
+    try:
+        return agreement(folder, surroundings.own_party, surroundings.party, surroundings.settings).endpoint
+    except BadAgreement as wrong:
+        raise Misconfigured(f"adapters/{surroundings.name}.toml carrier agreement: {wrong}") from wrong
 
 
 def of_cpa(read: cpa.Agreement, own: str, partner: str, statuses: Iterable[str] = ACCEPTED_STATUS) -> Agreement:

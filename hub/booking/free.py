@@ -77,12 +77,13 @@ def places(department: Department, day: date) -> tuple[Place, ...]:
 
 
 def free_times(
-    wish: Wish, decisions: Iterable[Decision], bookings: Iterable[Booking], taken: Mapping[str, int], now: datetime,
+    wish: Wish, decisions: Iterable[Decision] | None, bookings: Iterable[Booking], taken: Mapping[str, int], now: datetime,
     only: Collection[date] | None = None,
 ) -> tuple[Day, ...]:
     """Every day from today to the horizon with the times that can be chosen.
 
     Args:
+        decisions: the person's; None: it is not known yet whom the visit is for, and nobody's decision is asked for.
         bookings: the person's, as far back as the decisions count and as far ahead as the horizon.
         taken: seats taken or held per slot of the department; a slot that is not there is empty.
         only: the days that matter; None: all of them.
@@ -91,7 +92,8 @@ def free_times(
     own = [b for b in bookings if wish.moved is None or b.id != wish.moved.id]
     days = [day for n in range(wish.department.horizon_days + 1) if (day := today + n * _DAY) and (only is None or day in only)]
     row = [p for day in sorted({*days, *(d + _DAY for d in days)}) for p in places(wish.department, day)]  # a visit may run past midnight
-    chooser = _Chooser(wish, [d for d in decisions if d.active], own, row, taken)
+    active = None if decisions is None else [d for d in decisions if d.active]
+    chooser = _Chooser(wish, active, own, row, taken)
     earliest = now + timedelta(minutes=max(wish.department.notice_minutes, 0))
     same = wish.moved is not None and wish.moved.end - wish.moved.start == timedelta(minutes=wish.minutes)
     welcome = wish.department.active and wish.asker in wish.department.askers and (same or wish.department.offers(wish.minutes))
@@ -123,7 +125,7 @@ class _Chooser:
     """Answers for one slot at a time whether a visit can begin there."""
 
     def __init__(
-        self, wish: Wish, decisions: list[Decision], own: list[Booking], row: list[Place], taken: Mapping[str, int],
+        self, wish: Wish, decisions: list[Decision] | None, own: list[Booking], row: list[Place], taken: Mapping[str, int],
     ) -> None:
         self.wish, self.decisions, self.own, self.row, self.taken = wish, decisions, own, row, taken
         self.length = timedelta(minutes=wish.minutes)
@@ -162,7 +164,7 @@ class _Chooser:
         return left or 0
 
     def _granted(self, start: datetime, until: datetime) -> bool:
-        return any(
+        return self.decisions is None or any(
             d.covers(self.wish.patient, self.wish.department, start, until) and d.costs(start, until) <= self._left(d, start) for d in self.decisions
         )
 

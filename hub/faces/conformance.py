@@ -14,6 +14,9 @@ from hub.message import Resource
 from hub.problem import Problem, Refused
 
 TYPES = ("StructureDefinition", "ValueSet")
+OPERATIONS = [{"name": "message", "definition": "https://besoksbro.example/fhir/OperationDefinition/message", "documentation":
+               "What became of a message of the caller's own, by its id."}]
+"""What is asked of the whole server."""
 UNDERSTOOD = ("url", "_id")
 _HEADERS = ((b"cache-control", b"public, max-age=300"),)
 
@@ -30,7 +33,7 @@ def rows() -> list[Resource]:
     } for type_ in TYPES]
 
 
-def answer(asked: Asked, profiles: Profiles) -> Answer:
+def answer(asked: Asked, profiles: Profiles, base: str) -> Answer:
     """Read, or search by `url` and `_id`.
 
     Raises:
@@ -52,7 +55,7 @@ def answer(asked: Asked, profiles: Profiles) -> Answer:
     matches = [r for r in of_type if _matches(r, wanted, profiles)]
     note = outcome(Problem.BAD_SEARCH, "ignored: what this type is not searched by") if others else None
     used = urlencode([(name, ",".join(values)) for name, values in wanted.items()])
-    return _given(searchset([orjson.dumps(r) for r in matches], links=[("self", f"{type_}?{used}")], note=note))
+    return _given(searchset([orjson.dumps(r) for r in matches], links=[("self", f"{base}/{type_}" + (f"?{used}" if used else ""))], note=note))
 
 
 def _matches(resource: Resource, wanted: dict[str, list[str]], profiles: Profiles) -> bool:

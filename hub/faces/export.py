@@ -42,7 +42,8 @@ NDJSON = "application/fhir+ndjson"
 FORMATS = frozenset({NDJSON, "application/ndjson", "ndjson"})
 UNDERSTOOD = frozenset({"_type", "_since", "_outputFormat"})
 LARGEST = 64 * 1024
-NEVER_EXPORTED = frozenset({"AuditEvent", "Bundle", "OperationOutcome", "Parameters"})
+NEVER_EXPORTED = frozenset({"AuditEvent", "Bundle", "OperationOutcome", "Parameters", "Subscription"})
+"""Views, what is no record, and what holds a client's secrets."""
 PATIENT = ("Patient", "$export")
 
 
@@ -169,7 +170,7 @@ class Exports:
         return True
 
     def _own(self, asked: Asked, id_: str) -> Export:
-        found = self._store.export(id_, asked.reader.reference) if ID.fullmatch(id_) else None
+        found = self._store.exports.get(id_, asked.reader.reference) if ID.fullmatch(id_) else None
         if found is None:
             raise Refused(Problem.UNKNOWN_RESOURCE, "no such export, or it is past its time")
         return found
@@ -179,7 +180,7 @@ class Exports:
         output = [
             {"type": type_, "url": f"{self._base}/$export-file/{export.id}/{type_}{bounds}"}
             for type_ in export.types if self._sees(reader, type_) and self._any(type_)
-            for bounds in _bounds(self._store.export_parts(type_, A_FILE))
+            for bounds in _bounds(self._store.exports.parts(type_, A_FILE))
         ]
         manifest = {
             "transactionTime": export.at.isoformat(timespec="milliseconds"), "request": export.request, "requiresAccessToken": True,
@@ -211,7 +212,7 @@ class Exports:
         going = True
         while going:
             seen = limit(reader, type_, self._definitions)
-            found, first = self._store.export_page(export, type_, (seen,) if seen else (), first, until, A_PAGE)
+            found, first = self._store.exports.page(export, type_, (seen,) if seen else (), first, until, A_PAGE)
             fresh = [person for person in persons(found) if person not in told]
             told.update(fresh)
             now = self._clock()

@@ -20,7 +20,8 @@ from hub.message import Resource
 
 FOLDER = ROOT / "docs"
 PAGES = {
-    "": ("The FHIR API", "fhir-api.md"), "booking": ("Booking", "booking.md"), "problems": ("Problems", "problems.md"), "profiles": ("Profiles", ""),
+    "": ("The FHIR API", "fhir-api.md"), "booking": ("Booking", "booking.md"), "booking-api": ("Booking API", "booking-api.md"),
+    "problems": ("Problems", "problems.md"), "profiles": ("Profiles", ""),
 }
 """Address below /docs → its name in the menu, and the file; no file: made from the definitions."""
 _HEADING = re.compile(r"[^a-z0-9]+")
@@ -101,8 +102,11 @@ def _example(self: RendererHTML, tokens: list[Token], at: int, options: object, 
 def _link(self: RendererHTML, tokens: list[Token], at: int, options: object, env: object) -> str:
     """A link to another document is one to its page."""
     to = str(tokens[at].attrs.get("href", ""))
-    page = next((page for page, (_, file) in PAGES.items() if file and to == file), None)
-    return f'<a class="ds-link" href="{Markup.escape(to if page is None else f"/docs/{page}".rstrip("/"))}">'
+    document, _, place = to.partition("#")
+    page = next((page for page, (_, file) in PAGES.items() if file and document == file), None)
+    if page is not None:
+        to = f"/docs/{page}".rstrip("/") + (f"#{place}" if place else "")
+    return f'<a class="ds-link" href="{Markup.escape(to)}">'
 
 
 _RULES = {"heading_open": _heading, "table_open": _table, "table_close": _end_of_table, "fence": _example, "link_open": _link}

@@ -60,7 +60,8 @@ class Rest:
         self._store, self._definitions, self._authenticate = store, definitions, authenticate
         self._base, self._clock, self._hash_id, self._desk, self._pool, self._feeds = base_url.rstrip("/"), clock, hash_id, desk, pool, feeds
         server = definitions.capability["rest"][0]
-        server = {**server, "resource": [*server["resource"], *conformance.rows()]}
+        operations = [*server.get("operation", ()), *conformance.OPERATIONS]
+        server = {**server, "resource": [*server["resource"], *conformance.rows()], "operation": operations}
         self._offered = {resource["type"]: {i["code"] for i in resource["interaction"]} for resource in server["resource"]}
         self._whole = {interaction["code"] for interaction in server["interaction"]}
         self._reading = self._reads(store)
@@ -121,7 +122,7 @@ class Rest:
             told = self._told[asked.path]
             return replace(told, status=304) if asked.headers.get(b"if-none-match") == dict(told.headers)[b"etag"] else told
         if asked.path[:1] and asked.path[0] in conformance.TYPES:
-            return conformance.answer(asked, self._definitions.profiles)
+            return self._conformance(asked)
         if asked.reader is None:
             raise Refused(Problem.NOT_AUTHENTICATED, "a bearer token is needed")
         if asked.path[-1:] == ("$validate",) and asked.method == "POST" and asked.path[0] in self._offered:
@@ -137,6 +138,11 @@ class Rest:
                 raise Refused(Problem.NO_SUCH_INTERACTION, "a batch or transaction is posted here")
             return Bundles(self._store, desk, self._definitions, self._writes, self._reads, self._route).execute(asked)
         return self._store.write(lambda tx: self._route(asked, self._reads(tx), self._writes(tx)))
+
+    def _conformance(self, asked: Asked) -> Answer:
+        if _acceptable(asked) != JSON:
+            raise Refused(Problem.NOT_ACCEPTABLE, f"profiles and value sets are {JSON}")
+        return conformance.answer(asked, self._definitions.profiles, self._base)
 
     def _writes(self, tx: Transaction) -> Writing:
         assert self._desk is not None and self._feeds is not None
@@ -163,7 +169,7 @@ class Rest:
         if not path or path[0] not in self._offered:
             raise Refused(Problem.UNKNOWN_RESOURCE, "no such resource type")
         if path[0] in conformance.TYPES:
-            return conformance.answer(asked, self._definitions.profiles)
+            return self._conformance(asked)
         type_ = path[0]
         match path[1:]:
             case ("_search",) if asked.method == "POST":

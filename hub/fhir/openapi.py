@@ -38,6 +38,10 @@ def document(statement: Json, definitions: Definitions, base: str) -> Json:
         paths["/"] = {"post": _operation("transaction", "A batch or transaction", "Bundle", body="Bundle")}
     if "history-system" in whole:
         paths["/_history"] = {"get": _operation("history-system", "Everything that changed", "Bundle", _HISTORY)}
+    for operation in server.get("operation", ()):
+        summary = operation.get("documentation", operation["name"])
+        asked = _operation(operation["name"], summary, "Parameters", body="Parameters")
+        paths[f"/${operation['name']}"] = {"get": _operation("export", summary, "")} if operation["name"] == "export" else {"post": asked}
     for row in server["resource"]:
         for path, method, operation in (*_interactions(row), *_operations(row)):
             paths.setdefault(path, {})[method] = operation

@@ -13,14 +13,16 @@ from hub.access import ALL_DEPARTMENTS, Reader
 from hub.booking import Department
 from hub.booking.clock import MIDNIGHT, at, local, write
 from hub.booking.conventions import HOME_SERVICES, HOME_VISIT
-from hub.booking.free import covered
-from hub.booking.slots import Cell, grid, seats_over, slot_id
+from hub.booking.free import Time, closed_elsewhere, free_times
+from hub.booking.free import Wish as Visit
+from hub.booking.slots import slot_id
 from hub.fhir.query import IdIs, Query
 from hub.message import Resource
 from hub.problem import Problem, Refused
 from hub.shop import Calendar
 from hub.store import Store
 
+_DAY = timedelta(days=1)
 LONGEST = timedelta(days=31)
 """Between `start` and `end` of a question."""
 MOST = 1000
@@ -66,14 +68,14 @@ def find(store: Store, reader: Reader, wish: Wish, now: datetime, calendar: Cale
     if wish.end <= now:
         raise Refused(Problem.INVALID, "all of it is past", "end")
     free = [
-        (write(cell.start), department.code, cell, service)
+        (write(time.start), department.code, time, service)
         for service, department in _departments(store, reader, wish)
-        for cell in _free(store, department, max(wish.start, now), wish.end, now, calendar)
+        for time in _free(store, department, max(wish.start, now), wish.end, now, calendar)
     ]
     free.sort(key=lambda f: f[:2])
     left = [f for f in free if f[:2] > wish.after]
     page = left[:wish.count]
-    offers = tuple(_offer(service, code, cell, wish.patient) for _, code, cell, service in page)
+    offers = tuple(_offer(service, code, time, wish.patient) for _, code, time, service in page)
     return Found(offers, len(free), page[-1][:2] if len(left) > len(page) and page else None)
 
 
@@ -92,33 +94,26 @@ def _departments(store: Store, reader: Reader, wish: Wish) -> Iterator[tuple[Res
             yield service, department
 
 
-def _free(store: Store, department: Department, start: datetime, until: datetime, now: datetime, calendar: Calendar) -> list[Cell]:
-    first, last = local(start).date() - timedelta(days=1), local(until).date()
-    earliest = now + timedelta(minutes=max(department.notice_minutes, 0))
-    horizon = local(now).date() + timedelta(days=department.horizon_days)
-    cells = {
-        cell
-        for number in range((last - first).days + 1)
-        for cell in grid(department, first + timedelta(days=number))
-        if max(start, earliest) <= cell.start < until and local(cell.start).date() <= horizon
-    }
-    taken = store.seats_taken(f"{department.code}-{first - timedelta(days=1):%Y%m%d}", f"{department.code}-{last + timedelta(days=1):%Y%m%d}~")
-    today = local(now).date()
-    spans = calendar(department.code, at(today, MIDNIGHT), at(horizon + timedelta(days=2), MIDNIGHT), None)
+def _free(store: Store, department: Department, start: datetime, until: datetime, now: datetime, calendar: Calendar) -> list[Time]:
+    """The rules of booking turned round (`hub.booking.free`), for nobody in particular: a visit of the usual length."""
+    today, last = local(now).date(), local(now).date() + (department.horizon_days + 2) * _DAY
+    taken = store.seats_taken(f"{department.code}-{today - _DAY:%Y%m%d}", f"{department.code}-{last:%Y%m%d}")
+    spans = calendar(department.code, at(today, MIDNIGHT), at(last, MIDNIGHT), None)
     if spans is not None:
-        cells = {cell for cell in cells if covered(spans, cell.start, cell.end)}
-    return [cell for cell in cells if all(
-        taken.get(seat.slot, 0) < seat.capacity for seat in seats_over(department, cell.start, department.busy_until(cell.end))
-    )]
+        taken = closed_elsewhere(department, (today + n * _DAY for n in range(department.horizon_days + 2)), spans, taken)
+    first = local(start).date()
+    asked = {first + n * _DAY for n in range((local(until).date() - first).days + 1)}
+    found = free_times(Visit("", department, department.visit_minutes), None, (), taken, now, asked)
+    return [time for day in found for time in day.times if start <= time.start < until]
 
 
-def _offer(service: Resource, department: str, cell: Cell, patient: str) -> Resource:
+def _offer(service: Resource, department: str, time: Time, patient: str) -> Resource:
     whom = [{"actor": {"reference": patient, "type": "Patient"}, "status": "accepted"}] if patient else []
     offer: Resource = {
         "resourceType": "Appointment", "status": "proposed", "serviceCategory": [HOME_SERVICES], "serviceType": service.get("type"),
-        "appointmentType": HOME_VISIT, "start": write(cell.start), "end": write(cell.end),
-        "minutesDuration": round((cell.end - cell.start).total_seconds() / 60),
-        "slot": [{"reference": f"Slot/{slot_id(department, cell.start)}"}],
+        "appointmentType": HOME_VISIT, "start": write(time.start), "end": write(time.end),
+        "minutesDuration": round((time.end - time.start).total_seconds() / 60),
+        "slot": [{"reference": f"Slot/{slot_id(department, time.start)}"}],
         "participant": [
             *whom, {"actor": {"reference": f"HealthcareService/{department}", "type": "HealthcareService"}, "status": "needs-action"},
         ],

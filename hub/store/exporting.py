@@ -4,6 +4,7 @@ place in the change log, and every file of it is read from the store when it is 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
@@ -13,7 +14,7 @@ from sqlmodel import Field, SQLModel
 
 from hub.fhir.query import Condition, IdIs, Query
 from hub.store import resources, searching
-from hub.store.db import Connection
+from hub.store.db import Connection, Database
 from hub.store.resources import COLUMNS, stored
 from hub.store.tables import BIG, TEXT
 from hub.store.values import Stored, micros, moment
@@ -54,6 +55,27 @@ class Export:
     """The last place in the change log that belongs to it."""
     at: datetime
     expires: datetime
+
+
+class Exports:
+    """What is read of exports."""
+
+    def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
+        self._database, self._clock = database, clock
+
+    def get(self, id_: str, owner: str) -> Export | None:
+        """An export of this owner that is not past its time."""
+        return self._database.read(lambda c: get(c, id_, owner, self._clock()))
+
+    def parts(self, type_: str, size: int) -> list[str]:
+        """As `parts`."""
+        return self._database.read(lambda c: parts(c, type_, size))
+
+    def page(
+        self, export: Export, type_: str, bound: tuple[Condition, ...], first: str, until: str, many: int,
+    ) -> tuple[list[Stored], str]:
+        """As `page`."""
+        return self._database.read(lambda c: page(c, export, type_, bound, first, until, many))
 
 
 def add(connection: Connection, export: Export) -> None:

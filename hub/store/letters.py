@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,6 +23,8 @@ KEPT = timedelta(days=30)
 PRUNED_AT_ONCE = 1000
 """Contents deleted in one commit at most."""
 _SMALLER = 0.9
+NAMED = 20
+"""Parcels of one id that are told of: a partner may have tried as often with what could not be opened."""
 FILED = "key, id, sender, adapter, direction, received, function, conversation, refers_to, verdict, remarks, digest, content, reply"
 
 
@@ -143,6 +145,18 @@ def page(
         values.append(before)
     return [filed(r) for r in connection.rows(f"select {FILED} from envelope where {' and '.join(wheres)} order by key desc limit ?",
                                               [*values, limit])]
+
+
+def named(connection: Connection, id_: str, adapters: Iterable[str]) -> list[Filed]:
+    """What came by these adapters under this id, opened or not, newest first; at most NAMED."""
+    wanted = list(adapters)
+    marks = ", ".join("?" * len(wanted))
+    claimed = id_.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    rows = connection.rows(
+        f"select {FILED} from envelope where adapter in ({marks}) and (id = ? or (problem is not null and id like ? escape '\\'))"
+        " order by key desc limit ?", [*wanted, id_, f"{UNOPENED}%({claimed})", NAMED],
+    )
+    return [filed(row) for row in rows]
 
 
 def problems(connection: Connection) -> dict[Problem, int]:

@@ -28,12 +28,11 @@ def step(connection: Connection, entries: Callable[[Resource], Entries], digest:
     done, _, upto = (row[0] if row else "").partition(" ")
     last = int(upto) if done == digest and upto.isdigit() else 0
     rows = connection.rows("select key, type, body from resource where key > ? and deleted = 0 order by key limit ?", (last, BATCH))
-    for key, type_, body in rows:
-        found = entries(orjson.loads(body))
-        for table in INDEXES:
-            connection.run(f"delete from {table} where resource = ?", (key,))
-        connection.run("update resource set at = ? where key = ?", (found.at, key))
-        index(connection, type_, key, found)
+    found = [(type_, key, entries(orjson.loads(body))) for key, type_, body in rows]
+    for table in INDEXES:
+        connection.many(f"delete from {table} where resource = ?", [(key,) for key, _, _ in rows])
+    connection.many("update resource set at = ? where key = ?", [(each.at, key) for _, key, each in found])
+    index(connection, found)
     connection.run(
         "insert into house_note (name, value, at) values (?, ?, 0) on conflict (name) do update set value = excluded.value",
         (NOTE, f"{digest} {rows[-1][0] if rows else 'whole'}"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -67,9 +67,7 @@ def keep(
     if before is not None and not before.deleted and _plain(before.resource) == _plain(resource):
         return before
     number = before.version + 1 if before else 1
-    at = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    full = {**resource, "meta": {**resource.get("meta", {}), "versionId": str(number), "lastUpdated": at}}
-    body = strict_json.dump(_ordered(full)).decode()
+    full, body = as_kept(resource, number, now)
     found = entries(full)
     updated = micros(now) // 1000 * 1000
     (seq,) = connection.row(  # type: ignore[misc]
@@ -90,7 +88,7 @@ def keep(
         )
         for table in INDEXES:
             connection.run(f"delete from {table} where resource = ?", (key,))
-    index(connection, type_, key, found)
+    index(connection, [(type_, key, found)])
     kept = Stored(type_, id_, number, seq, updated, body.encode(), False, origin)
     changes.append(kept)
     return kept
@@ -140,25 +138,25 @@ def _ordered(resource: Resource) -> Resource:
     return {**first, **{k: v for k, v in resource.items() if k not in first}}
 
 
-def index(connection: Connection, type_: str, key: int, found: Entries) -> None:
-    """Keeps the entries of a resource that has none yet."""
-    if found.tokens:
-        connection.many(
-            "insert into index_token (param, value, at, resource, system) values (?, ?, ?, ?, ?)",
-            {(f"{type_}.{t.param}", t.value, found.at, key, t.system) for t in found.tokens},
-        )
-    if found.references:
-        connection.many(
-            "insert into index_reference (param, target, at, resource, kind) values (?, ?, ?, ?, ?)",
-            {(f"{type_}.{r.param}", r.id, found.at, key, r.type) for r in found.references},
-        )
-    if found.dates:
-        connection.many(
-            "insert into index_date (param, low, high, resource) values (?, ?, ?, ?)",
-            {(f"{type_}.{d.param}", d.low, d.high, key) for d in found.dates},
-        )
-    if found.strings:
-        connection.many(
-            "insert into index_string (param, value, resource) values (?, ?, ?)",
-            {(f"{type_}.{s.param}", s.value, key) for s in found.strings},
-        )
+def as_kept(resource: Resource, number: int, now: datetime) -> tuple[Resource, str]:
+    """The resource with its version and time, and the text of it that is kept."""
+    at = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    full = {**resource, "meta": {**resource.get("meta", {}), "versionId": str(number), "lastUpdated": at}}
+    return full, strict_json.dump(_ordered(full)).decode()
+
+
+def index(connection: Connection, found: Sequence[tuple[str, int, Entries]]) -> None:
+    """Keeps the entries of resources (type, key) that have none yet."""
+    tables: dict[str, set[tuple[Any, ...]]] = {
+        "index_token (param, value, at, resource, system)":
+            {(f"{type_}.{t.param}", t.value, each.at, key, t.system) for type_, key, each in found for t in each.tokens},
+        "index_reference (param, target, at, resource, kind)":
+            {(f"{type_}.{r.param}", r.id, each.at, key, r.type) for type_, key, each in found for r in each.references},
+        "index_date (param, low, high, resource)":
+            {(f"{type_}.{d.param}", d.low, d.high, key) for type_, key, each in found for d in each.dates},
+        "index_string (param, value, resource)":
+            {(f"{type_}.{s.param}", s.value, key) for type_, key, each in found for s in each.strings},
+    }
+    for table, rows in tables.items():
+        if rows:
+            connection.many(f"insert into {table} values ({', '.join('?' * (table.count(',') + 1))})", sorted(rows))

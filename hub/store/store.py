@@ -13,12 +13,12 @@ import orjson
 
 from hub.access import AuditLine
 from hub.delivery import Delivery, State
-from hub.fhir.query import Condition, Entries, Query, TokenIs
+from hub.fhir.query import Entries, Query, TokenIs
 from hub.message import Content, Enquiry, Parcel, Resource
 from hub.problem import Problem, Refused, Unavailable
-from hub.store import auditing, deliveries, exporting, letters, migrating, reindexing, resources, seats, timeline
+from hub.store import auditing, deliveries, letters, migrating, reindexing, resources, seats, timeline
 from hub.store.db import Connection, Database
-from hub.store.exporting import Export
+from hub.store.exporting import Exports
 from hub.store.failpoint import reach
 from hub.store.feeds import Feeds
 from hub.store.secrets import Secrets
@@ -37,6 +37,7 @@ class Store:
         self._database, self._secrets, self._clock, self._entries = database, secrets, clock, entries
         self._journal = auditing.Journal(secrets.home / "audit")
         self._writer = Writer(database, self._journal.work)
+        self.exports = Exports(database, clock)
         self._owed: list[Callable[[], None]] = []
         self._changed: list[Callable[[Transaction], None]] = []
 
@@ -177,6 +178,10 @@ class Store:
     def envelope(self, key: int) -> Filed | None:
         return self._database.read(lambda c: letters.get(c, key))
 
+    def named(self, id_: str, adapters: Iterable[str]) -> list[Filed]:
+        """Envelopes that came by these adapters under this message id, newest first."""
+        return self._database.read(lambda c: letters.named(c, id_, adapters))
+
     def envelopes(self, adapter: str, problem: Problem | None, refused: bool | None, before: int | None, limit: int) -> list[Filed]:
         """Newest first, keys below `before`."""
         return self._database.read(lambda c: letters.page(c, adapter, problem, refused, before, limit))
@@ -230,20 +235,6 @@ class Store:
         while self._database.read(lambda c: reindexing.due(c, digest)):
             done += self._write(lambda c: reindexing.step(c, self._entries, digest))
         return done
-
-    def export(self, id_: str, owner: str) -> Export | None:
-        """An export of this owner; None: there is none, or it is past its time."""
-        return self._database.read(lambda c: exporting.get(c, id_, owner, self._clock()))
-
-    def export_parts(self, type_: str, size: int) -> list[str]:
-        """As `exporting.parts`."""
-        return self._database.read(lambda c: exporting.parts(c, type_, size))
-
-    def export_page(
-        self, export: Export, type_: str, bound: tuple[Condition, ...], first: str, until: str, many: int,
-    ) -> tuple[list[Stored], str]:
-        """As `exporting.page`."""
-        return self._database.read(lambda c: exporting.page(c, export, type_, bound, first, until, many))
 
     def audit_later(self, lines: Iterable[AuditLine]) -> None:
         """Lines of reads: with the operating system when it returns, in the table within a second."""

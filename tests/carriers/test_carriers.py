@@ -77,7 +77,7 @@ def test_http_hands_over_the_bytes_and_brings_back_the_answer(partner: str, tmp_
 
 
 def test_http_reads_an_answer_no_further_than_a_receipt_is_long(partner: str, tmp_path: Path) -> None:
-    with pytest.raises(Unavailable, match="larger than any receipt"):
+    with pytest.raises(Unavailable, match="than any receipt"):
         http(around(tmp_path, url=f"{partner}/200/endless")).send(Parcel({}, b"x"))
     assert Partner.sent < 30_000_000, "of 65 MB; what the sockets hold is lost"
 
@@ -109,6 +109,28 @@ def test_a_folder_is_emptied_only_of_what_was_stored(tmp_path: Path) -> None:
             done()
     assert sorted(p.body for p in seen) == [b"\x00", b"\x01", b"\x02"] and all(p.headers["n"] == str(p.body[0]) for p in seen)
     assert [p.body for p, _ in into.collect()] == [b"\x01"]
+
+
+@pytest.mark.parametrize("headers", [b"{", b"[1]", b"\xff", b"null", b"[" * 100_000])
+def test_a_file_whose_headers_say_nothing_is_no_letter_and_does_not_stop_the_next(tmp_path: Path, headers: bytes) -> None:
+    into = folder(around(tmp_path, out="y", **{"in": "x"}))
+    (tmp_path / "x" / "a").write_bytes(b"first")
+    (tmp_path / "x" / "a.headers").write_bytes(headers)
+    (tmp_path / "x" / "b").write_bytes(b"second")
+    (tmp_path / "x" / "b.headers").write_bytes(b'{"Content-Type": "text/xml"}')
+    found = {parcel.body: parcel for parcel, _ in into.collect()}
+    assert found[b"first"].trouble is not None and found[b"first"].trouble.problem is Problem.UNREADABLE
+    assert found[b"second"].trouble is None
+
+
+def test_a_file_that_is_gone_before_it_is_read_does_not_stop_the_next(tmp_path: Path) -> None:
+    into = folder(around(tmp_path, out="y", **{"in": "x"}))
+    for name in "ab":
+        (tmp_path / "x" / name).write_bytes(name.encode())
+    letters = iter(into.collect())
+    first, _ = next(letters)
+    (tmp_path / "x" / ("a" if first.body == b"b" else "b")).unlink()
+    assert list(letters) == []
 
 
 def test_memory_keeps_what_is_not_done(tmp_path: Path) -> None:

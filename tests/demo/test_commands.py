@@ -9,6 +9,7 @@ import pytest
 
 from adapters.demo.home import EPJS, make_home
 from hub import commands
+from hub.problem import Refused
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,10 +27,20 @@ def test_a_sample_is_shown_through_the_mapping_field_by_field(home: Path) -> Non
     assert "participant.1.actor.identifier.value" in tried.text and "← avdeling" in tried.text
 
 
+def test_a_hub_does_not_start_on_a_database_of_another_version(home: Path, tmp_path: Path) -> None:
+    """It asks before it serves, and takes in what the access log of dead processes left (`Store.ready`)."""
+    other = tmp_path / "hub"
+    other.mkdir()
+    (other / "hub.toml").write_text((home / "hub.toml").read_text())
+    for start in (lambda: commands.run(other, work=False), lambda: commands.work(other)):
+        with pytest.raises(Refused):
+            start()
+
+
 def test_an_adapter_without_a_mapping_says_so(home: Path) -> None:
     tried = commands.adapter_try(home, "visma-profil", ROOT / "mappings" / "samples" / "tjenesteshop-opprett.json")
     assert not tried.ok and "tjenesteshop" in tried.text
 
 
 def test_every_adapter_of_the_demo_is_well_set_up(home: Path) -> None:
-    assert commands.adapter_check(home).ok and {r["name"] for r in commands.adapter_list(home).data["adapters"]} == {"tjenesteshop", *EPJS}
+    assert commands.adapter_check(home).ok and {r["name"] for r in commands.adapter_list(home).data["adapters"]} == {"tjenesteshop", "sms", *EPJS}

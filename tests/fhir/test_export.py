@@ -131,7 +131,7 @@ def test_it_ends_when_it_is_deleted_or_past_its_time_and_survives_a_restart(hub:
     assert api.delete(where[0]).status_code == 202
     assert [api.get(w).status_code for w in where] == [404, 200]
     again = app.open_store(hub.parts.hub, hub.clock)
-    assert again.export(where[1].rpartition("/")[2], "vendor:simple") is not None
+    assert again.exports.get(where[1].rpartition("/")[2], "vendor:simple") is not None
     again.close()
     hub.clock.forward(hours=25)
     assert api.get(where[1]).status_code == 404

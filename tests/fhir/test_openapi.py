@@ -48,6 +48,7 @@ def test_it_says_what_the_capability_statement_says(hub: Machines, document: dic
         "history-type": ("/{}/_history", "get"), "search-type": ("/{}", "get"), "create": ("/{}", "post"), "update": ("/{}/{{id}}", "put"),
         "patch": ("/{}/{{id}}", "patch"), "delete": ("/{}/{{id}}", "delete"),
     }
+    assert {f"/${operation['name']}" for operation in statement["rest"][0]["operation"]} == {path for path in document["paths"] if path.startswith("/$")}
     for row in statement["rest"][0]["resource"]:
         claimed = {i["code"] for i in row["interaction"]}
         for code, (path, method) in places.items():

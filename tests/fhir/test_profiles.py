@@ -287,6 +287,10 @@ def test_profiles_are_read_declared_and_validated_against(api: httpx.Client) -> 
         (entry,) = bare.get("/StructureDefinition", params={"url": url}).json()["entry"]
         assert bare.get(f"/StructureDefinition/{entry['resource']['id']}").json() == entry["resource"]
     assert bare.get("/ValueSet/helsenorge-status").json()["compose"]["include"][0]["system"] == "http://hl7.org/fhir/appointmentstatus"
+    assert bare.get("/StructureDefinition", headers={"accept": "application/fhir+xml"}).status_code == 406
+    everything = bare.get("/StructureDefinition", params={"status": "active"}).json()
+    assert everything["link"] == [{"relation": "self", "url": f"{api.base_url}StructureDefinition"}] and everything["total"] == 11
+    assert bare.get("/StructureDefinition", params={"status": "active"}, headers={"prefer": "handling=strict"}).status_code == 400
     assert bare.get("/StructureDefinition/none").status_code == 404 and bare.post("/StructureDefinition", json={}).status_code == 405
 
     def told(resource: Json, **parameters: str) -> set[tuple[str, str]]:

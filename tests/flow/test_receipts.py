@@ -18,7 +18,7 @@ from adapters.carriers.memory import MemoryCarrier
 from adapters.demo.processes import wait_for
 from adapters.seals.ebms import ebms
 from hub.adapter import Surroundings
-from hub.delivery import State
+from hub.delivery import Patience, State
 from hub.faces.inbox import Inbox
 from hub.message import Content, Letter, Parcel
 from hub.problem import Problem, Refused, Unavailable
@@ -185,3 +185,23 @@ def test_a_receipt_that_names_the_parts_differently_or_repeats_fewer_settles(
     assert world.flow.receive(world.adapters["visma-profil"], told_of(world, world.carrier.sent[0], change)).verdict.accepted
     (owed,) = world.store.deliveries_about(f"Appointment/{id_}")
     assert owed.state is State.ARRIVED
+
+
+@pytest.mark.spec("facts/ebxml", "9.2.9")
+@pytest.mark.parametrize("own, hours", [({}, 72), ({"booking": Patience(answer_within=timedelta(hours=24))}, 24)], ids=["the partner's", "the function's"])
+def test_no_apprec_by_the_deadline_is_told_to_a_person_and_a_late_one_still_counts(world: World, own: dict[str, Patience], hours: int) -> None:
+    visma = world.adapters["visma-profil"]
+    world.adapters["visma-profil"] = replace(visma, patience_of=own)
+    id_, _ = booked(world)
+    world.deliver()
+    world.to_epj()
+    (owed,) = world.store.deliveries_about(f"Appointment/{id_}")
+    assert owed.state is State.ARRIVED
+    world.clock.now += timedelta(hours=hours, minutes=-1)
+    assert world.deliver() == 0 and world.store.delivery(owed.id).state is State.ARRIVED  # type: ignore[union-attr]
+    world.clock.now += timedelta(minutes=2)
+    world.deliver()
+    assert world.store.delivery(owed.id).state is State.EXPIRED  # type: ignore[union-attr]
+    assert world.carrier.sent == [], "it arrived: nothing is sent again"
+    assert "expired" in [entry.kind for entry in world.store.timeline(f"Appointment/{id_}")]
+    assert [d.id for d in world.store.deliveries((State.EXPIRED,), "visma-profil", None, 5)] == [owed.id], "the console's list of what a person must do"

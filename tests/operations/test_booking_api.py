@@ -80,6 +80,8 @@ def test_from_what_is_granted_to_a_cancelled_visit(either: Machines, shop: Calle
     assert moved.status_code == 200 and moved.json()["start"] == later and moved.headers["etag"] != tag
     stale = shop.post(f"bookings/{id_}/cancel", person, headers={"if-match": tag})
     assert refusal(stale) == (412, "BB-207")
+    for seen in ('W/"99"', '"x"'):
+        assert refusal(shop.post(f"bookings/{id_}/cancel", person, headers={"if-match": seen})) == (412, "BB-207")
     again = shop.post("bookings", person, request="r1", department=code, start=first)
     assert again.status_code == 200 and again.json()["start"] == later, "the same request moves nothing back"
     assert refusal(shop.post("bookings", person, request="r1", department=code, start=later)) == (409, "BB-111")

@@ -247,7 +247,7 @@ def parcel(to: str) -> Parcel:
     return Parcel({"x-message-id": "n-1"}, json.dumps({"to": to, "text": text(Kind.REMINDER, "Solbakken kommune", "55 00 00 00")}).encode())
 
 
-def test_an_e_mail_reaches_a_real_server_and_its_no_is_told_apart_from_later(mail: tuple[Mailbox, EmailCarrier]) -> None:
+def test_an_e_mail_reaches_a_real_server_and_its_no_is_told_apart_from_later(mail: tuple[Mailbox, EmailCarrier], tmp_path: Path) -> None:
     box, carrier = mail
     assert carrier.send(parcel("kari@example.org")) is None
     assert b"Message-ID: <n-1@solbakken.example>" in box.got[0] and b"Melding fra Solbakken kommune" in box.got[0]
@@ -255,6 +255,11 @@ def test_an_e_mail_reaches_a_real_server_and_its_no_is_told_apart_from_later(mai
         carrier.send(parcel("nobody@example.org"))
     with pytest.raises(Unavailable):
         carrier.send(parcel("later@example.org"))
+    wrong = tmp_path / "wrong"
+    wrong.write_text("feil")
+    login = {"host": "127.0.0.1", "port": carrier._server.port, "sender": "a@b.c", "tls": "none", "user": "hub", "password_file": "wrong"}
+    with pytest.raises(Unavailable):  # the server lets nobody in: about us, not about the notice
+        EmailCarrier(Surroundings(tmp_path, "e", "e", "1", "x", login)).send(parcel("kari@example.org"))
     with pytest.raises(Unavailable):
         EmailCarrier(Surroundings(Path("."), "e", "e", "1", "x", {"host": "127.0.0.1", "port": 1, "sender": "a@b", "tls": "none"})).send(parcel("a@b.c"))
 

@@ -249,6 +249,8 @@ class Verbs:
         kept = self._kept(call, id_)
         if Booking.of(kept.resource).patient != customer.person:
             raise Refused(Problem.UNKNOWN_BOOKING, "no such booking of this person's")
+        if call.version and int(call.version) > kept.version:  # an older one is the rules' to judge: what is so already is no conflict
+            raise Refused(Problem.OUT_OF_DATE, "there has been no such version yet")
         return kept
 
     def _kept(self, call: Call, id_: str) -> Stored:
