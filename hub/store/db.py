@@ -38,6 +38,8 @@ class Connection:
     def __init__(self, raw: Any, sqlite: bool) -> None:
         self.raw = raw
         self.sqlite = sqlite
+        self.busy = threading.RLock()
+        """Held while a read runs: a connection that is closed under one takes the whole process with it (SQLite)."""
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Runs one statement and reads every row."""
@@ -83,6 +85,7 @@ class Database:
         self._local = threading.local()
         self._readers: list[Connection] = []
         self._lock = threading.Lock()
+        self._closed = False
 
     def connect(self, *, reader: bool = False) -> Connection:
         """A new connection.
@@ -125,15 +128,21 @@ class Database:
             with self._lock:
                 self._readers.append(connection)
         try:
-            return work(connection)
+            with connection.busy:
+                if self._closed:
+                    raise Unavailable("the store is closed")
+                return work(connection)
         except BROKEN as down:
             self._local.connection = None
             connection.close()
             raise Unavailable("the database does not answer", 5) from down
 
     def close(self) -> None:
+        """Lets reads that run come to their end; later ones find it closed."""
+        self._closed = True
         with self._lock:
             for connection in self._readers:
-                connection.close()
+                with connection.busy:
+                    connection.close()
             self._readers.clear()
         self.engine.dispose()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from made import appointment, envelope
@@ -12,7 +13,7 @@ from store_clock import Clock, opened
 
 from hub.access import AuditLine
 from hub.message import Content, Parcel, Verdict
-from hub.problem import Problem, Refused
+from hub.problem import Problem, Refused, Unavailable
 from hub.store import Secrets, Store, Transaction, letters
 
 
@@ -223,3 +224,31 @@ def test_a_backup_of_a_busy_database_opens(store: Store, tmp_path: Path, clock: 
     copy = opened(f"sqlite:///{tmp_path / 'copy.db'}", tmp_path, clock)
     assert copy.get("Appointment", "a1") is not None
     copy.close()
+
+
+def test_a_read_under_way_outlives_the_closing_and_later_ones_are_told(store: Store) -> None:
+    """Closing a SQLite connection under a thread that reads on it takes the whole process with it."""
+    reading, go_on = threading.Event(), threading.Event()
+    found: list[object] = []
+
+    def look() -> None:
+        def slowly(connection: Any) -> object:
+            reading.set()
+            go_on.wait(30)
+            return connection.row("select 1")
+
+        found.append(store._database.read(slowly))
+        with pytest.raises(Unavailable):
+            store._database.read(lambda connection: connection.row("select 1"))
+        found.append("told")
+
+    reader, closer = threading.Thread(target=look), threading.Thread(target=store._database.close)
+    reader.start()
+    assert reading.wait(30)
+    closer.start()
+    while not store._database._closed:
+        pass
+    go_on.set()
+    reader.join(30)
+    closer.join(30)
+    assert found == [(1,), "told"]
