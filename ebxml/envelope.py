@@ -109,7 +109,7 @@ def _whole(found: etree._Element | None) -> str:
 
 
 def _all(element: etree._Element | None, name: str) -> list[etree._Element]:
-    return element.findall(f"{{{EB}}}{name}") if element is not None else []
+    return list(element.iterchildren(f"{{{EB}}}{name}")) if element is not None else []
 
 
 def _one(element: etree._Element | None, name: str) -> etree._Element | None:

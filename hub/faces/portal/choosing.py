@@ -110,7 +110,7 @@ def _cell(day: Day, chosen: date | None, path: str, minutes: int) -> DayCell:
     weekday = words.DAYS[day.day.weekday()]
     said = f"{weekday} {day.day.day}. {words.MONTHS[day.day.month - 1]}"
     number = f"{day.day.day}. {words.MONTHS[day.day.month - 1][:3]}"
-    url = f"{path}?dag={day.day.isoformat()}{f'&minutter={minutes}' if minutes else ''}" if many else ""
+    url = f"{path}?{f'minutter={minutes}&' if minutes else ''}dag={day.day.isoformat()}" if many else ""
     return DayCell(day.day, number, weekday[:3], f"{said}, {note.lower()}", note, url, day.day == chosen)
 
 
