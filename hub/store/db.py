@@ -25,6 +25,8 @@ UNIQUE = (sqlite3.IntegrityError, psycopg.errors.UniqueViolation)
 WRITER_LOCK = 0x42_45_53_4F
 """The advisory lock on PostgreSQL: one writer at a time per municipality (its database), as SQLite has by nature."""
 READ_TIMEOUT = "5s"
+FEW = 64
+"""Rows that PostgreSQL is sent as one INSERT."""
 
 
 @lru_cache(maxsize=1024)
@@ -53,11 +55,18 @@ class Connection:
         return cast(int, self.raw.execute(sql if self.sqlite else _percent(sql), parameters).rowcount)
 
     def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Runs one statement for each row."""
         if self.sqlite:
             self.raw.executemany(sql, rows)
+            return
+        every = list(rows)
+        head, values, marks = sql.rpartition(" values ")
+        if values and 0 < len(every) <= FEW:  # as one statement: a pipeline costs more than it saves
+            one = f"{head} values {', '.join([marks] * len(every))}"
+            self.raw.execute(_percent(one), [value for row in every for value in row])
         else:
             with self.raw.cursor() as cursor:
-                cursor.executemany(_percent(sql), list(rows))
+                cursor.executemany(_percent(sql), every)
 
     def begin(self) -> None:
         """Begins a transaction as the only writer; waits for the one before."""
