@@ -26,7 +26,9 @@ def resources() -> list[Path]:
             loaded = json.loads(path.read_bytes())
         except ValueError:
             continue
-        if isinstance(loaded, dict) and loaded.get("resourceType") in SERVED and not validate.check(loaded, D):
+        if isinstance(loaded, dict) and loaded.get("resourceType") in SERVED and not any(
+            issue.severity == "error" for issue in validate.check(loaded, D)
+        ):
             found.append(path)
     return found
 
