@@ -6,8 +6,8 @@ SQLAlchemy Core costs twenty times as much (facts/performance.md, l09) and every
 
 from __future__ import annotations
 
+import queue
 import sqlite3
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar, cast
@@ -25,6 +25,10 @@ UNIQUE = (sqlite3.IntegrityError, psycopg.errors.UniqueViolation)
 WRITER_LOCK = 0x42_45_53_4F
 """The advisory lock on PostgreSQL: one writer at a time per municipality (its database), as SQLite has by nature."""
 READ_TIMEOUT = "5s"
+READERS = 24
+"""Reads at a time, and so connections, of one process: PostgreSQL gives 100 to all of them unless it is told otherwise."""
+TURN = 30.0
+"""Seconds that a read waits for its turn."""
 FEW = 64
 """Rows that PostgreSQL is sent as one INSERT."""
 
@@ -40,8 +44,6 @@ class Connection:
     def __init__(self, raw: Any, sqlite: bool) -> None:
         self.raw = raw
         self.sqlite = sqlite
-        self.busy = threading.RLock()
-        """Held while a read runs: a connection that is closed under one takes the whole process with it (SQLite)."""
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Runs one statement and reads every row."""
@@ -85,15 +87,17 @@ class Connection:
 
 
 class Database:
-    """Where a municipality's rows are: makes connections, one reader per thread."""
+    """Where a municipality's rows are: makes connections, and lends READERS of them to whoever reads."""
 
     def __init__(self, url: str) -> None:
         self.url = url if "://" in url and not url.startswith("postgresql://") else url.replace("postgresql://", "postgresql+psycopg://", 1)
         self.engine = sa.create_engine(self.url, poolclass=NullPool)
         self.sqlite = self.engine.dialect.name == "sqlite"
-        self._local = threading.local()
-        self._readers: list[Connection] = []
-        self._lock = threading.Lock()
+        self._turns: queue.SimpleQueue[None] = queue.SimpleQueue()
+        for _ in range(READERS):
+            self._turns.put(None)
+        self._idle: list[Connection] = []
+        """The last that came back goes out first: its pages are warm."""
         self._closed = False
 
     def connect(self, *, reader: bool = False) -> Connection:
@@ -126,32 +130,53 @@ class Database:
         ]
 
     def read(self, work: Callable[[Connection], T]) -> T:
-        """Runs a read on this thread's connection; one that broke is replaced for the next.
+        """Runs a read on a connection that nobody else has meanwhile; one that broke is not lent again.
 
         Raises:
-            Unavailable: the database does not answer.
+            Unavailable: the database does not answer, or too many read.
         """
-        connection: Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = self.connect(reader=True)
-            with self._lock:
-                self._readers.append(connection)
         try:
-            with connection.busy:
-                if self._closed:
-                    raise Unavailable("the store is closed")
-                return work(connection)
+            self._turns.get(timeout=TURN)
+        except queue.Empty as waited:
+            raise Unavailable("too many reads are waiting", 5) from waited
+        try:
+            return self._read(work)
+        finally:
+            self._turns.put(None)
+
+    def _read(self, work: Callable[[Connection], T]) -> T:
+        if self._closed:
+            raise Unavailable("the store is closed")
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self.connect(reader=True)
+        try:
+            found = work(connection)
         except BROKEN as down:
-            self._local.connection = None
             connection.close()
+            self._let_go()  # a server that was restarted broke them all
             raise Unavailable("the database does not answer", 5) from down
+        except BaseException:
+            self._idle.append(connection)
+            raise
+        self._idle.append(connection)
+        return found
 
     def close(self) -> None:
         """Lets reads that run come to their end; later ones find it closed."""
         self._closed = True
-        with self._lock:
-            for connection in self._readers:
-                with connection.busy:
-                    connection.close()
-            self._readers.clear()
+        for _ in range(READERS):
+            self._turns.get()
+        self._let_go()
+        for _ in range(READERS):
+            self._turns.put(None)
         self.engine.dispose()
+
+    def _let_go(self) -> None:
+        """Closes what nobody reads by just now: a connection that is closed under a read takes the whole process with it (SQLite)."""
+        while True:
+            try:
+                self._idle.pop().close()
+            except IndexError:
+                return

@@ -15,6 +15,7 @@ from hub.access import AuditLine
 from hub.message import Content, Parcel, Verdict
 from hub.problem import Problem, Refused, Unavailable
 from hub.store import Secrets, Store, Transaction, letters
+from hub.store.db import READERS
 
 
 def test_each_change_is_a_version_and_saying_the_same_again_is_none(store: Store) -> None:
@@ -206,6 +207,25 @@ def test_everything_past_its_time_goes_at_once_however_much_it_is(store: Store, 
     monkeypatch.setattr(letters, "PRUNED_AT_ONCE", 3)
     store.write(lambda tx: [tx.file(envelope(f"m{n}"), "visma-profil", Verdict(), None, Parcel({}, b"old")) for n in range(10)])
     assert store.prune(clock.forward(days=31)) == 10
+
+
+def test_however_many_threads_read_they_share_a_few_connections_and_none_is_left_behind(store: Store) -> None:
+    """A connection for each thread was more than PostgreSQL gives, and threads that end left theirs open."""
+    made: list[object] = []
+    connect = store._database.connect
+
+    def counted(**options: bool) -> object:
+        made.append(None)
+        return connect(**options)
+
+    store._database.connect = counted  # type: ignore[method-assign,assignment]
+    threads = [threading.Thread(target=lambda: [store.get("Appointment", "a1") for _ in range(20)]) for _ in range(60)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert 0 < len(made) <= READERS
+    assert len(store._database._idle) <= READERS
 
 
 def test_keys_are_for_the_owner_alone_and_made_once(tmp_path: Path) -> None:
