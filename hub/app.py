@@ -27,6 +27,7 @@ from hub.booking.clock import local
 from hub.config import AdapterText, Hub, Misconfigured, VendorToken, read_adapters, read_hub
 from hub.customer import ORIGIN
 from hub.faces import console, guide, portal
+from hub.faces.beside import Beside
 from hub.faces.booking import PROBLEM_JSON, BookingFace, needed, problem
 from hub.faces.booking.verbs import Verbs
 from hub.faces.context import AdapterCard, Context, Municipality, Operator, assets_in
@@ -173,16 +174,16 @@ def faces(parts: Parts) -> Any:
 
 
 def fhir(parts: Parts, pool: ThreadPoolExecutor) -> Any:
-    """The FHIR face behind the gate: what each part does not serve, the one inside it does."""
+    """The FHIR face behind the gate."""
     known, base, desk = definitions.load(), f"{parts.hub.base_url}/fhir", Desk(parts.flow.keeping)
     rest = Rest(
         parts.store, known, partial(vendor, parts.hub.vendors), base, parts.clock, Secrets.open(parts.hub.home).hash_id, desk, pool, parts.feeds,
     )
-    operations = Operations(parts.store, desk, rest, pool, base, parts.clock, parts.asking.free)
-    exports = Exports(parts.store, known, operations, pool, base, parts.clock)
-    feeds = Subscriptions(exports, parts.store, parts.feeds, pool, parts.clock)
-    tracing = Tracing(feeds, parts.store, own_adapters(parts.hub.tables, parts.texts), pool)
-    return Sandbox(tracing, partial(reset_sandbox, parts), pool) if sandbox.switched_on(parts.hub) else tracing
+    beside = Beside(rest, (
+        Operations(parts.store, desk, base, parts.clock, parts.asking.free), Exports(parts.store, known, base, parts.clock),
+        Subscriptions(parts.store, parts.feeds, parts.clock), Tracing(parts.store, own_adapters(parts.hub.tables, parts.texts)),
+    ), pool)
+    return Sandbox(beside, partial(reset_sandbox, parts), pool) if sandbox.switched_on(parts.hub) else beside
 
 
 def _dispatch(inbox: Inbox, fhir: Admission, shops: Admission, oauth: OAuth, pages: Starlette) -> Any:

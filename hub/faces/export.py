@@ -7,11 +7,8 @@ asked again for each page: whoever loses a department during an export gets noth
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import format_datetime
 from itertools import pairwise
@@ -21,7 +18,8 @@ from urllib.parse import parse_qsl, quote
 import orjson
 
 from hub.access import AuditLine, Reader
-from hub.faces.interaction import Answer, failed, read_body, respond
+from hub.faces.beside import File
+from hub.faces.interaction import Answer, Asked
 from hub.faces.parameters import parameters_of
 from hub.faces.web import ID
 from hub.fhir import strict_json, times
@@ -41,101 +39,48 @@ A_PAGE = 200
 NDJSON = "application/fhir+ndjson"
 FORMATS = frozenset({NDJSON, "application/ndjson", "ndjson"})
 UNDERSTOOD = frozenset({"_type", "_since", "_outputFormat"})
-LARGEST = 64 * 1024
 NEVER_EXPORTED = frozenset({"AuditEvent", "Bundle", "OperationOutcome", "Parameters", "Subscription"})
 """Views, what is no record, and what holds a client's secrets."""
 PATIENT = ("Patient", "$export")
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One request to this face."""
-
-    method: str
-    path: tuple[str, ...]
-    query: str
-    headers: dict[bytes, bytes]
-    body: bytes
-    reader: Reader
-
-    @property
-    def lenient(self) -> bool:
-        return b"handling=lenient" in self.headers.get(b"prefer", b"")
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """An NDJSON answer: what goes out, piece by piece."""
-
-    pieces: Iterator[bytes]
-
-
 class Exports:
-    """ASGI: stands between the gate (`scope["reader"]`) and the rest of the FHIR face."""
+    """hub.faces.beside.Part."""
 
-    def __init__(
-        self, store: Store, definitions: Definitions, inner: Any, pool: Executor, base_url: str, clock: Callable[[], datetime],
-    ) -> None:
-        self._store, self._definitions, self._inner, self._pool = store, definitions, inner, pool
-        self._base, self._clock = base_url, clock
+    largest = 64 * 1024
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        path = tuple(p for p in scope["path"][len(scope.get("root_path", "")):].split("/") if p)
-        if not path or (path[0] not in ("$export", "$export-file") and path != PATIENT):
-            await self._inner(scope, receive, send)
-            return
-        body = await read_body(receive, LARGEST) if scope["method"] == "POST" else b""
-        headers = dict(scope["headers"])
-        asked = Asked(scope["method"], path, scope["query_string"].decode("latin-1"), headers, body or b"", scope["reader"])
-        answer = await self._aside(self._guarded, asked)
-        if isinstance(answer, File):
-            await self._stream(send, answer)
-        else:
-            await respond(send, asked.method, headers, answer)
+    def __init__(self, store: Store, definitions: Definitions, base_url: str, clock: Callable[[], datetime]) -> None:
+        self._store, self._definitions, self._base, self._clock = store, definitions, base_url, clock
 
-    async def _aside(self, work: Callable[..., Any], *given: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *given)
+    def serves(self, method: str, path: tuple[str, ...]) -> bool:
+        return path[:1] in (("$export",), ("$export-file",)) or path == PATIENT
 
-    async def _stream(self, send: Any, file: File) -> None:
-        """A page is read when the one before was taken: a slow client costs no memory."""
-        headers = [(b"content-type", NDJSON.encode()), (b"cache-control", b"no-store")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        while (piece := await self._aside(next, file.pieces, None)) is not None:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
-
-    def _guarded(self, asked: Asked) -> Answer | File:
-        try:
-            return self._answered(asked)
-        except Exception as trouble:
-            return failed(trouble)
-
-    def _answered(self, asked: Asked) -> Answer | File:
+    def answer(self, asked: Asked, reader: Reader) -> Answer | File:
         match asked.path:
             case ("$export",) | ("Patient", "$export"):
-                return self._kick_off(asked)
+                return self._kick_off(asked, reader)
             case ("$export", id_) if asked.method in ("GET", "HEAD"):
-                return self._status(self._own(asked, id_), asked.reader)
+                return self._status(self._own(reader, id_), reader)
             case ("$export", id_) if asked.method == "DELETE":
-                return self._end(asked, id_)
+                return self._end(reader, id_)
             case ("$export-file", id_, type_) if asked.method == "GET":
                 bounds = dict(parse_qsl(asked.query))
-                return self._file(self._own(asked, id_), type_, asked.reader, bounds.get("from", ""), bounds.get("until", ""))
+                return self._file(self._own(reader, id_), type_, reader, bounds.get("from", ""), bounds.get("until", ""))
         raise Refused(Problem.UNKNOWN_RESOURCE, "no such address")
 
-    def _kick_off(self, asked: Asked) -> Answer:
+    def _kick_off(self, asked: Asked, reader: Reader) -> Answer:
         """202 and where to ask on. Raises Refused BAD_EXPORT, SCOPE_MISSING, NO_SUCH_INTERACTION."""
         if asked.method not in ("GET", "POST"):
             raise Refused(Problem.NO_SUCH_INTERACTION, "$export is asked for by GET or POST")
-        if b"respond-async" not in asked.headers.get(b"prefer", b""):
+        if "respond-async" not in asked.header(b"prefer"):
             raise Refused(Problem.BAD_EXPORT, "an export is asked for with Prefer: respond-async")
         wanted = _wanted(asked)
-        types = self._types(asked, wanted.get("_type", ""))
+        types = self._types(asked, reader, wanted.get("_type", ""))
         try:
             since = times.span(wanted["_since"].replace(" ", "+"))[0] if wanted.get("_since") else NEVER
         except (ValueError, OverflowError) as wrong:
             raise Refused(Problem.BAD_EXPORT, "_since is an instant such as 2026-12-01T09:00:00+01:00") from wrong
-        now, reader, id_ = self._clock(), asked.reader, str(uuid.uuid4())
+        now, id_ = self._clock(), str(uuid.uuid4())
         request = f"{self._base}/{'/'.join(asked.path)}" + (f"?{asked.query}" if asked.query else "")
 
         def begin(tx: Transaction) -> None:
@@ -145,14 +90,13 @@ class Exports:
         self._store.write(begin)
         return Answer(202, b"", ((b"content-location", f"{self._base}/$export/{id_}".encode()),))
 
-    def _types(self, asked: Asked, named: str) -> tuple[str, ...]:
+    def _types(self, asked: Asked, reader: Reader, named: str) -> tuple[str, ...]:
         """The types to export, each with the scopes for it: reading and searching."""
         offered = [t for t in self._definitions.served if t not in NEVER_EXPORTED and (asked.path != PATIENT or self._about_a_person(t))]
         chosen = [t for t in named.split(",") if t] or offered
         unknown = [t for t in chosen if t not in offered]
         if unknown and not asked.lenient:
             raise Refused(Problem.BAD_EXPORT, "_type names a type that is not exported here")
-        reader = asked.reader
         whole = "*" if not named else ""
         for type_ in (t for t in chosen if t in offered):
             if not (reader.may(whole or type_, "r") and reader.may(whole or type_, "s")):
@@ -169,8 +113,8 @@ class Exports:
             return False
         return True
 
-    def _own(self, asked: Asked, id_: str) -> Export:
-        found = self._store.exports.get(id_, asked.reader.reference) if ID.fullmatch(id_) else None
+    def _own(self, reader: Reader, id_: str) -> Export:
+        found = self._store.exports.get(id_, reader.reference) if ID.fullmatch(id_) else None
         if found is None:
             raise Refused(Problem.UNKNOWN_RESOURCE, "no such export, or it is past its time")
         return found
@@ -192,9 +136,9 @@ class Exports:
     def _any(self, type_: str) -> bool:
         return bool(self._store.search(Query(type_, count=1)).entries)
 
-    def _end(self, asked: Asked, id_: str) -> Answer:
-        self._own(asked, id_)
-        self._store.write(lambda tx: tx.end_export(id_, asked.reader.reference))
+    def _end(self, reader: Reader, id_: str) -> Answer:
+        self._own(reader, id_)
+        self._store.write(lambda tx: tx.end_export(id_, reader.reference))
         return Answer(202)
 
     def _file(self, export: Export, type_: str, reader: Reader, first: str, until: str) -> File:
@@ -204,7 +148,7 @@ class Exports:
         if not (reader.may(type_, "r") and reader.may(type_, "s")):
             raise Refused(Problem.SCOPE_MISSING, f"this needs system/{type_}.rs")
         limit(reader, type_, self._definitions)
-        return File(self._pieces(export, type_, reader, first, until))
+        return File(NDJSON, self._pieces(export, type_, reader, first, until))
 
     def _pieces(self, export: Export, type_: str, reader: Reader, first: str, until: str) -> Iterator[bytes]:
         """Page after page; whose data a page holds is in the access log before it leaves, each person once a file."""

@@ -53,6 +53,10 @@ class Asked:
         return "handling=strict" in self.header(b"prefer")
 
     @property
+    def lenient(self) -> bool:
+        return "handling=lenient" in self.header(b"prefer")
+
+    @property
     def if_match(self) -> int | None:
         """The version that the client saw; None: it does not tell.
 
@@ -131,6 +135,11 @@ def failed(trouble: Exception) -> Answer:
             return later(trouble)
     log.error("a FHIR request failed", exc_info=trouble)
     return Answer(500, outcome(Problem.UNAVAILABLE, "a fault of ours; it is logged"))
+
+
+def below(scope: Any) -> tuple[str, ...]:
+    """The address below where the face stands, in parts."""
+    return tuple(part for part in scope["path"][len(scope.get("root_path", "")):].split("/") if part)
 
 
 async def read_body(receive: Any, largest: int) -> bytes | None:

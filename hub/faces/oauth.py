@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 import orjson
 
 from hub.faces import conformance
-from hub.faces.interaction import MIRRORED
+from hub.faces.interaction import MIRRORED, below
 from hub.fhir.outcome import OUTCOME, outcome
 from hub.oauth import jose
 from hub.oauth.gate import Call, Gate, NotAdmitted
@@ -48,12 +48,12 @@ class Admission:
         self._gate, self._inner, self._pool, self._needed, self._says, self._kind = gate, inner, pool, needed, says, kind
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        below = tuple(p for p in scope["path"][len(scope.get("root_path", "")):].split("/") if p)
-        if below in PUBLIC or (below and below[0] in conformance.TYPES):
+        path = below(scope)
+        if path in PUBLIC or (path and path[0] in conformance.TYPES):
             await self._inner(scope, receive, send)
             return None
         raw = scope.get("raw_path") or scope["path"].encode()
-        wanted = self._needed(scope["method"], below)
+        wanted = self._needed(scope["method"], path)
         call = Call(scope["method"], raw.partition(b"?")[0].decode("latin-1"), wanted, tuple(scope["headers"]))
         try:
             if self._gate.quick(call):

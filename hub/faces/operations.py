@@ -6,19 +6,18 @@ that `$find` gave with one entry. Every answer is a searchset of Appointments, o
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 import orjson
 
 from hub.access import Reader
 from hub.booking.conventions import points_to
-from hub.faces.interaction import Answer, failed, read_body, respond, tagged
+from hub.faces import interaction
+from hub.faces.interaction import Answer, tagged
 from hub.faces.parameters import UNDERSTOOD, appointment_of, parameters_of, patient_of, reference_of, wish_of
 from hub.faces.web import ID
 from hub.fhir import strict_json
@@ -31,7 +30,6 @@ from hub.scheduling.offers import Found, find
 from hub.shop import Calendar
 from hub.store import Store
 
-LARGEST = 1024 * 1024
 OPERATIONS = ("$find", "$hold", "$book", "$cancel")
 
 
@@ -52,31 +50,25 @@ class Asked:
 
 
 class Operations:
-    """ASGI: stands between the gate (`scope["reader"]`) and the FHIR face."""
+    """hub.faces.beside.Part."""
 
-    def __init__(self, store: Store, desk: Desk, inner: Any, pool: Executor, base_url: str, clock: Callable[[], datetime],
-                 calendar: Calendar = lambda *_: None) -> None:
-        self._store, self._desk, self._inner, self._pool, self._base, self._clock, self._calendar = (
-            store, desk, inner, pool, base_url, clock, calendar)
+    largest = 1024 * 1024
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        below = tuple(p for p in scope["path"][len(scope.get("root_path", "")):].split("/") if p)
-        which = operation(below)
-        if which is None:
-            await self._inner(scope, receive, send)
-            return
-        name, id_, methods = which
-        if scope["method"] not in methods:
-            answer = Answer(
+    def __init__(
+        self, store: Store, desk: Desk, base_url: str, clock: Callable[[], datetime], calendar: Calendar = lambda *_: None,
+    ) -> None:
+        self._store, self._desk, self._base, self._clock, self._calendar = store, desk, base_url, clock, calendar
+
+    def serves(self, method: str, path: tuple[str, ...]) -> bool:
+        return operation(path) is not None
+
+    def answer(self, asked: interaction.Asked, reader: Reader) -> Answer:
+        name, id_, methods = operation(asked.path) or ("", "", ())
+        if asked.method not in methods:
+            return Answer(
                 405, outcome(Problem.NOT_SUPPORTED, f"{name} is called by {' or '.join(methods)}"), ((b"allow", ", ".join(methods).encode()),),
             )
-        else:
-            try:
-                asked = await _asked(scope, receive, name, id_)
-                answer = Answer(200, await asyncio.get_running_loop().run_in_executor(self._pool, self._do, asked))
-            except Exception as trouble:
-                answer = failed(trouble)
-        await respond(send, scope["method"], dict(scope["headers"]), answer)
+        return Answer(200, self._do(_asked(asked, reader, name, id_)))
 
     def _do(self, asked: Asked) -> bytes:
         desk, caller = self._desk, client(asked.reader)
@@ -135,21 +127,15 @@ def operation(below: tuple[str, ...]) -> tuple[str, str, tuple[str, ...]] | None
     return None
 
 
-async def _asked(scope: Any, receive: Any, name: str, id_: str) -> Asked:
-    headers = dict(scope["headers"])
-    query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-    parameters: list[tuple[str, Any]] = [(n, v) for n, v in query if v]
-    if scope["method"] == "POST":
-        kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-        body = await read_body(receive, LARGEST)
-        if body is None:
-            raise Refused(Problem.TOO_LARGE, f"a body of more than {LARGEST} bytes")
-        if body and kind not in (b"application/fhir+json", b"application/json"):
+def _asked(asked: interaction.Asked, reader: Reader, name: str, id_: str) -> Asked:
+    """Raises Refused NOT_ACCEPTABLE, UNREADABLE, INVALID, OUT_OF_DATE."""
+    parameters: list[tuple[str, Any]] = [(n, v) for n, v in asked.pairs if v]
+    if asked.body:
+        if asked.header(b"content-type").partition(";")[0].strip().lower() not in ("application/fhir+json", "application/json"):
             raise Refused(Problem.NOT_ACCEPTABLE, "a body is application/fhir+json")
-        parameters += parameters_of(strict_json.load(body)) if body else []
-    version = tagged(headers.get(b"if-match", b"").decode("latin-1"))
-    strict = b"handling=strict" in headers.get(b"prefer", b"")
-    return Asked(name, id_, parameters, scope["reader"], "" if version is None else str(version), strict, scope["method"] != "POST")
+        parameters += parameters_of(strict_json.load(asked.body))
+    version = tagged(asked.header(b"if-match"))
+    return Asked(name, id_, parameters, reader, "" if version is None else str(version), asked.strict, asked.method != "POST")
 
 
 def searchset(entries: list[bytes], total: int | None = None, links: list[tuple[str, str]] | None = None, note: bytes | None = None) -> bytes:

@@ -1,13 +1,11 @@
-"""What a client asks of its subscriptions: `$status`, `$events`, and the topics there are. ASGI before the FHIR face, as the operations are.
+"""What a client asks of its subscriptions: `$status`, `$events`, and the topics there are.
 
 By GET, or by POST with Parameters. A topic is read at its canonical URL, as a Basic (R4 has no SubscriptionTopic).
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from concurrent.futures import Executor
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl
@@ -15,7 +13,7 @@ from urllib.parse import parse_qsl
 import orjson
 
 from hub.access import AuditLine, Reader
-from hub.faces.interaction import Answer, failed, known, read_body, respond
+from hub.faces.interaction import Answer, Asked, known
 from hub.faces.parameters import parameters_of
 from hub.feeds import Feeds, load
 from hub.feeds.wish import CONTENTS
@@ -26,33 +24,25 @@ from hub.store import Store, Stored
 from hub.store.feeds import Event, Feed
 from hub.store.values import persons
 
-LARGEST = 64 * 1024
 MOST = 100
 """Events in one answer of `$events`."""
 Pairs = list[tuple[str, str]]
 
 
 class Subscriptions:
-    """Stands between the gate (`scope["reader"]`) and the FHIR face."""
+    """hub.faces.beside.Part."""
 
-    def __init__(self, inner: Any, store: Store, feeds: Feeds, pool: Executor, clock: Callable[[], datetime]) -> None:
-        self._inner, self._store, self._feeds, self._pool, self._clock = inner, store, feeds, pool, clock
+    largest = 64 * 1024
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        path = tuple(p for p in scope["path"][len(scope.get("root_path", "")):].split("/") if p)
+    def __init__(self, store: Store, feeds: Feeds, clock: Callable[[], datetime]) -> None:
+        self._store, self._feeds, self._clock = store, feeds, clock
+
+    def serves(self, method: str, path: tuple[str, ...]) -> bool:
         ours = path[:1] == ("SubscriptionTopic",) or (path[:1] == ("Subscription",) and path[-1] in ("$status", "$events"))
-        if not ours or scope["method"] not in ("GET", "HEAD", "POST"):
-            await self._inner(scope, receive, send)
-            return
-        try:
-            body = await read_body(receive, LARGEST) if scope["method"] == "POST" else b""
-            if body is None:
-                raise Refused(Problem.TOO_LARGE, f"Parameters of more than {LARGEST} bytes")
-            asked = parse_qsl(scope["query_string"].decode("latin-1")) + _parameters(body)
-            answer = await asyncio.get_running_loop().run_in_executor(self._pool, self._answered, path, asked, scope["reader"])
-        except Exception as trouble:
-            answer = failed(trouble)
-        await respond(send, scope["method"], dict(scope["headers"]), answer)
+        return ours and method in ("GET", "HEAD", "POST")
+
+    def answer(self, asked: Asked, reader: Reader) -> Answer:
+        return self._answered(asked.path, parse_qsl(asked.query) + _parameters(asked.body), reader)
 
     def _topic(self, path: list[str]) -> Answer:
         topic = load().get(path[0]) if len(path) == 1 else None

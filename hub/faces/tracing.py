@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping
-from concurrent.futures import Executor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +12,7 @@ from hub.access import AuditLine, Reader
 from hub.config import Misconfigured
 from hub.delivery import Delivery
 from hub.faces.console.names import masked
-from hub.faces.interaction import Answer, failed, read_body, respond
+from hub.faces.interaction import Answer, Asked
 from hub.faces.parameters import parameters_of
 from hub.fhir import strict_json
 from hub.fhir.outcome import SYSTEM
@@ -23,7 +21,6 @@ from hub.store import Filed, Store, TimelineEntry
 from hub.store.values import persons
 
 Json = dict[str, Any]
-LARGEST = 16 * 1024
 LONGEST_ID = 255
 Own = Mapping[str, frozenset[str]]
 """Who calls → the adapters whose messages are its own."""
@@ -41,30 +38,22 @@ def own_adapters(tables: Mapping[str, Any], adapters: Iterable[str]) -> Own:
 
 
 class Tracing:
-    """ASGI, behind the gate and before the FHIR face."""
+    """hub.faces.beside.Part."""
 
-    def __init__(self, inner: Any, store: Store, own: Own, pool: Executor) -> None:
-        self._inner, self._store, self._own, self._pool = inner, store, own, pool
+    largest = 16 * 1024
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["path"][len(scope.get("root_path", "")):].strip("/") != "$message" or scope["method"] != "POST":
-            await self._inner(scope, receive, send)
-            return
-        body = await read_body(receive, LARGEST)
-        try:
-            if body is None:
-                raise Refused(Problem.TOO_LARGE, f"a question has at most {LARGEST} bytes")
-            answer = await asyncio.get_running_loop().run_in_executor(self._pool, self._traced, body, scope.get("reader"))
-        except Exception as trouble:
-            answer = failed(trouble)
-        await respond(send, scope["method"], dict(scope["headers"]), answer)
+    def __init__(self, store: Store, own: Own) -> None:
+        self._store, self._own = store, own
 
-    def _traced(self, body: bytes, reader: Reader | None) -> Answer:
-        id_ = next((v for n, v in parameters_of(strict_json.load(body)) if n == "id"), None)
+    def serves(self, method: str, path: tuple[str, ...]) -> bool:
+        return path == ("$message",) and method == "POST"
+
+    def answer(self, asked: Asked, reader: Reader) -> Answer:
+        id_ = next((v for n, v in parameters_of(strict_json.load(asked.body)) if n == "id"), None)
         if not isinstance(id_, str) or not 0 < len(id_) <= LONGEST_ID:
             raise Refused(Problem.INVALID, "Parameters with the parameter id: the message's id, as valueString", "Parameters.parameter")
-        adapters = self._own.get(reader.reference, frozenset()) if reader is not None else frozenset()
-        if reader is None or not adapters:
+        adapters = self._own.get(reader.reference, frozenset())
+        if not adapters:
             raise Refused(Problem.NOT_ALLOWED, "no adapter is this client's: the municipality names them in hub.toml (adapters)")
         filed, delivery = self._store.named(id_, adapters), self._store.delivery(id_)
         deliveries = [delivery] if delivery is not None and delivery.adapter in adapters else []

@@ -11,7 +11,7 @@ from typing import Any
 from hub.access import AuditLine
 from hub.faces.booking.problems import failed
 from hub.faces.booking.verbs import CHANNEL, JSON, Call, Verbs
-from hub.faces.interaction import Answer, read_body, respond
+from hub.faces.interaction import Answer, below, read_body, respond
 from hub.faces.web import ID
 from hub.problem import Problem, Refused
 from hub.store import Store
@@ -42,20 +42,20 @@ ROUTES: dict[tuple[str, ...], tuple[str, tuple[str, str], Verb]] = {
 """Address below the base → method, the scope it needs (type and letter), and what it does."""
 
 
-def needed(method: str, below: tuple[str, ...]) -> tuple[str, str] | None:
+def needed(method: str, path: tuple[str, ...]) -> tuple[str, str] | None:
     """The scope that a request needs; None for an address that is not there."""
-    found = _route(below)
+    found = _route(path)
     return ROUTES[found[0]][1] if found else None
 
 
-def _route(below: tuple[str, ...]) -> tuple[tuple[str, ...], str] | None:
+def _route(path: tuple[str, ...]) -> tuple[tuple[str, ...], str] | None:
     """(address, id) of a path below the base; None: there is none such."""
-    if below in ROUTES and "{id}" not in below:
-        return below, ""
-    if len(below) < 2 or not ID.fullmatch(below[1]):
+    if path in ROUTES and "{id}" not in path:
+        return path, ""
+    if len(path) < 2 or not ID.fullmatch(path[1]):
         return None
-    address = (below[0], "{id}", *below[2:])
-    return (address, below[1]) if address in ROUTES else None
+    address = (path[0], "{id}", *path[2:])
+    return (address, path[1]) if address in ROUTES else None
 
 
 class BookingFace:
@@ -65,10 +65,10 @@ class BookingFace:
         self._store, self._verbs, self._pool, self._clock = store, verbs, pool, clock
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        below = tuple(p for p in scope["path"][len(scope.get("root_path", "")):].split("/") if p)
+        path = below(scope)
         headers = dict(scope["headers"])
         try:
-            found = _route(below)
+            found = _route(path)
             if found is None:
                 raise Refused(Problem.UNKNOWN_RESOURCE, "no such address")
             method, _, verb = ROUTES[found[0]]
