@@ -166,3 +166,10 @@ def test_parameters_by_post_and_leniently(api: httpx.Client) -> None:
     lenient = {**ASYNC, "prefer": "respond-async, handling=lenient"}
     assert api.get("/$export?_type=Slot,Bogus&_typeFilter=x", headers=lenient).status_code == 202
     assert api.get("/$export?_type=Slot").status_code == 400
+
+
+def test_a_body_that_is_too_large_is_refused_not_left_out(api: httpx.Client) -> None:
+    """Read as if it were empty, a list of types that is cut off would be an export of everything."""
+    body = json.dumps({"resourceType": "Parameters", "parameter": [{"name": "_type", "valueString": "Patient" + " " * 70_000}]})
+    answer = api.post("/$export", content=body, headers={"prefer": "respond-async", "content-type": "application/fhir+json"})
+    assert answer.status_code == 413 and answer.json()["issue"][0]["code"] == "too-long"
