@@ -123,7 +123,7 @@ def put_together(home: Path, clock: Callable[[], datetime] = utc_now) -> Parts:
     settling = Settling(store, ChainMap[str, Adapter](adapters, subscribers), keeping.rejected, feeds.moved)  # type: ignore[arg-type]
     flow = Flow(store, adapters, keeping, settling, clock)
     asking = Asking(adapters, clock, store.audit_later)
-    shop = Shop(store, keeping, asking.free)
+    shop = Shop(store, keeping, asking.free, asking.owned)
     return Parts(hub, store, flow, shop, Repeating(shop, noticing.missed), WaitingList(shop, offering), asking, adapters, texts, clock, feeds,
                  subscribers)
 

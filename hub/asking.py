@@ -94,6 +94,10 @@ class Asking:
             raise Unavailable(kept[1].detail, kept[1].retry_after)
         return kept[1]
 
+    def owned(self, department: str) -> bool:
+        """A partner owns its calendar."""
+        return self._owner(department) is not None
+
     def _owner(self, department: str) -> Adapter | None:
         owned = (a for a in self.adapters.values() if a.owner is Owner.EPJ)
         return next((a for a in owned if not a.departments or department in a.departments), None)

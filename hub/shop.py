@@ -37,6 +37,8 @@ class Shop:
     keeping: Keeping
     calendar: Calendar = lambda *_: None
     """When the partner that owns a department's calendar is free; None where the hub's seats decide (`hub.asking.Asking.free`)."""
+    owned: Callable[[str], bool] = lambda _: False
+    """A partner owns this department's calendar: only then is anything looked up for it (`hub.asking.Asking.owned`)."""
 
     def services(self, person: str, now: datetime) -> list[Service]:
         """Every department that a decision in force before the horizon covers, by name."""
@@ -95,7 +97,8 @@ class Shop:
             Refused: what `hub.booking.rules.check` says.
             Unavailable: the partner that owns the calendar does not answer.
         """
-        self._free_elsewhere(customer, order)
+        if self.owned(order.department):
+            self._free_elsewhere(customer, order)
 
         def work(tx: Transaction) -> Held:
             touched = tx.free_seats(customer.holder)
@@ -142,7 +145,7 @@ class Shop:
 
     def book(self, customer: Customer, order: Order) -> str:
         """As `confirm`, without a hold before. Raises Refused, Unavailable."""
-        if order.moves or self.store.get("Appointment", order.appointment(customer)) is None:
+        if self.owned(order.department) and (order.moves or self.store.get("Appointment", order.appointment(customer)) is None):
             self._free_elsewhere(customer, order)
         return self._order(customer, order, must_hold=False)
 

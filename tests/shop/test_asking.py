@@ -105,7 +105,7 @@ def made(world: World, partner: Partner, within: str = "5s") -> tuple[Shop, Aski
     adapter = making.make_adapter(hub, read_adapter(path))
     assert adapter.owner is Owner.EPJ and adapter.line is not None
     asking = Asking({adapter.name: adapter}, world.clock, world.store.audit_later)
-    return Shop(world.store, world.keeping, asking.free), asking
+    return Shop(world.store, world.keeping, asking.free, asking.owned), asking
 
 
 def replace_hub(world: World) -> Any:
