@@ -41,17 +41,7 @@ class HttpCarrier:
             raise Misconfigured(f"adapters/{surroundings.name}.toml carrier: url is no http:// or https:// address, and no agreement gives one")
         self._secret, self._clock = str(settings.get("secret", "")), clock
         self._later = _LATER | frozenset(settings.get("later", ()))
-        self._wait = wait = duration(str(settings.get("wait", "30s"))).total_seconds()
-        headers = {"user-agent": "besoksbro", **settings.get("headers", {})}
-        if "token_file" in settings:
-            headers["authorization"] = f"Bearer {(surroundings.home / str(settings['token_file'])).read_text().strip()}"
-        connections: dict[str, Any] = {
-            "verify": tls(surroundings.home, self._url, settings), "trust_env": False,
-            "limits": httpx.Limits(max_connections=16, max_keepalive_connections=16, keepalive_expiry=30),
-        }
-        if "allowed" in settings:
-            connections["transport"] = GuardedTransport(settings["allowed"], **connections)
-        self._client = httpx.Client(headers=headers, timeout=httpx.Timeout(wait, connect=min(wait, 5)), follow_redirects=False, **connections)
+        self._wait, self._client = wait_of(settings), client(surroundings, self._url)
 
     def send(self, parcel: Parcel) -> Parcel | None:
         """Posts. 2xx: handed over; 410: there is nobody any more; another 4xx: it will never be taken like this; anything else: nobody knows,
@@ -75,7 +65,7 @@ class HttpCarrier:
         until = time.monotonic() + self._wait * 2
         try:
             with self._client.stream(method, url, content=parcel.body, headers=headers) as answer:
-                return answer.status_code, answer.headers, _receipt(answer, until)
+                return answer.status_code, answer.headers, content_of(answer, LARGEST_ANSWER, until)
         except httpx.HTTPError as trouble:
             raise Unavailable(_told(trouble)) from trouble
 
@@ -86,13 +76,33 @@ class HttpCarrier:
         self._client.close()
 
 
-def _receipt(answer: httpx.Response, until: float) -> bytes:
-    """The answer's body, read no further than a receipt is long, nor longer than `until` (monotonic). Raises Unavailable when it goes on."""
+def wait_of(settings: Mapping[str, Any]) -> float:
+    """Seconds that an answer may take."""
+    return duration(str(settings.get("wait", "30s"))).total_seconds()
+
+
+def client(surroundings: Surroundings, url: str) -> httpx.Client:
+    """Kept connections to a partner, as the settings say: token, headers, TLS, and where it may call. Raises Misconfigured."""
+    settings = surroundings.settings
+    wait, headers = wait_of(settings), {"user-agent": "besoksbro", **settings.get("headers", {})}
+    if "token_file" in settings:
+        headers["authorization"] = f"Bearer {(surroundings.home / str(settings['token_file'])).read_text().strip()}"
+    connections: dict[str, Any] = {
+        "verify": tls(surroundings.home, url, settings), "trust_env": False,
+        "limits": httpx.Limits(max_connections=16, max_keepalive_connections=16, keepalive_expiry=30),
+    }
+    if "allowed" in settings:
+        connections["transport"] = GuardedTransport(settings["allowed"], **connections)
+    return httpx.Client(headers=headers, timeout=httpx.Timeout(wait, connect=min(wait, 5)), follow_redirects=False, **connections)
+
+
+def content_of(answer: httpx.Response, largest: int, until: float, what: str = "receipt") -> bytes:
+    """A streamed answer's body, read no further than `largest` bytes, nor longer than `until` (monotonic). Raises Unavailable when it goes on."""
     body = bytearray()
     for chunk in answer.iter_bytes():
         body += chunk
-        if len(body) > LARGEST_ANSWER or time.monotonic() > until:
-            raise Unavailable("an answer larger, or longer under way, than any receipt")
+        if len(body) > largest or time.monotonic() > until:
+            raise Unavailable(f"an answer larger, or longer under way, than any {what}")
     return bytes(body)
 
 

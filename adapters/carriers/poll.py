@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from adapters.carriers.http import HttpCarrier, tls
+from adapters.carriers.http import HttpCarrier, client, content_of, wait_of
 from hub.adapter import Surroundings
 from hub.config import Misconfigured, duration
 from hub.fhir import strict_json
@@ -42,11 +42,8 @@ class PollCarrier:
             self._every = duration(str(settings.get("every", "30s"))).total_seconds()
         except (KeyError, ValueError) as wrong:
             raise Misconfigured(f"adapters/{surroundings.name}.toml carrier: {wrong}") from wrong
-        headers = {"accept": "application/json", "user-agent": "besoksbro"}
-        if "token_file" in settings:
-            headers["authorization"] = f"Bearer {(surroundings.home / str(settings['token_file'])).read_text().strip()}"
-        wait = duration(str(settings.get("wait", "30s"))).total_seconds()
-        self._client = httpx.Client(verify=tls(surroundings.home, self._url, settings), headers=headers, timeout=wait, trust_env=False)
+        self._wait, self._client = wait_of(settings), client(surroundings, self._url)
+        self._client.headers["accept"] = "application/json"
         to = str(settings.get("send", ""))
         self._out = HttpCarrier(replace(surroundings, settings={**settings, "url": to})) if to else None
         self._file = surroundings.home / "cursors" / surroundings.name
@@ -86,14 +83,16 @@ class PollCarrier:
 
     def _page(self) -> Iterator[tuple[Parcel, str]]:
         behind = self._file.read_text(encoding="utf-8") if self._file.exists() else ""
+        until = time.monotonic() + self._wait * 2
         try:
-            answer = self._client.get(self._url, params={self._parameter: behind} if behind else {})
+            with self._client.stream("GET", self._url, params={self._parameter: behind} if behind else {}) as answer:
+                content = content_of(answer, LARGEST_PAGE, until, "page of events")
         except httpx.HTTPError as trouble:
             raise Unavailable(f"{type(trouble).__name__} from the shop's address") from trouble
-        if not answer.is_success or len(answer.content) > LARGEST_PAGE:
-            raise Unavailable(f"HTTP {answer.status_code} from the shop, {len(answer.content)} bytes")
+        if not answer.is_success:
+            raise Unavailable(f"HTTP {answer.status_code} from the shop")
         try:
-            items = strict_json.at(strict_json.load(answer.content), self._items)
+            items = strict_json.at(strict_json.load(content), self._items)
         except Refused as wrong:
             raise Unavailable(f"the shop's answer: {wrong.detail}") from wrong
         for item in items if isinstance(items, list) else ():
