@@ -19,6 +19,7 @@ from hub.delivery import Delivery
 from hub.flow import Flow
 from hub.message import Parcel
 from hub.problem import Refused, Unavailable
+from hub.store import Presence
 
 LEASE = timedelta(minutes=2)
 """How long a claim holds. Longer than a batch of letters and the last of its sends may take."""
@@ -31,6 +32,8 @@ PROBES = 2
 """Receipts in a row that may fail to leave before a visit to a mailbox ends."""
 PROBE = timedelta(minutes=1)
 """How long nothing is tried at a partner that is down. A letter's own pause may be the twelve hours of a CPA; the others do not wait for that."""
+LOOK = timedelta(seconds=5)
+"""How often it is asked whether other workers live, and what those that do not had claimed is taken back."""
 IDLE = 0.05
 """Seconds between two looks when nothing was due; a commit that owes something wakes the worker at once."""
 
@@ -70,11 +73,14 @@ class Worker:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._chores = {chore: flow.clock() for chore in chores}
+        self._chores = {chore: flow.clock() for chore in (Chore(LOOK, self._take_back), *chores)}
         """When each is due next."""
+        self._presence: Presence | None = None
         self._apart: dict[Chore, threading.Thread] = {}
 
     def start(self) -> None:
+        """Raises Unavailable."""
+        self._presence = self.flow.store.attend(self.name)
         self._threads = [threading.Thread(target=self._run, name=self.name, daemon=True)]
         self._threads += [
             threading.Thread(target=self._collect, args=(adapter,), name=f"collect-{adapter.name}", daemon=True)
@@ -95,6 +101,15 @@ class Worker:
         for thread in (*self._threads, *self._apart.values()):
             thread.join(timeout=10)
         self._pool.shutdown(wait=True)
+        if self._presence is not None:
+            try:
+                self._presence.end()
+            except Unavailable as later:
+                log.warning("stopped while the store did not answer: %s", later.detail)
+
+    def _take_back(self, _: datetime) -> None:
+        if self._presence is not None and (back := self._presence.take_back()):
+            log.warning("%d letters that a worker held when it died are due again", back)
 
     def _run(self) -> None:
         while not self._stop.is_set():

@@ -23,6 +23,7 @@ from hub.store.db import Connection, Database
 from hub.store.exporting import Exports
 from hub.store.failpoint import reach
 from hub.store.feeds import Feeds
+from hub.store.presence import Presence
 from hub.store.secrets import Secrets
 from hub.store.transaction import Transaction, found, searched
 from hub.store.values import AuditCheck, Change, Filed, Page, Standing, Stored, TimelineEntry, micros
@@ -163,6 +164,10 @@ class Store:
         if claimed:
             reach("after-claim")
         return claimed
+
+    def attend(self, name: str) -> Presence:
+        """A worker of this name is there, and may claim. Raises Unavailable."""
+        return Presence(self._database, self._write, self._secrets.home / "workers", name)
 
     def content(self, id_: str) -> Content | None:
         return self._database.read(lambda c: letters.content(c, self._secrets, id_))
