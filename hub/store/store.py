@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime, timedelta
 from functools import partial
@@ -152,9 +152,9 @@ class Store:
     def search(self, query: Query) -> Page:
         return self._database.read(lambda c: searched(c, query))
 
-    def owing(self, now: datetime) -> list[str]:
-        """The adapters to which something is due that nobody is at."""
-        return self._database.read(lambda c: deliveries.owing(c, now))
+    def owing(self, adapters: Collection[str], now: datetime) -> list[str]:
+        """Those of the adapters to which something is due that nobody is at."""
+        return self._database.read(lambda c: deliveries.owing(c, adapters, now))
 
     def claim(self, wanted: Mapping[str, int], now: datetime, lease: timedelta, owner: str) -> list[Delivery]:
         """Takes up to so many due deliveries of each adapter for `lease`: in order per key, never two of one key at once."""
