@@ -39,7 +39,6 @@ from ebxml.header import (
 from ebxml.kith import moment
 
 _ONCE = ("AckRequested", "Acknowledgment", "ErrorList", "MessageOrder")
-_INSIDE = f"{{{EB}}}"
 _XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 
 
@@ -56,9 +55,9 @@ def read(root: etree._Element) -> Header:
     heads = head.findall(f"{{{EB}}}MessageHeader") if head is not None else []
     if head is None or len(heads) != 1:
         raise Violation(ErrorCode.OTHER_XML, "not exactly one MessageHeader", "//Header/MessageHeader")
-    main, remarks = _inside(heads[0]), list[str]()
+    main, remarks = xml.inside(heads[0], EB), list[str]()
     sender, receiver = (_read_party(main.get(name), remarks) for name in ("From", "To"))
-    service, data = main.get("Service"), _inside(main.get("MessageData"))
+    service, data = main.get("Service"), xml.inside(main.get("MessageData"), EB)
     message_id = _said(data, "MessageId")
     if not sender.ids or not receiver.ids or not message_id:
         raise Violation(ErrorCode.OTHER_XML, "MessageHeader lacks From, To or MessageId", "//Header/MessageHeader")
@@ -86,15 +85,6 @@ def repeated(header: Header) -> tuple[str, ...]:
 def _text(element: etree._Element | None, name: str) -> str:
     """All the text of a child, stripped; empty when it is missing."""
     return _whole(element.find(f"{{{EB}}}{name}") if element is not None else None)
-
-
-def _inside(element: etree._Element | None) -> dict[str, etree._Element]:
-    """The ebMS children by name, the first of each: one walk instead of a search for every name."""
-    found: dict[str, etree._Element] = {}
-    for child in element if element is not None else ():
-        if isinstance(child.tag, str) and child.tag.startswith(_INSIDE):
-            found.setdefault(child.tag[len(_INSIDE):], child)
-    return found
 
 
 def _said(inside: dict[str, etree._Element], name: str) -> str:

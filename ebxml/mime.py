@@ -169,7 +169,7 @@ def _pieces(body: bytes, boundary: bytes) -> list[memoryview]:
 
 
 def _decoded(headers: Mapping[str, str], body: bytes | memoryview, remarks: list[str]) -> Part:
-    media_type, _ = content_type(headers.get("content-type", "text/plain"))
+    media_type = headers.get("content-type", "text/plain").partition(";")[0].strip().lower()
     content_id = headers.get("content-id", "").strip()
     if content_id and not (content_id.startswith("<") and content_id.endswith(">")):
         remarks.append("a Content-ID without angle brackets")
