@@ -178,7 +178,7 @@ def test_two_message_headers_or_a_second_header_are_refused() -> None:
     data = signed()
     start, end = data.index(b"<eb:MessageHeader"), data.index(b"</eb:MessageHeader>") + len(b"</eb:MessageHeader>")
     twice = data.replace(data[start:end], data[start:end] * 2)
-    with pytest.raises(Violation, match="exactly one MessageHeader"):
+    with pytest.raises(Violation, match="one MessageHeader"):
         envelope.read(xml.parse(twice))
     refused(data.replace(b"<SOAP:Header>", b"<SOAP:Header></SOAP:Header><SOAP:Header>"), Fault.UNREADABLE, None, ErrorCode.OTHER_XML)
 
