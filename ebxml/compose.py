@@ -6,16 +6,12 @@ tags. So whoever signs it takes the digest of these bytes, and neither parses no
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import NewType
 
-from lxml import etree
-
-from ebxml import xml
-from ebxml.header import EB, ERRORS, NEXT, SOAP, TO_PARTY, XLINK, EbError, EbParty, Header, PartyId, Reference
+from ebxml.header import ERRORS, NEXT, TO_PARTY, EbError, EbParty, Header, PartyId, Reference
 from ebxml.kith import attribute, instant, text
+from ebxml.reference import ENVELOPE_END, ENVELOPE_START, repeated
 
-_START, _END = f'<SOAP:Envelope xmlns:SOAP="{SOAP}" xmlns:eb="{EB}" xmlns:xlink="{XLINK}">', "</SOAP:Envelope>"
 _MUST, _VERSION = 'SOAP:mustUnderstand="1"', 'eb:version="2.0"'
 """What every header element carries."""
 SYNC_REPLY = f'<eb:SyncReply SOAP:actor="{NEXT}" {_MUST} {_VERSION}></eb:SyncReply>'
@@ -35,8 +31,9 @@ def write(header: Header) -> Canonical:
     """
     _complete(header)
     return Canonical((
-        f"{_START}<SOAP:Header>{_message_header(header)}{_order(header)}{_ack_requested(header)}{_acknowledgment(header)}{_error_list(header)}"
-        f"{SYNC_REPLY if header.sync_reply else ''}{HEADER_END}<SOAP:Body>{_manifest(header)}{_status(header)}</SOAP:Body>{_END}"
+        f"{ENVELOPE_START}<SOAP:Header>{_message_header(header)}{_order(header)}{_ack_requested(header)}{_acknowledgment(header)}"
+        f"{_error_list(header)}{SYNC_REPLY if header.sync_reply else ''}{HEADER_END}<SOAP:Body>{_manifest(header)}{_status(header)}</SOAP:Body>"
+        f"{ENVELOPE_END}"
     ).encode())
 
 
@@ -102,17 +99,10 @@ def _acknowledgment(h: Header) -> str:
         return ""
     at = h.acknowledged_at or h.timestamp
     assert at is not None
-    repeated = _repeated(element for _, element in h.references) if h.references else ""
     return (
         f'<eb:Acknowledgment SOAP:actor="{TO_PARTY}" {_MUST} {_VERSION}><eb:Timestamp>{instant(at)}</eb:Timestamp>{_refers(h.acknowledges)}'
-        f"<eb:From>{_ids(h.acknowledged_by or h.sender.ids)}</eb:From>{repeated}</eb:Acknowledgment>"
+        f"<eb:From>{_ids(h.acknowledged_by or h.sender.ids)}</eb:From>{repeated(element for _, element in h.references)}</eb:Acknowledgment>"
     )
-
-
-def _repeated(elements: Iterable[bytes]) -> str:
-    """Elements that somebody else wrote, in canonical form as they stand in our envelope."""
-    inside = xml.parse(b"".join((_START.encode(), *elements, _END.encode())))
-    return etree.tostring(inside, method="c14n").decode()[len(_START):-len(_END)]
 
 
 def _error_list(h: Header) -> str:

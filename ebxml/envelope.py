@@ -236,15 +236,15 @@ def _read_errors(element: etree._Element | None, remarks: list[str]) -> dict[str
 
 
 def _read_body(body: etree._Element | None, remarks: list[str]) -> dict[str, Any]:
-    references = tuple(_reference(e, remarks) for e in _all(_one(body, "Manifest"), "Reference"))
-    asked, told = _one(body, "StatusRequest"), _one(body, "StatusResponse")
+    manifest, asked, told = (_one(body, name) for name in ("Manifest", "StatusRequest", "StatusResponse"))
+    references = tuple(_reference(e, remarks) for e in _all(manifest, "Reference"))
     status = None
     if told is not None:
         word = _attribute(told, "messageStatus", remarks)
         if word not in list(MessageStatus):
             raise Violation(ErrorCode.VALUE_NOT_RECOGNIZED, "an unknown messageStatus", "//Body/StatusResponse/@messageStatus")
         status = Status(MessageStatus(word), _text(told, "RefToMessageId"), _when(told, "Timestamp", remarks))
-    described = tuple(r for r in references if r != Reference(r.href))
+    described = tuple(r for r in references if r.role or r.id or r.schemas or r.description)
     return {"manifest": tuple(r.href for r in references), "described": described, "status_of": _text(asked, "RefToMessageId"), "status": status}
 
 

@@ -13,6 +13,7 @@ import hashlib
 import hmac
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from cryptography import x509
@@ -22,8 +23,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from lxml import etree
 
 from ebxml import certificate as certificates
-from ebxml import hop, longway
-from ebxml.algorithms import CANONICAL, DIGESTS, ENVELOPED, EXCLUSIVE, LEGACY, METHODS, XPATH
+from ebxml import hop, longway, reference
+from ebxml.algorithms import C14N, CANONICAL, DIGESTS, ENVELOPED, EXCLUSIVE, LEGACY, METHODS, SHA256, XPATH
 from ebxml.envelope import DS, SOAP
 from ebxml.errors import ErrorCode, Fault, Violation
 from ebxml.signing import sign
@@ -31,6 +32,7 @@ from ebxml.xml import inside, parse
 
 _PKCS1 = padding.PKCS1v15()
 _SIGNATURE, _REFERENCE, _TRANSFORM = (f"{{{DS}}}{name}" for name in ("Signature", "Reference", "Transform"))
+_PROFILE = [ENVELOPED, XPATH, C14N]
 Fetch = Callable[[str], "bytes | None"]
 
 
@@ -114,15 +116,12 @@ def examine(root: etree._Element, fetch: Fetch, trusted: Sequence[x509.Certifica
     shown = _certificates(said.get("KeyInfo"))
     try:
         signer = _signer(info, _packed(said.get("SignatureValue")), shown or trusted or (), remarks)
-        references = list(info.iterchildren(_REFERENCE))
-        uris = [r.get("URI") for r in references]
-        if len(set(uris)) != len(uris):
+        references = [_read(r) for r in info.iterchildren(_REFERENCE)]
+        if len({r.uri for r in references}) != len(references):
             raise _fail("a part is referred to twice")
-        kept = tuple((r.get("URI", ""), etree.tostring(r, with_tail=False)) for r in references)
+        kept = tuple((r.uri or "", r.repeated()) for r in references)
         judge = signer if trusted is None or signer in trusted else None  # nobody else's transforms are worth xmlsec's time
-        digests = tuple(
-            (str(r.get("URI")), _digest_holds(root, signature, r, fetch, remarks, judge)) for r in sorted(references, key=_envelope_last)
-        )
+        digests = tuple((str(r.uri), _digest_holds(root, signature, r, fetch, remarks, judge)) for r in sorted(references, key=_envelope_last))
     except etree.C14NError as wrong:
         raise _fail("XML that has no canonical form, such as a relative namespace") from wrong
     return Examined(digests, signer, tuple(shown), kept, tuple(remarks))
@@ -141,9 +140,39 @@ def _the_one(root: etree._Element) -> etree._Element:
     return found[0]
 
 
-def _envelope_last(reference: etree._Element) -> bool:
+class _Reference(NamedTuple):
+    """What one ds:Reference says."""
+
+    element: etree._Element
+    uri: str | None
+    transforms: list[etree._Element]
+    algorithms: list[str]
+    """Of the transforms."""
+    filtered: bool
+    """The prescribed filter is where the profile has it."""
+    method: str
+    digest: str
+
+    def repeated(self) -> bytes:
+        """What a receipt repeats: written anew where it is the profile's, else as it stands."""
+        in_profile = self.filtered and self.algorithms == _PROFILE if self.uri == "" else not self.transforms
+        if in_profile and self.method == SHA256 and self.element.keys() == ["URI"]:
+            return reference.write(self.uri or "", self.digest, alone=True).encode()
+        return etree.tostring(self.element, with_tail=False)
+
+
+def _read(element: etree._Element) -> _Reference:
+    said = inside(element, DS)
+    transforms = list(said["Transforms"].iterchildren(_TRANSFORM)) if "Transforms" in said else []
+    algorithms = [_algorithm(t) for t in transforms]
+    filtered = algorithms[:2] == _PROFILE[:2] and hop.is_the_filter(transforms[1])
+    method, digest = _algorithm(said.get("DigestMethod")), _packed(said.get("DigestValue"))
+    return _Reference(element, element.get("URI"), transforms, algorithms, filtered, method, digest)
+
+
+def _envelope_last(said: _Reference) -> bool:
     """The envelope's digest takes elements out of the tree, so it comes last."""
-    return reference.get("URI") == ""
+    return said.uri == ""
 
 
 def _packed(element: etree._Element | None) -> str:
@@ -196,42 +225,36 @@ def _algorithm(element: etree._Element | None) -> str:
 
 
 def _digest_holds(
-    root: etree._Element, signature: etree._Element, reference: etree._Element, fetch: Fetch, remarks: list[str], judge: x509.Certificate | None,
+    root: etree._Element, signature: etree._Element, said: _Reference, fetch: Fetch, remarks: list[str], judge: x509.Certificate | None,
 ) -> bool:
-    uri, said = reference.get("URI"), inside(reference, DS)
-    method = _algorithm(said.get("DigestMethod"))
-    if method not in DIGESTS:
+    if said.method not in DIGESTS:
         raise _fail("a digest algorithm that is not accepted")
-    if method in LEGACY:
+    if said.method in LEGACY:
         remarks.append("a digest with SHA-1")
-    transforms = [t for each in reference.iterchildren(f"{{{DS}}}Transforms") for t in each.iterchildren(_TRANSFORM)]
-    if uri == "":
-        versions = _octets(root, signature, transforms, remarks, lambda: judge is not None and longway.holds(root, judge, fetch))
-    elif uri is not None and uri.startswith("cid:") and not transforms:
-        part = fetch(uri)
+    if said.uri == "":
+        versions = _octets(root, signature, said, remarks, lambda: judge is not None and longway.holds(root, judge, fetch))
+    elif said.uri is not None and said.uri.startswith("cid:") and not said.transforms:
+        part = fetch(said.uri)
         if part is None:
-            raise Violation(ErrorCode.MIME_PROBLEM, "a signed part is missing", uri, Fault.MISSING_PART)
+            raise Violation(ErrorCode.MIME_PROBLEM, "a signed part is missing", said.uri, Fault.MISSING_PART)
         versions = iter([part])
     else:
         raise _fail("a reference that is neither the envelope nor a part as it is")
-    want = _packed(said.get("DigestValue")).encode()
-    made = (hashlib.new(DIGESTS[method], octets).digest() for octets in versions)
-    return any(hmac.compare_digest(want, binascii.b2a_base64(digest, newline=False)) for digest in made)
+    made = (hashlib.new(DIGESTS[said.method], octets).digest() for octets in versions)
+    return any(hmac.compare_digest(said.digest.encode(), binascii.b2a_base64(digest, newline=False)) for digest in made)
 
 
-def _octets(
-    root: etree._Element, signature: etree._Element, transforms: list[etree._Element], remarks: list[str], judged: Callable[[], bool],
-) -> Iterator[bytes]:
+def _octets(root: etree._Element, signature: etree._Element, said: _Reference, remarks: list[str], judged: Callable[[], bool]) -> Iterator[bytes]:
     """What must be covered: the envelope without its signature, and without what is for the next hop where the actor filter says so.
 
     The profile has enveloped-signature, the filter (seen missing in receipts), a canonicalisation (1.0 without comments when missing).
     Another order or spelling is `longway`'s to judge; then both versions are tried, since an unknown XPath is never evaluated here.
     """
-    names = [_algorithm(t) for t in transforms]
+    names, transforms = said.algorithms, said.transforms
     filtered = XPATH in names
     last = transforms[-1] if names and names[-1] in CANONICAL else None
     expected = [ENVELOPED] + [XPATH] * filtered + ([names[-1]] if last is not None else [])
-    unusual = names != expected or (filtered and not hop.is_the_filter(transforms[1]))
+    unusual = names != expected or (filtered and not said.filtered)
     if unusual and not longway.legal(transforms, ENVELOPED, XPATH, list(CANONICAL)):
         raise _fail("a transform that is not accepted")
     if unusual and not judged():

@@ -11,16 +11,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
-from ebxml.algorithms import C14N, ENVELOPED, RSA_SHA256, SHA256, XPATH
+from ebxml import reference
+from ebxml.algorithms import C14N, RSA_SHA256
 from ebxml.compose import HEADER_END, SYNC_REPLY, Canonical
-from ebxml.header import DS, EB, NEXT, NEXT_MSH, SOAP, XLINK
-from ebxml.kith import attribute
+from ebxml.header import DS, EB, SOAP, XLINK
 
 _PKCS1 = padding.PKCS1v15()
 _PREHASHED = Prehashed(hashes.SHA256())
-_FILTER_TEXT = (
-    f'not(ancestor-or-self::node()[@SOAP:actor="{NEXT_MSH}"] | ancestor-or-self::node()[@SOAP:actor="{NEXT}"])'
-)
 _INFO_ALONE = f'<ds:SignedInfo xmlns:SOAP="{SOAP}" xmlns:ds="{DS}" xmlns:eb="{EB}" xmlns:xlink="{XLINK}">'.encode()
 """As it is signed: with the namespaces in scope in an envelope of `envelope.write`, in canonical order."""
 _INFO = f'<ds:Signature xmlns:ds="{DS}"><ds:SignedInfo>'.encode()
@@ -28,12 +25,6 @@ _METHODS = (
     f'<ds:CanonicalizationMethod Algorithm="{C14N}"></ds:CanonicalizationMethod>'
     f'<ds:SignatureMethod Algorithm="{RSA_SHA256}"></ds:SignatureMethod>'
 ).encode()
-_ENVELOPE = (
-    f'<ds:Reference URI=""><ds:Transforms><ds:Transform Algorithm="{ENVELOPED}"></ds:Transform>'
-    f'<ds:Transform Algorithm="{XPATH}"><ds:XPath>{_FILTER_TEXT}</ds:XPath></ds:Transform>'
-    f'<ds:Transform Algorithm="{C14N}"></ds:Transform></ds:Transforms>'
-).encode()
-_DIGEST = f'<ds:DigestMethod Algorithm="{SHA256}"></ds:DigestMethod><ds:DigestValue>'.encode()
 _HEADER_END, _SYNC_REPLY = HEADER_END.encode(), SYNC_REPLY.encode()
 
 
@@ -46,9 +37,8 @@ def sign(soap: Canonical, parts: Iterable[tuple[str, bytes]], key: rsa.RSAPrivat
         certificate: the signer's, base64 of DER.
     """
     head, end, rest = soap.rpartition(_HEADER_END)
-    info = _reference(_ENVELOPE, head.removesuffix(_SYNC_REPLY) + end + rest)
-    info += b"".join(_reference(b"<ds:Reference URI=" + attribute(uri).encode() + b">", body) for uri, body in parts)
-    info = _METHODS + info + b"</ds:SignedInfo>"
+    signed = [("", head.removesuffix(_SYNC_REPLY) + end + rest), *parts]
+    info = b"".join((_METHODS, *(reference.write(uri, _digest(octets)).encode() for uri, octets in signed), b"</ds:SignedInfo>"))
     value = key.sign(hashlib.sha256(_INFO_ALONE + info).digest(), _PKCS1, _PREHASHED)
     return b"".join((
         head, _INFO, info, b"<ds:SignatureValue>", binascii.b2a_base64(value, newline=False),
@@ -57,5 +47,5 @@ def sign(soap: Canonical, parts: Iterable[tuple[str, bytes]], key: rsa.RSAPrivat
     ))
 
 
-def _reference(start: bytes, octets: bytes) -> bytes:
-    return start + _DIGEST + binascii.b2a_base64(hashlib.sha256(octets).digest(), newline=False) + b"</ds:DigestValue></ds:Reference>"
+def _digest(octets: bytes) -> str:
+    return binascii.b2a_base64(hashlib.sha256(octets).digest(), newline=False).decode()

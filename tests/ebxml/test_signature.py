@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from ebxml import algorithms, envelope, mime, signature, signing, xml
+from ebxml import algorithms, envelope, mime, reference, signature, xml
 from ebxml import certificate as certs
 from ebxml.compose import SYNC_REPLY
 from ebxml.envelope import DS
@@ -202,8 +202,8 @@ def test_a_reference_to_anything_but_the_envelope_and_the_parts_is_refused_witho
     ("old", "new"),
     [
         (algorithms.XPATH, "http://www.w3.org/TR/1999/REC-xslt-19991116"), (algorithms.ENVELOPED, "http://www.w3.org/2000/09/xmldsig#base64"),
-        ("not(ancestor-or-self::node()[@SOAP:actor=", "not(self::eb:Manifest or self::node()[@SOAP:actor="), (signing._FILTER_TEXT, "false()"),
-        (envelope.NEXT_MSH, envelope.TO_PARTY), (signing._FILTER_TEXT, ""), (algorithms.XPATH, "http://www.w3.org/2002/06/xmldsig-filter2"),
+        ("not(ancestor-or-self::node()[@SOAP:actor=", "not(self::eb:Manifest or self::node()[@SOAP:actor="), (reference.FILTER, "false()"),
+        (envelope.NEXT_MSH, envelope.TO_PARTY), (reference.FILTER, ""), (algorithms.XPATH, "http://www.w3.org/2002/06/xmldsig-filter2"),
     ],
 )
 def test_another_transform_or_another_xpath_is_refused_even_when_signed(old: str, new: str) -> None:
