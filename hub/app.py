@@ -117,13 +117,13 @@ def put_together(home: Path, clock: Callable[[], datetime] = utc_now) -> Parts:
     store = open_store(hub, clock)
     noticing = Noticing(adapters, hub.municipality, hub.phone)
     check = partial(validate.require, definitions=definitions.load())
-    offering = Offering(check, noticing.waiting)
-    keeping = Keeping(adapters, check, noticing, offering)
+    asking = Asking(adapters, clock, store.audit_later)
+    offering = Offering(check, noticing.waiting, asking.known)
+    keeping = Keeping(adapters, check, noticing, offering, asking.known)
     feeds, subscribers = make_feeds(hub, store)
     settling = Settling(store, ChainMap[str, Adapter](adapters, subscribers), keeping.rejected, feeds.moved)  # type: ignore[arg-type]
     flow = Flow(store, adapters, keeping, settling, clock)
-    asking = Asking(adapters, clock, store.audit_later)
-    shop = Shop(store, keeping, asking.free, asking.owned)
+    shop = Shop(store, keeping, asking.free)
     return Parts(hub, store, flow, shop, Repeating(shop, noticing.missed), WaitingList(shop, offering), asking, adapters, texts, clock, feeds,
                  subscribers)
 

@@ -22,12 +22,11 @@ from hub.faces.parameters import UNDERSTOOD, appointment_of, parameters_of, pati
 from hub.faces.web import ID
 from hub.fhir import strict_json
 from hub.fhir.outcome import outcome
-from hub.keeping import Speaker
+from hub.keeping import Calendar, Speaker
 from hub.message import Resource
 from hub.problem import Problem, Refused
 from hub.scheduling.desk import HOLD_PREFIX, Desk, client
 from hub.scheduling.offers import Found, find
-from hub.shop import Calendar
 from hub.store import Store
 
 OPERATIONS = ("$find", "$hold", "$book", "$cancel")

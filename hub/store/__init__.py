@@ -10,6 +10,7 @@ from hub.store.values import (
     Change,
     Earlier,
     Filed,
+    Lacking,
     Page,
     Standing,
     Stored,
@@ -19,6 +20,6 @@ from hub.store.values import (
 )
 
 __all__ = [
-    "AdapterVersion", "AuditCheck", "Change", "Earlier", "Export", "Filed", "Page", "Secrets", "Standing", "Store", "Stored", "TimelineEntry",
-    "Transaction", "micros", "moment",
+    "AdapterVersion", "AuditCheck", "Change", "Earlier", "Export", "Filed", "Lacking", "Page", "Secrets", "Standing", "Store", "Stored",
+    "TimelineEntry", "Transaction", "micros", "moment",
 ]
