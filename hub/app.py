@@ -149,7 +149,7 @@ def faces(parts: Parts) -> Any:
         operators=tuple(Operator(o.name, o.token_digest, o.books) for o in hub.operators),
         shown_first=tuple(hub.tables.get("demo", {}).get("logins", ())), adapters=partial(_cards, parts), customers=partial(_customers, parts),
         shop=parts.shop, repeating=parts.repeating, waiting=parts.waiting, resend=parts.flow.settling.resend,
-        replay=partial(replay, parts.flow), warnings=partial(_warnings, parts),
+        replay=partial(replay, parts.flow), turn=partial(parts.feeds.turn, parts.store), warnings=partial(_warnings, parts),
     )
     gate, oauth = access(parts, pool)
     verbs = Verbs(parts.shop, parts.repeating, parts.waiting)

@@ -64,6 +64,10 @@ def _no_replay(envelope: int, by: str, reason: str) -> Verdict:
     raise RuntimeError("replay is not connected")
 
 
+def _no_turn(subscription: str, to: str, by: str, reason: str) -> None:
+    raise RuntimeError("subscriptions are not connected")
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """Everything a page needs and may not find for itself."""
@@ -92,6 +96,8 @@ class Context:
     it cannot be sent again."""
     replay: Callable[[int, str, str], Verdict] = _no_replay
     """`replay(envelope_key, by, reason)`: receives a parcel that could not be opened once more; what is thought of it now. Raises Refused."""
+    turn: Callable[[str, str, str, str], None] = _no_turn
+    """`turn(subscription_id, to, by, reason)`: `off`, `requested` or `deleted` (hub.feeds.Feeds.turn). Raises Refused."""
     token: Callable[[int], str] = secrets.token_urlsafe
     templates: Environment = field(default_factory=lambda: templates())
 

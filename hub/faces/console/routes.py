@@ -18,6 +18,8 @@ def routes(context: Context) -> list[BaseRoute]:
         console.page("/drift", start.start),
         console.page("/drift/koblinger", start.adapters),
         console.page("/drift/abonnementer", subscriptions.subscriptions),
+        console.page("/drift/abonnement/{id}", subscriptions.subscription),
+        console.form("/drift/abonnement/{id}", subscriptions.turn),
         console.page("/drift/feil", start.problems),
         console.page("/drift/gevinst", benefits.benefits),
         console.page("/drift/gevinst.csv", benefits.as_csv),
