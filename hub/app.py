@@ -40,6 +40,7 @@ from hub.faces.rest import Rest
 from hub.faces.sandbox import Sandbox
 from hub.faces.subscriptions import Subscriptions
 from hub.faces.tracing import Tracing, own_adapters
+from hub.faces.web import joined
 from hub.feeds import Feeds, Reading, Subscribers, Writer, topic_of
 from hub.feeds import load as topics
 from hub.fhir import definitions, index, validate
@@ -161,12 +162,12 @@ def faces(parts: Parts) -> Any:
         pool.shutdown(wait=True)
 
     pages = Starlette(
-        routes=[
-            Route("/health", Health(parts.store, parts.clock)),
+        routes=joined([
+            Route("/health", Health(parts.store, parts.clock), methods=["GET"]),
             *console.routes(context),
             *guide.routes(context, definitions.load().profiles),
             *portal.routes(context),
-        ],
+        ]),
         exception_handlers={404: portal.missing(context)},
         lifespan=lifespan,
     )
@@ -182,7 +183,7 @@ def fhir(parts: Parts, pool: ThreadPoolExecutor) -> Any:
     beside = Beside(rest, (
         Operations(parts.store, desk, base, parts.clock, parts.asking.free), Exports(parts.store, known, base, parts.clock),
         Subscriptions(parts.store, parts.feeds, parts.clock), Tracing(parts.store, own_adapters(parts.hub.tables, parts.texts)),
-    ), pool)
+    ), pool, known)
     return Sandbox(beside, partial(reset_sandbox, parts), pool) if sandbox.switched_on(parts.hub) else beside
 
 

@@ -19,7 +19,7 @@ import orjson
 
 from hub.access import AuditLine, Reader
 from hub.faces.beside import File
-from hub.faces.interaction import Answer, Asked
+from hub.faces.interaction import READS, Answer, Asked
 from hub.faces.parameters import parameters_of
 from hub.faces.web import ID
 from hub.fhir import strict_json, times
@@ -48,22 +48,30 @@ class Exports:
     """hub.faces.beside.Part."""
 
     largest = 64 * 1024
+    worded = False
 
     def __init__(self, store: Store, definitions: Definitions, base_url: str, clock: Callable[[], datetime]) -> None:
         self._store, self._definitions, self._base, self._clock = store, definitions, base_url, clock
 
-    def serves(self, method: str, path: tuple[str, ...]) -> bool:
-        return path[:1] in (("$export",), ("$export-file",)) or path == PATIENT
+    def methods(self, path: tuple[str, ...]) -> tuple[str, ...]:
+        match path:
+            case ("$export",) | ("Patient", "$export"):
+                return "GET", "POST"
+            case ("$export", _):
+                return (*READS, "DELETE")
+            case ("$export-file", _, _):
+                return READS
+        return ()
 
     def answer(self, asked: Asked, reader: Reader) -> Answer | File:
         match asked.path:
             case ("$export",) | ("Patient", "$export"):
                 return self._kick_off(asked, reader)
-            case ("$export", id_) if asked.method in ("GET", "HEAD"):
-                return self._status(self._own(reader, id_), reader)
             case ("$export", id_) if asked.method == "DELETE":
                 return self._end(reader, id_)
-            case ("$export-file", id_, type_) if asked.method == "GET":
+            case ("$export", id_):
+                return self._status(self._own(reader, id_), reader)
+            case ("$export-file", id_, type_):
                 bounds = dict(parse_qsl(asked.query))
                 return self._file(self._own(reader, id_), type_, reader, bounds.get("from", ""), bounds.get("until", ""))
         raise Refused(Problem.UNKNOWN_RESOURCE, "no such address")

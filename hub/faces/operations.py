@@ -17,7 +17,7 @@ import orjson
 from hub.access import Reader
 from hub.booking.conventions import points_to
 from hub.faces import interaction
-from hub.faces.interaction import Answer, tagged
+from hub.faces.interaction import READS, Answer, tagged
 from hub.faces.parameters import UNDERSTOOD, appointment_of, parameters_of, patient_of, reference_of, wish_of
 from hub.faces.web import ID
 from hub.fhir import strict_json
@@ -52,21 +52,19 @@ class Operations:
     """hub.faces.beside.Part."""
 
     largest = 1024 * 1024
+    worded = True
 
     def __init__(
         self, store: Store, desk: Desk, base_url: str, clock: Callable[[], datetime], calendar: Calendar = lambda *_: None,
     ) -> None:
         self._store, self._desk, self._base, self._clock, self._calendar = store, desk, base_url, clock, calendar
 
-    def serves(self, method: str, path: tuple[str, ...]) -> bool:
-        return operation(path) is not None
+    def methods(self, path: tuple[str, ...]) -> tuple[str, ...]:
+        found = operation(path)
+        return found[2] if found else ()
 
     def answer(self, asked: interaction.Asked, reader: Reader) -> Answer:
-        name, id_, methods = operation(asked.path) or ("", "", ())
-        if asked.method not in methods:
-            return Answer(
-                405, outcome(Problem.NOT_SUPPORTED, f"{name} is called by {' or '.join(methods)}"), ((b"allow", ", ".join(methods).encode()),),
-            )
+        name, id_, _ = operation(asked.path) or ("", "", ())
         return Answer(200, self._do(_asked(asked, reader, name, id_)))
 
     def _do(self, asked: Asked) -> bytes:
@@ -118,7 +116,7 @@ def operation(below: tuple[str, ...]) -> tuple[str, str, tuple[str, ...]] | None
     """(operation, id, methods) that a path below the FHIR base means; None: it is not one of ours."""
     match below:
         case ("Appointment", "$find"):
-            return "$find", "", ("GET", "HEAD", "POST")
+            return "$find", "", (*READS, "POST")
         case ("Appointment", "$hold" | "$book" | "$cancel" as name):
             return name, "", ("POST",)
         case ("Appointment", id_, "$cancel") if ID.fullmatch(id_):
@@ -127,11 +125,9 @@ def operation(below: tuple[str, ...]) -> tuple[str, str, tuple[str, ...]] | None
 
 
 def _asked(asked: interaction.Asked, reader: Reader, name: str, id_: str) -> Asked:
-    """Raises Refused NOT_ACCEPTABLE, UNREADABLE, INVALID, OUT_OF_DATE."""
+    """Raises Refused UNREADABLE, INVALID, OUT_OF_DATE."""
     parameters: list[tuple[str, Any]] = [(n, v) for n, v in asked.pairs if v]
     if asked.body:
-        if asked.header(b"content-type").partition(";")[0].strip().lower() not in ("application/fhir+json", "application/json"):
-            raise Refused(Problem.NOT_ACCEPTABLE, "a body is application/fhir+json")
         parameters += parameters_of(strict_json.load(asked.body))
     version = tagged(asked.header(b"if-match"))
     return Asked(name, id_, parameters, reader, "" if version is None else str(version), asked.strict, asked.method != "POST")
