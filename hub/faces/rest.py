@@ -193,13 +193,13 @@ class Rest:
             case "POST" if not id_:
                 self._offers(type_, "create")
                 return writing.create(asked, type_, asked.promised)
-            case "PUT" if id_ or asked.query:
+            case "PUT":
                 self._offers(type_, "update")
                 return writing.update(asked, type_, id_) if id_ else writing.update_where(asked, type_, asked.query, asked.promised)
-            case "PATCH" if id_ or asked.query:
+            case "PATCH":
                 self._offers(type_, "patch")
                 return writing.patch(asked, type_, id_, "" if id_ else asked.query)
-            case "DELETE" if id_ or asked.query:
+            case "DELETE":
                 self._offers(type_, "delete")
                 return writing.delete(asked, type_, id_, "" if id_ else asked.query)
         raise Refused(Problem.NO_SUCH_INTERACTION, f"{asked.method} does not go with this address")
