@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 import orjson
 
 from hub.faces.interaction import JSON, READS, Answer, Asked
-from hub.faces.operations import searchset
+from hub.fhir import bundle
 from hub.fhir.outcome import outcome
 from hub.fhir.profiles import Profiles
 from hub.message import Resource
@@ -55,7 +55,8 @@ def answer(asked: Asked, pairs: list[tuple[str, str]], profiles: Profiles, base:
     matches = [r for r in of_type if _matches(r, wanted, profiles)]
     note = outcome(Problem.BAD_SEARCH, "ignored: what this type is not searched by") if others else None
     used = urlencode([(name, ",".join(values)) for name, values in wanted.items()])
-    return _given(searchset([orjson.dumps(r) for r in matches], links=[("self", f"{base}/{type_}" + (f"?{used}" if used else ""))], note=note))
+    links = [("self", f"{base}/{type_}" + (f"?{used}" if used else ""))]
+    return _given(bundle.made([orjson.dumps(r) for r in matches], len(matches), links, note))
 
 
 def _matches(resource: Resource, wanted: dict[str, list[str]], profiles: Profiles) -> bool:

@@ -20,7 +20,7 @@ from hub.faces import interaction
 from hub.faces.interaction import READS, Answer, tagged
 from hub.faces.parameters import UNDERSTOOD, appointment_of, parameters_of, patient_of, reference_of, wish_of
 from hub.faces.web import ID
-from hub.fhir import strict_json
+from hub.fhir import bundle, strict_json
 from hub.fhir.outcome import outcome
 from hub.keeping import Calendar, Speaker
 from hub.message import Resource
@@ -74,14 +74,14 @@ class Operations:
                 wish = wish_of(asked.parameters)
                 return self._found(asked, find(self._store, asked.reader, wish, self._clock(), self._calendar))
             case "$hold":
-                return searchset([orjson.dumps(self._store.write(lambda tx: desk.hold(tx, caller, appointment_of(asked.parameters))))])
+                return bundle.made([orjson.dumps(self._store.write(lambda tx: desk.hold(tx, caller, appointment_of(asked.parameters))))], 1)
             case "$book":
-                return searchset([self._store.write(lambda tx: desk.book(tx, caller, self._to_book(tx, caller, asked))).body])
+                return bundle.made([self._store.write(lambda tx: desk.book(tx, caller, self._to_book(tx, caller, asked))).body], 1)
             case "$cancel":
                 id_ = asked.id or reference_of(asked.parameters)
                 reason = next((v for n, v in asked.parameters if n == "reason" and isinstance(v, dict)), None)
                 cancelled = self._store.write(lambda tx: desk.cancel(tx, caller, id_, reason, asked.version))
-                return searchset([cancelled.body] if cancelled else [])
+                return bundle.made([cancelled.body], 1) if cancelled else bundle.made((), 0)
         raise AssertionError(asked.operation)
 
     def _to_book(self, tx: Any, caller: Speaker, asked: Asked) -> Resource:
@@ -109,7 +109,7 @@ class Operations:
             if found.next is not None:
                 more = [*((n, v) for n, v in used if n != "_after"), ("_after", "~".join(found.next))]
                 links.append(("next", f"{self._base}/Appointment/$find?{urlencode(more)}"))
-        return searchset([orjson.dumps(o) for o in found.offers], found.total, links, note)
+        return bundle.made([orjson.dumps(o) for o in found.offers], found.total, links, note)
 
 
 def operation(below: tuple[str, ...]) -> tuple[str, str, tuple[str, ...]] | None:
@@ -131,14 +131,3 @@ def _asked(asked: interaction.Asked, reader: Reader, name: str, id_: str) -> Ask
         parameters += parameters_of(strict_json.load(asked.body))
     version = tagged(asked.header(b"if-match"))
     return Asked(name, id_, parameters, reader, "" if version is None else str(version), asked.strict, asked.method != "POST")
-
-
-def searchset(entries: list[bytes], total: int | None = None, links: list[tuple[str, str]] | None = None, note: bytes | None = None) -> bytes:
-    """A searchset of stored or made bytes. `total` is always told."""
-    pieces = [b'{"resource":' + body + b',"search":{"mode":"match"}}' for body in entries]
-    if note is not None:
-        pieces.append(b'{"resource":' + note + b',"search":{"mode":"outcome"}}')
-    head: dict[str, Any] = {"resourceType": "Bundle", "type": "searchset", "total": len(entries) if total is None else total}
-    if links:
-        head["link"] = [{"relation": relation, "url": url} for relation, url in links]
-    return orjson.dumps(head)[:-1] + (b',"entry":[' + b",".join(pieces) + b"]" if pieces else b"") + b"}"

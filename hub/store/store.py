@@ -203,7 +203,7 @@ class Store:
 
         def work(connection: Connection) -> Standing:
             owed, oldest = deliveries.standing(connection)
-            return Standing(owed, letters.problems(connection), oldest)
+            return Standing(owed, letters.problems(connection), oldest, *letters.totals(connection))
 
         return self._database.read(work)
 

@@ -209,3 +209,7 @@ class Standing:
     """Refused envelopes by problem."""
     oldest: dict[str, datetime]
     """Adapter → when its oldest waiting delivery was made."""
+    totals: Mapping[str, int] = field(default_factory=dict)
+    """`changes`, `envelopes`, `deliveries`: how many there have been, by the numbers they were given. Never falls."""
+    worker: datetime | None = None
+    """When a worker last said that it runs."""
