@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC
 from email.utils import format_datetime
@@ -22,6 +22,7 @@ from hub.store.values import Page
 log = logging.getLogger(__name__)
 JSON = "application/fhir+json"
 Header = tuple[bytes, bytes]
+READS = ("GET", "HEAD")
 MIRRORED = (b"x-request-id", b"x-correlation-id")
 """Headers that go back as they came."""
 _TAG = re.compile(r'(?:W/)?"(\d{1,18})"', re.ASCII)
@@ -117,6 +118,11 @@ def refusal(of: Refused) -> Answer:
 def later(of: Unavailable) -> Answer:
     """503, with the time to wait."""
     return Answer(503, outcome(Problem.UNAVAILABLE, of.detail), ((b"retry-after", str(int(of.retry_after or 5)).encode()),))
+
+
+def allow(methods: Iterable[str]) -> Header:
+    """`Allow` for an address with these methods; OPTIONS goes with every address (hub.faces.oauth.Admission)."""
+    return b"allow", ", ".join([*methods, "OPTIONS"]).encode()
 
 
 def known(id_: str) -> str:

@@ -10,10 +10,11 @@ from urllib.parse import quote, urlencode
 
 from hub.access import Reader
 from hub.faces.interaction import Answer, Asked, Source, known, version_headers
-from hub.fhir import bundle, search, times
+from hub.fhir import bundle, index, search, times
 from hub.fhir.definitions import Definitions
 from hub.fhir.index import HashId
 from hub.fhir.limits import limit, limited
+from hub.fhir.meeting import meets
 from hub.fhir.outcome import outcome
 from hub.fhir.query import FOREVER, NEVER, DateIs, IdIs, Query, ReferenceIs
 from hub.fhir.search import Parsed
@@ -44,7 +45,7 @@ class Reading:
         else:
             number = int(version) if version.isascii() and version.isdigit() and len(version) < 18 else 0
             found = self._source.version(type_, known(id_), number)
-        if found is None or not (self.may_see(asked.reader, type_, id_) or (found.deleted and self._sees_all(asked.reader, type_))):
+        if found is None or not (self.may_see(asked.reader, type_, id_) or self._saw(asked.reader, type_, id_)):
             raise Refused(Problem.UNKNOWN_RESOURCE, f"no {type_} with that id or version")
         if found.deleted:
             raise Refused(Problem.DELETED, f"this {type_} was deleted")
@@ -69,7 +70,7 @@ class Reading:
         total = None
         if id_:
             every = [v for v in self._source.history(type_, known(id_)) if bounds[0] <= v.updated < bounds[1]]
-            if not self.may_see(asked.reader, type_, id_) and not (every and every[0].deleted and self._sees_all(asked.reader, type_)):
+            if not self.may_see(asked.reader, type_, id_) and not self._saw(asked.reader, type_, id_):
                 raise Refused(Problem.UNKNOWN_RESOURCE, f"no {type_} with that id")
             total, found = len(every), [v for v in every if v.seq < before][:count + 1]
         else:
@@ -144,12 +145,19 @@ class Reading:
             return False
         return bound is None or bool(self._source.search(Query(type_, (IdIs((id_,)), bound), count=1)).entries)
 
-    def _sees_all(self, reader: Reader | None, type_: str) -> bool:
-        """A deleted resource belongs to no department any more: only who sees every one is told that it was there."""
+    def _saw(self, reader: Reader | None, type_: str, id_: str) -> bool:
+        """It is deleted, and this reader saw it until then: they are told that it was there (R4 http.html#read), and nobody else is."""
+        gone = self._source.get(type_, id_)
+        if gone is None or not gone.deleted:
+            return False
         try:
-            return limit(reader, type_, self._definitions) is None
+            bound = limit(reader, type_, self._definitions)
         except Refused:
             return False
+        if bound is None:
+            return True
+        last = self._source.version(type_, id_, gone.version - 1)
+        return last is not None and meets(id_, index.indexer(self._definitions, self._hash_id)(last.resource), (bound,))
 
     def _part(self, found: Stored, parsed: Parsed) -> Stored:
         if not parsed.summary and not parsed.elements:

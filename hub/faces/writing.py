@@ -88,7 +88,7 @@ class Writing:
         Raises:
             Refused: UNKNOWN_RESOURCE, DELETED, MANY_MATCHES, BAD_PATCH, and as `update`.
         """
-        before = self._at(asked, type_, criteria) if criteria else self._current(asked, type_, id_)
+        before = self._current(asked, type_, id_) if id_ else self._at(asked, type_, criteria)
         if before is None:
             raise Refused(Problem.UNKNOWN_RESOURCE, f"no {type_} to patch")
         if before.deleted:
@@ -110,7 +110,7 @@ class Writing:
         Raises:
             Refused: IN_USE: it belongs to a record, or others point to it; MANY_MATCHES, OUT_OF_DATE, NOT_ALLOWED.
         """
-        before = self._at(asked, type_, criteria) if criteria else self._current(asked, type_, id_)
+        before = self._current(asked, type_, id_) if id_ else self._at(asked, type_, criteria)
         if before is None or before.deleted:
             return Answer(204)
         if not self._definitions.served[type_].delete:

@@ -23,11 +23,13 @@ from hub.store.failpoint import reach
 from hub.store.feeds import Feeds
 from hub.store.secrets import Secrets
 from hub.store.transaction import Transaction, found, searched
-from hub.store.values import AuditCheck, Change, Filed, Page, Standing, Stored, TimelineEntry, micros
+from hub.store.values import AuditCheck, Change, Filed, Lacking, Page, Standing, Stored, TimelineEntry, micros
 from hub.store.writer import Writer
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
+FETCHES = 4
+"""How often one write may lack something: a Bundle may book in several departments."""
 
 
 class Store:
@@ -68,9 +70,19 @@ class Store:
     def write(self, work: Callable[[Transaction], T]) -> T:
         """Runs `work` in a transaction, grouped with others that wait; durable when it returns. `work` may be run again after a rollback.
 
+        A partner is never asked within a transaction, which everybody else waits for: what work lacks is fetched after it is rolled back.
+
         Raises:
             Unavailable: nothing was written.
         """
+        for _ in range(FETCHES):
+            try:
+                return self._written(work)
+            except Lacking as lacking:
+                lacking.fetch()
+        raise Unavailable("what a partner tells changed too often to be used")
+
+    def _written(self, work: Callable[[Transaction], T]) -> T:
         owed = False
 
         def run(connection: Connection) -> T:
@@ -191,7 +203,7 @@ class Store:
 
         def work(connection: Connection) -> Standing:
             owed, oldest = deliveries.standing(connection)
-            return Standing(owed, letters.problems(connection), oldest)
+            return Standing(owed, letters.problems(connection), oldest, *letters.totals(connection))
 
         return self._database.read(work)
 
