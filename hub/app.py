@@ -144,7 +144,7 @@ def put_together(home: Path, clock: Callable[[], datetime] = utc_now) -> Parts:
 def make_feeds(hub: Hub, store: Store) -> tuple[Feeds, Subscribers]:
     """Subscriptions of clients: what they hear in each transaction, and the adapters that it goes out by. Raises Misconfigured."""
     base = f"{hub.base_url}/fhir"
-    reading = Reading(definitions.load(), {topic.url(base): topic for topic in topics().values()}, open_secrets(hub).hash_id)
+    reading = Reading(definitions.load(), {topic.url(base): topic for topic in topics().values()}, open_secrets(hub).hash_id, base)
     feeds = Feeds(reading, Writer(base), hub.allowed, by_name(hub.vendors, read_access(hub).clients.values()))
     store.on_changed(feeds.follow)
     around = Surroundings(hub.home, "subscriptions", "", hub.her_id, hub.municipality)

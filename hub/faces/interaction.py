@@ -50,12 +50,17 @@ class Asked:
         return parse_qsl(self.query, keep_blank_values=True)
 
     @property
+    def prefers(self) -> str:
+        """`Prefer` in small letters, without the quotes and spaces that its values may have (RFC 7240 2)."""
+        return self.header(b"prefer").lower().replace('"', "").replace(" ", "")
+
+    @property
     def strict(self) -> bool:
-        return "handling=strict" in self.header(b"prefer")
+        return "handling=strict" in self.prefers
 
     @property
     def lenient(self) -> bool:
-        return "handling=lenient" in self.header(b"prefer")
+        return "handling=lenient" in self.prefers
 
     @property
     def if_match(self) -> int | None:
