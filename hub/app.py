@@ -212,7 +212,7 @@ def _dispatch(inbox: Inbox, fhir: Admission, shops: Admission, oauth: OAuth, pag
             await oauth(scope, receive, send)
         elif path == "/fhir" or path.startswith("/fhir/"):
             await fhir({**scope, "root_path": "/fhir"}, receive, send)
-        elif path.startswith("/booking/v1/"):
+        elif path == "/booking/v1" or path.startswith("/booking/v1/"):
             await shops({**scope, "root_path": "/booking/v1"}, receive, send)
         else:
             await pages(scope, receive, send)

@@ -108,6 +108,11 @@ def tagged(tag: str) -> int | None:
     return int(match[1]) if match else None
 
 
+def named(tags: str, etag: str) -> bool:
+    """`If-None-Match` names this version: in a list, or by a star (RFC 9110 13.1.2)."""
+    return tags.strip() == "*" or etag in [tag.strip() for tag in tags.split(",")]
+
+
 def version_headers(found: Stored) -> tuple[Header, ...]:
     """ETag and Last-Modified."""
     at = format_datetime(found.last_updated.astimezone(UTC), usegmt=True)

@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import quote, urlencode
 
 from hub.access import Reader
-from hub.faces.interaction import Answer, Asked, Source, known, version_headers
+from hub.faces.interaction import Answer, Asked, Source, known, named, version_headers
 from hub.fhir import bundle, index, search, times
 from hub.fhir.definitions import Definitions
 from hub.fhir.index import HashId
@@ -205,7 +205,7 @@ def _bounds(options: dict[str, str]) -> tuple[int, int]:
 def _unchanged(asked: Asked, found: Stored) -> bool:
     tags = asked.header(b"if-none-match")
     if tags:
-        return tags == "*" or found.etag in [t.strip() for t in tags.split(",")]
+        return named(tags, found.etag)
     since = asked.header(b"if-modified-since")
     if not since:
         return False
