@@ -144,7 +144,7 @@ def put_together(home: Path, clock: Callable[[], datetime] = utc_now) -> Parts:
 def make_feeds(hub: Hub, store: Store) -> tuple[Feeds, Subscribers]:
     """Subscriptions of clients: what they hear in each transaction, and the adapters that it goes out by. Raises Misconfigured."""
     base = f"{hub.base_url}/fhir"
-    reading = Reading(definitions.load(), {topic.url(base): topic for topic in topics().values()}, open_secrets(hub).hash_id)
+    reading = Reading(definitions.load(), {topic.url(base): topic for topic in topics().values()}, open_secrets(hub).hash_id, base)
     feeds = Feeds(reading, Writer(base), hub.allowed, by_name(hub.vendors, read_access(hub).clients.values()))
     store.on_changed(feeds.follow)
     around = Surroundings(hub.home, "subscriptions", "", hub.her_id, hub.municipality)
@@ -212,7 +212,7 @@ def _dispatch(inbox: Inbox, fhir: Admission, shops: Admission, oauth: OAuth, pag
             await oauth(scope, receive, send)
         elif path == "/fhir" or path.startswith("/fhir/"):
             await fhir({**scope, "root_path": "/fhir"}, receive, send)
-        elif path.startswith("/booking/v1/"):
+        elif path == "/booking/v1" or path.startswith("/booking/v1/"):
             await shops({**scope, "root_path": "/booking/v1"}, receive, send)
         else:
             await pages(scope, receive, send)

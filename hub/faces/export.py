@@ -83,7 +83,7 @@ class Exports:
 
     def _kick_off(self, asked: Asked, reader: Reader) -> Answer:
         """202 and where to ask on; what was ignored is told in an OperationOutcome. Raises Refused BAD_EXPORT, SCOPE_MISSING."""
-        if "respond-async" not in asked.header(b"prefer"):
+        if "respond-async" not in asked.prefers:
             raise Refused(Problem.BAD_EXPORT, "an export is asked for with Prefer: respond-async")
         wanted, ignored = _wanted(asked)
         types, unknown = self._types(asked, reader, wanted.get("_type", ""))

@@ -50,12 +50,17 @@ class Asked:
         return parse_qsl(self.query, keep_blank_values=True)
 
     @property
+    def prefers(self) -> str:
+        """`Prefer` in small letters, without the quotes and spaces that its values may have (RFC 7240 2)."""
+        return self.header(b"prefer").lower().replace('"', "").replace(" ", "")
+
+    @property
     def strict(self) -> bool:
-        return "handling=strict" in self.header(b"prefer")
+        return "handling=strict" in self.prefers
 
     @property
     def lenient(self) -> bool:
-        return "handling=lenient" in self.header(b"prefer")
+        return "handling=lenient" in self.prefers
 
     @property
     def if_match(self) -> int | None:
@@ -101,6 +106,11 @@ def tagged(tag: str) -> int | None:
     if tag and match is None:
         raise Refused(Problem.OUT_OF_DATE, "If-Match is no version of ours")
     return int(match[1]) if match else None
+
+
+def named(tags: str, etag: str) -> bool:
+    """`If-None-Match` names this version: in a list, or by a star (RFC 9110 13.1.2)."""
+    return tags.strip() == "*" or etag in [tag.strip() for tag in tags.split(",")]
 
 
 def version_headers(found: Stored) -> tuple[Header, ...]:

@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import quote, urlencode
 
 from hub.access import Reader
-from hub.faces.interaction import Answer, Asked, Source, known, version_headers
+from hub.faces.interaction import Answer, Asked, Source, known, named, version_headers
 from hub.fhir import bundle, index, search, times
 from hub.fhir.definitions import Definitions
 from hub.fhir.index import HashId
@@ -88,7 +88,7 @@ class Reading:
         secret = search.national(pairs)
         if secret and asked.method != "POST":
             raise Refused(Problem.BAD_SEARCH, f"a search by national id must be sent as POST {type_}/_search, so that no log holds it")
-        parsed = search.parse(type_, pairs, asked.strict, self._definitions, self._hash_id)
+        parsed = search.parse(type_, pairs, asked.strict, self._definitions, self._hash_id, self._base)
         page = self._source.search(limited(asked.reader, parsed.query, self._definitions))
         shown = [pair for pair in parsed.used if not search.national([pair])] if secret else parsed.used
         whole = asked.path == (type_,) and asked.query.isascii() and 0 < len(pairs) == len(shown)  # the address as it came is the search
@@ -112,16 +112,21 @@ class Reading:
         if person is None or person.deleted or not self.may_see(asked.reader, "Patient", id_):
             raise Refused(Problem.UNKNOWN_RESOURCE, "no Patient with that id")
         found = {person.reference: person}
-        for type_ in self._definitions.served:
+        wanted = {type_ for name, value in asked.pairs if name == "_type" for type_ in value.split(",") if type_}
+        ignored = sorted({name[:40] for name, _ in asked.pairs} - {"_type", "_format", "_pretty"})
+        if asked.strict and (ignored or not wanted <= set(self._definitions.served)):
+            raise Refused(Problem.BAD_SEARCH, "$everything understands _type, with types that are served here")
+        for type_ in self._definitions.served if not wanted else wanted & set(self._definitions.served):
             if "patient" in self._definitions.parameters.get(type_, {}) and type_ != "Patient" and not self._definitions.served[type_].view:
                 try:
                     query = limited(asked.reader, Query(type_, (ReferenceIs("patient", (("Patient", id_),)),), count=search.MOST), self._definitions)
                 except Refused:
                     continue
                 found |= {each.reference: each for each in self._source.search(query).entries}
-        entries = list(found.values())
-        links = [("self", f"{self._base}/Patient/{id_}/$everything")]
-        return Answer(200, bundle.searchset(self._base, entries, [], len(entries), links), (), persons(entries), "everything Patient")
+        entries = [one for one in found.values() if not wanted or one.type in wanted]
+        links = [("self", _with(f"{self._base}/Patient/{id_}/$everything", [pair for pair in asked.pairs if pair[0] == "_type"]))]
+        note = outcome(Problem.BAD_SEARCH, f"ignored: {', '.join(ignored)}") if ignored else None
+        return Answer(200, bundle.searchset(self._base, entries, [], len(entries), links, note), (), persons(entries), "everything Patient")
 
     def publish(self, asked: Asked, now: int) -> Answer:
         """`Slot/$publish`: every slot ahead that this reader sees, one per line, for who polls (SMART Scheduling Links). 304 while nothing changed.
@@ -169,14 +174,14 @@ class Reading:
 
 
 def conditional(
-    asked: Asked, type_: str, criteria: list[tuple[str, str]], source: Source, definitions: Definitions, hash_id: HashId,
+    asked: Asked, type_: str, criteria: list[tuple[str, str]], source: Source, definitions: Definitions, hash_id: HashId, base: str,
 ) -> list[Stored]:
     """At most two of the resources that match the criteria of a conditional interaction, among those the reader sees.
 
     Raises:
         Refused: BAD_SEARCH: a criterion that is not known would match too much; no criterion at all.
     """
-    parsed = search.parse(type_, criteria, True, definitions, hash_id)
+    parsed = search.parse(type_, criteria, True, definitions, hash_id, base)
     if not parsed.query.conditions:
         raise Refused(Problem.BAD_SEARCH, "a conditional interaction needs at least one search parameter")
     return source.search(replace(limited(asked.reader, parsed.query, definitions), count=2, cursor=None, includes=())).entries
@@ -200,7 +205,7 @@ def _bounds(options: dict[str, str]) -> tuple[int, int]:
 def _unchanged(asked: Asked, found: Stored) -> bool:
     tags = asked.header(b"if-none-match")
     if tags:
-        return tags == "*" or found.etag in [t.strip() for t in tags.split(",")]
+        return named(tags, found.etag)
     since = asked.header(b"if-modified-since")
     if not since:
         return False

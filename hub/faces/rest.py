@@ -58,6 +58,8 @@ class Rest:
         operations = [*server.get("operation", ()), *conformance.OPERATIONS]
         server = {**server, "resource": [*server["resource"], *conformance.rows()], "operation": operations}
         self._offered = {resource["type"]: {i["code"] for i in resource["interaction"]} for resource in server["resource"]}
+        self._of_type = {t: _methods(o, {"search-type": READS, "create": ("POST",), **CHANGES}) for t, o in self._offered.items()}
+        self._of_one = {t: _methods(o, {"read": READS, **CHANGES}) for t, o in self._offered.items()}
         self._whole = {interaction["code"] for interaction in server["interaction"]}
         self._reading = self._reads(store)
         statement = {**definitions.capability, "rest": [server], "implementation": {"description": "Besøksbro", "url": self._base}}
@@ -210,14 +212,16 @@ class Rest:
 
     def methods(self, path: tuple[str, ...]) -> tuple[str, ...]:
         """The methods that an address has, for `Allow` and OPTIONS; none: there is no such address."""
+        if len(path) == 1 and path[0] in self._of_type:
+            return self._of_type[path[0]]
+        if len(path) == 2 and ID.fullmatch(path[1]):
+            return self._of_one.get(path[0], ())
         if path in self._told or (path == ("_history",) and "history-system" in self._whole):
             return READS
         if not path:
             return ("POST",) if self._desk else ()
         offered = self._offered.get(path[0], set())
         match path[1:]:
-            case ():
-                return _methods(offered, {"search-type": READS, "create": ("POST",), **CHANGES})
             case ("_search",):
                 return _methods(offered, {"search-type": ("POST",)})
             case ("$validate",) | (_, "$validate") if path[0] not in conformance.TYPES:
@@ -232,8 +236,6 @@ class Rest:
                 return _methods(offered, {"history-instance": READS})
             case (_, "_history", _):
                 return _methods(offered, {"vread": READS})
-            case (id_,) if ID.fullmatch(id_):
-                return _methods(offered, {"read": READS, **CHANGES})
             case (_, other) if path[0] == "Patient" and "patient" in self._definitions.parameters.get(other, {}):
                 return _methods(self._offered.get(other, set()), {"search-type": READS})
         return ()

@@ -233,7 +233,7 @@ def _fields(body: bytes | None) -> dict[str, str] | None:
     if body is None:
         return None
     try:
-        return dict(parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=50))
+        return {name: value.replace("\0", "") for name, value in parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=50)}
     except ValueError:
         return {}
 

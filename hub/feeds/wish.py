@@ -61,6 +61,8 @@ class Reading:
     topics: dict[str, Topic]
     """Canonical URL → topic."""
     hash_id: HashId
+    base: str = ""
+    """As `search.parse`."""
 
     def wish(self, resource: Resource) -> Wish:
         """The wish in a valid Subscription.
@@ -109,7 +111,7 @@ class Reading:
             raise _refused("a national id must not stand in a Subscription: find the person's id by POST Patient/_search", "criteria")
         if any(name in search.RESULT for name, _ in asked):
             raise _refused("criteria hold no paging, sorting or including", "criteria")
-        return search.parse(type_, asked, True, self.definitions, self.hash_id).query.conditions
+        return search.parse(type_, asked, True, self.definitions, self.hash_id, self.base).query.conditions
 
 
 def secret(resource: Resource, before: str) -> str:

@@ -68,7 +68,7 @@ def test_it_counts_what_waits_what_came_and_what_was_refused(hub: Machines) -> N
     with hub.http() as shop:
         for order in orders:
             shop.post("/inbox/shop", json=order.message("OPPRETT"))
-        shop.post("/inbox/shop", json={**orders[0].message("OPPRETT"), "meldingsId": "x", "fodselsnummer": "00000000000"})
+        shop.post("/inbox/shop", json={**orders[0].message("OPPRETT"), "meldingsId": "x", "handling": "NONSENSE"})
         shop.post("/inbox/shop", content=b"no json", headers={"content-type": "application/json"})
     hub.clock.forward(seconds=90)
     with hub.http(authorization="Bearer watch") as client:

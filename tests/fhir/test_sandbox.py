@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "oauth"))
 
 from machines import TOWN, Machines, hub_on
 
+from adapters.demo.least import least
 from adapters.demo.shop import planner
 from hub import app, commands, sandbox
 from hub.config import Misconfigured, read_hub
@@ -164,5 +165,5 @@ def test_a_real_national_id_is_refused_on_every_road(tmp_path: Path, store_url: 
 def read_hub_with(folder: Path, line: str) -> object:
     text = folder / "other" / "hub.toml"
     text.parent.mkdir()
-    text.write_text('[hub]\nmunicipality="x"\nenvironment="test"\nher_id="1"\nbase_url="http://x"\nphone="1"\nopening_hours="x"\n[sandbox]\n' + line + "\n")
+    text.write_text(f"{least()}[sandbox]\n{line}\n")
     return read_hub(text.parent)

@@ -22,6 +22,7 @@ from customers import CODE, booking, customers, first_free, order
 from hubs import World
 from machines import TOWN, hub_on
 
+from adapters.demo.least import least
 from adapters.demo.shop import planner
 from hub import app, making
 from hub.adapter import Owner
@@ -56,8 +57,7 @@ def made(world: World, partner: Partner, within: str = "5s") -> tuple[Shop, Aski
 
 
 def replace_hub(world: World) -> Any:
-    (world.home / "hub" / "hub.toml").write_text(
-        '[hub]\nmunicipality = "S"\nenvironment = "test"\nher_id = "8100000"\nbase_url = "http://x"\nphone = "1"\nopening_hours = "x"\n')
+    (world.home / "hub" / "hub.toml").write_text(least())
     return app.read_hub(world.home / "hub")
 
 

@@ -102,6 +102,6 @@ async def _body(scope: Any, receive: Any, headers: dict[bytes, bytes]) -> bytes:
     if body is None:
         raise Refused(Problem.TOO_LARGE, f"a body of more than {LARGEST} bytes")
     kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-    if scope["method"] == "POST" and kind != JSON.encode():
-        raise Refused(Problem.WRONG_MEDIA_TYPE, f"a body is {JSON}")
+    if scope["method"] == "POST" and (kind != JSON.encode() or headers.get(b"content-encoding", b"identity") != b"identity"):
+        raise Refused(Problem.WRONG_MEDIA_TYPE, f"a body is {JSON}, uncompressed")
     return body
