@@ -11,6 +11,7 @@ from hub.delivery import Delivery, Impossible, State, Step
 from hub.message import Answer, Envelope, Receipt, ReceiptKind
 from hub.problem import Problem, Refused
 from hub.store import Store, Transaction
+from hub.store.values import persons
 
 STEPS = {
     ReceiptKind.ARRIVED: Step.ARRIVED,
@@ -100,6 +101,8 @@ class Settling:
             except Impossible as odd:
                 raise Refused(Problem.IMPOSSIBLE_CHANGE, str(odd)) from odd
             tx.settle(after, before, Step.RESEND, reason)
-            tx.audit(AuditLine(tx.now, before.subject, by, "operator", "resend", "", "console"))
+            kept = tx.get(*before.subject.partition("/")[::2])
+            whose = persons([kept]) if kept else ()
+            tx.audit(*(AuditLine(tx.now, person, by, "operator", "resend", "", "console") for person in whose or ("",)))
 
         self.store.write(work)

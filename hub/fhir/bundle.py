@@ -45,9 +45,17 @@ def searchset(
     pieces += [
         b"".join((prefix, e.type.encode(), b"/", e.id.encode(), b'","resource":', e.body, b',"search":{"mode":"include"}}')) for e in included
     ]
-    if outcome is not None:
-        pieces.append(b'{"resource":' + outcome + b',"search":{"mode":"outcome"}}')
-    return _bundle(b"searchset", total, links, pieces)
+    return _bundle(b"searchset", total, links, pieces + _noted(outcome))
+
+
+def _noted(outcome: bytes | None) -> list[bytes]:
+    return [] if outcome is None else [b'{"resource":' + outcome + b',"search":{"mode":"outcome"}}']
+
+
+def made(resources: Iterable[bytes], total: int, links: Iterable[tuple[str, str]] = (), outcome: bytes | None = None) -> bytes:
+    """A searchset of what is no stored version and has no address: offers, holds, conformance resources."""
+    pieces = [b'{"resource":' + body + b',"search":{"mode":"match"}}' for body in resources]
+    return _bundle(b"searchset", total, links, pieces + _noted(outcome))
 
 
 def history(base: str, versions: Sequence[Version], total: int | None, links: Iterable[tuple[str, str]]) -> bytes:

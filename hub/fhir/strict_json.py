@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import orjson
@@ -10,6 +11,9 @@ import orjson
 from hub.problem import Problem, Refused
 
 DEEPEST = 64
+_HIDDEN = re.compile(rb"\\u00[01]|\\ud[89a-f]|\\[bf]", re.IGNORECASE)
+"""Escapes that may stand for what a text must not hold: rare, and then looked at again."""
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
 class Decimal(float):
@@ -57,7 +61,27 @@ def load(body: bytes) -> dict[str, Any]:
         raise Refused(Problem.UNREADABLE, _what(wrong)) from wrong
     if not isinstance(value, dict):
         raise Refused(Problem.UNREADABLE, "not a JSON object")
+    if b"\\" in body and _HIDDEN.search(body):
+        _readable(value)
     return value
+
+
+def _readable(node: Any) -> None:
+    """Raises Refused UNREADABLE for a text with a control character (R4 2.24.0.1, string), or with half a character, which no UTF-8 has."""
+    if isinstance(node, str):
+        if _CONTROL.search(node):
+            raise Refused(Problem.UNREADABLE, "a control character in a text")
+        try:
+            node.encode()
+        except UnicodeEncodeError as half:
+            raise Refused(Problem.UNREADABLE, "half a character in a text") from half
+    elif isinstance(node, dict):
+        for key, item in node.items():
+            _readable(key)
+            _readable(item)
+    elif isinstance(node, list):
+        for item in node:
+            _readable(item)
 
 
 def _deep(body: bytes) -> bool:

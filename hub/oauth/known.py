@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from collections.abc import Callable, Iterable
 
 from hub.access import Ground, Reader
@@ -19,3 +21,12 @@ def by_name(vendors: Iterable[VendorToken], clients: Iterable[Client]) -> Callab
         found.setdefault(reader.reference, []).append(reader)
     known = {reference: readers[0] for reference, readers in found.items() if len(readers) == 1}
     return known.get
+
+
+def by_token(vendors: Iterable[VendorToken], token: str) -> Reader | None:
+    """Who holds a bearer token of hub.toml; None: nobody."""
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    for known in vendors:
+        if hmac.compare_digest(known.token_digest, digest):
+            return Reader(f"vendor:{known.name}", Ground.VENDOR, departments=known.departments)
+    return None

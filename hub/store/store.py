@@ -26,11 +26,13 @@ from hub.store.feeds import Feeds
 from hub.store.presence import Presence
 from hub.store.secrets import Secrets
 from hub.store.transaction import Transaction, found, searched
-from hub.store.values import AuditCheck, Change, Filed, Page, Standing, Stored, TimelineEntry, micros
+from hub.store.values import AuditCheck, Change, Filed, Lacking, Page, Standing, Stored, TimelineEntry, micros
 from hub.store.writer import Writer
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
+FETCHES = 4
+"""How often one write may lack something: a Bundle may book in several departments."""
 
 
 class Store:
@@ -71,10 +73,17 @@ class Store:
     def write(self, work: Callable[[Transaction], T]) -> T:
         """Runs `work` in a transaction, grouped with others that wait; durable when it returns. `work` may be run again after a rollback.
 
+        A partner is never asked within a transaction, which everybody else waits for: what work lacks is fetched after it is rolled back.
+
         Raises:
             Unavailable: nothing was written.
         """
-        return self.write_all([work])[0].result()
+        for _ in range(FETCHES):
+            try:
+                return self.write_all([work])[0].result()
+            except Lacking as lacking:
+                lacking.fetch()
+        raise Unavailable("what a partner tells changed too often to be used")
 
     def write_all(self, works: Sequence[Callable[[Transaction], T]]) -> list[Future[T]]:
         """As `write`, each in a transaction of its own, all in one commit: what one raises undoes only its own. Done when it returns."""
@@ -205,7 +214,7 @@ class Store:
 
         def work(connection: Connection) -> Standing:
             owed, oldest = deliveries.standing(connection)
-            return Standing(owed, letters.problems(connection), oldest)
+            return Standing(owed, letters.problems(connection), oldest, *letters.totals(connection))
 
         return self._database.read(work)
 
