@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
-from adapters.demo.home import EPJS, DemoHome, make_home
+from adapters.demo.home import EPJS, OWNS_CALENDAR, DemoHome, make_home
 from adapters.demo.outside import Outside
 from adapters.demo.processes import HUB, Processes, free_ports, wait_for
 from adapters.demo.shop import planner
@@ -48,6 +48,8 @@ def _home(bits: int = 2048) -> Iterator[tuple[DemoHome, list[bytes]]]:
     with tempfile.TemporaryDirectory(prefix="besoksbro-bench-") as folder:
         ports = free_ports(1 + len(EPJS))
         home = make_home(Path(folder), 1, None, ports[0], dict(zip(EPJS, ports[1:], strict=True)), now, quick=True, pace=NEVER, bits=bits)
+        owner = home.hub / "adapters" / f"{OWNS_CALENDAR}.toml"  # no calendar is asked: the rows are of what every booking costs
+        owner.write_text(owner.read_text(encoding="utf-8").partition("[ask]")[0].replace('owner = "epj"', 'owner = "confirm"'), encoding="utf-8")
         orders = islice(planner(home.municipality, "bench", now).orders("N"), (ROUNDS + 1) * MANY)
         yield home, [json.dumps(order.message("OPPRETT")).encode() for order in orders]
 
