@@ -2,6 +2,7 @@
 
 from hub.store.exporting import Export
 from hub.store.letters import HEARTBEAT
+from hub.store.presence import Presence
 from hub.store.secrets import Secrets
 from hub.store.store import Store
 from hub.store.transaction import Transaction
@@ -21,6 +22,6 @@ from hub.store.values import (
 )
 
 __all__ = [
-    "AdapterVersion", "AuditCheck", "Change", "Earlier", "Export", "Filed", "HEARTBEAT", "Lacking", "Page", "Secrets", "Standing", "Store", "Stored",
-    "TimelineEntry", "Transaction", "micros", "moment",
+    "AdapterVersion", "AuditCheck", "Change", "Earlier", "Export", "Filed", "HEARTBEAT", "Lacking", "Page", "Presence", "Secrets", "Standing",
+    "Store", "Stored", "TimelineEntry", "Transaction", "micros", "moment",
 ]
