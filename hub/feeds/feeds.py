@@ -161,7 +161,7 @@ class Feeds:
                 expires=tx.now + lives, created=tx.now, key=subject if function == EVENT else function, conversation=subject, version=version,
                 answer_due=False,
             ),
-            Content(body, "application/fhir+json" if body else ""), newest_wins=False,
+            Content(body, "application/fhir+json" if body else ""), replaces=(),
         )
 
     def moved(self, tx: Transaction, before: Delivery, after: Delivery) -> None:

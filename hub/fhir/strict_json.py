@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import orjson
@@ -10,6 +11,8 @@ import orjson
 from hub.problem import Problem, Refused
 
 DEEPEST = 64
+_MARKS = re.compile(rb'\\.|["\[\]{}]', re.DOTALL)
+"""What tells how deep a text is nested; an escape is one mark, so that its quote or bracket is none."""
 
 
 class Decimal(float):
@@ -42,14 +45,7 @@ def load(body: bytes) -> dict[str, Any]:
     Raises:
         Refused: UNREADABLE.
     """
-    depth = deepest = 0
-    for byte in body:  # counted before parsing: a parser that recurses must not meet a million brackets
-        if byte in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif byte in b"]}":
-            depth -= 1
-    if deepest > DEEPEST and _deep(body):
+    if body.count(b"[") + body.count(b"{") > DEEPEST and _deep(body):  # before parsing: a parser that recurses must not meet a million brackets
         raise Refused(Problem.UNREADABLE, f"nested deeper than {DEEPEST} levels")
     try:
         value = json.loads(body.decode("utf-8-sig"), object_pairs_hook=_unique, parse_constant=_constant, parse_float=Decimal)
@@ -62,19 +58,15 @@ def load(body: bytes) -> dict[str, Any]:
 
 def _deep(body: bytes) -> bool:
     """Brackets inside strings do not count."""
-    depth, text, escaped = 0, False, False
-    for byte in body:
-        if escaped:
-            escaped = False
-        elif text:
-            escaped, text = byte == 0x5C, byte != 0x22
-        elif byte == 0x22:
-            text = True
-        elif byte in b"[{":
+    depth, text = 0, False
+    for mark in _MARKS.findall(body):
+        if mark == b'"':
+            text = not text
+        elif not text and mark in b"[{":
             depth += 1
             if depth > DEEPEST:
                 return True
-        elif byte in b"]}":
+        elif not text and mark in b"]}":
             depth -= 1
     return False
 
