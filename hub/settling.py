@@ -75,17 +75,15 @@ class Settling:
             self.rejected(tx, adapter, before)
         return (before.subject,)
 
-    def step(self, adapter: Adapter, before: Delivery, step: Step, note: str = "") -> Delivery:
-        def work(tx: Transaction) -> Delivery:
-            current = tx.delivery(before.id) or before
-            if current.state is not before.state:  # a receipt was quicker than this try
-                return current
-            after = current.after(step, tx.now, adapter.patience_for(current.function, current.created), note)
-            tx.settle(after, current, step, note)
-            self.moved(tx, current, after)
-            return after
-
-        return self.store.write(work)
+    def step(self, tx: Transaction, adapter: Adapter, before: Delivery, step: Step, note: str = "") -> Delivery:
+        """What became of a try. The delivery as it then stands; untouched where a receipt was quicker than the try."""
+        current = tx.delivery(before.id) or before
+        if current.state is not before.state:
+            return current
+        after = current.after(step, tx.now, adapter.patience_for(current.function, current.created), note)
+        tx.settle(after, current, step, note)
+        self.moved(tx, current, after)
+        return after
 
     def resend(self, delivery_id: str, by: str, reason: str) -> None:
         """An operator's word: the same letter once more. Raises Refused when it is unknown or already where it should be."""

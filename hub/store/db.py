@@ -22,6 +22,8 @@ from hub.problem import Refused, Unavailable
 T = TypeVar("T")
 BROKEN = (sqlite3.OperationalError, psycopg.OperationalError, psycopg.InterfaceError)
 """What a database that does not answer raises."""
+UNIQUE = (sqlite3.IntegrityError, psycopg.errors.IntegrityError)
+"""What a database refuses to keep."""
 WRITER_LOCK = 0x42_45_53_4F
 """The advisory lock on PostgreSQL: one writer at a time per municipality (its database), as SQLite has by nature."""
 READ_TIMEOUT = "5s"
@@ -84,12 +86,12 @@ class Connection:
         return touched
 
     def _execute(self, sql: str, parameters: Sequence[Any]) -> Any:
-        if self._waiting and not self._waiting.isdisjoint(_tables(sql)):
-            self._put_in(_tables(sql))
+        self._ready(sql)
         return self.raw.execute(sql if self.sqlite else _percent(sql), parameters)
 
     def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """Runs one statement for each row."""
+        self._ready(sql)
         self._written += 1
         self._many(sql, rows)
 
@@ -110,6 +112,11 @@ class Connection:
         """Inserts rows that nothing refuses, when the transaction ends or before a statement speaks of their table: many in one statement."""
         self._later[-1].setdefault(insert, []).extend(rows)
         self._waiting.add(_table(insert))
+
+    def _ready(self, sql: str) -> None:
+        """What was put off is there before a statement speaks of its table."""
+        if self._waiting and not self._waiting.isdisjoint(_tables(sql)):
+            self._put_in(_tables(sql))
 
     def _put_in(self, tables: frozenset[str] | set[str]) -> None:
         for depth, level in enumerate(self._later):  # the oldest first: rows are numbered in the order in which they came
@@ -157,8 +164,14 @@ class Connection:
         self.spoiled, self._careful = False, careful
         self.raw.execute("begin immediate" if self.sqlite else f"begin; select pg_advisory_xact_lock({WRITER_LOCK})")
 
+    def settle(self) -> None:
+        """Before `commit`: puts in what was put off. A row that the database refuses after all spoils the transaction."""
+        try:
+            self._put_in(self._waiting)
+        except UNIQUE:
+            self.spoiled = True
+
     def commit(self) -> None:
-        self._put_in(self._waiting)
         self.raw.execute("commit")
 
     def rollback(self) -> None:

@@ -5,6 +5,7 @@ Predicates on states are written out, never bound: a bound one keeps SQLite from
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -29,7 +30,12 @@ _FIRST = (
 )
 DUE = f"select d.number from delivery d where {_FREE} and {_FIRST} order by d.due_at, d.number limit ?"
 """The deliveries to take next: due, nobody at them, and nothing older with the same key under way."""
-
+OWING = (
+    f"with recursive open_to(adapter) as (select min(adapter) from delivery where {OPEN} union all"
+    f" select (select min(n.adapter) from delivery n where n.{OPEN} and n.adapter > o.adapter) from open_to o where o.adapter is not null)"
+    f" select a.adapter from open_to a where exists (select 1 from delivery d where {_FREE.replace('= ?', '= a.adapter', 1)} and {_FIRST})"
+)
+"""Leaps from adapter to adapter in the index of what is open, instead of walking through all that waits for those that are down."""
 
 UNTRIED = (
     f"select {FIELDS} from delivery where adapter = ? and key = ? and state in ('due', 'sent') and function = ? and state <> 'sent'"
@@ -94,9 +100,9 @@ def update(connection: Connection, after: Delivery, before: Delivery) -> None:
         raise RuntimeError("the delivery was changed meanwhile")
 
 
-def anything_due(connection: Connection, adapter: str, now: datetime) -> bool:
-    """A read before the claim, so that an idle worker writes nothing."""
-    return connection.row(DUE, (adapter, micros(now), micros(now), 1)) is not None
+def owing(connection: Connection, now: datetime) -> list[str]:
+    """Adapters with something to take: one read, however many adapters there are, so that an idle worker writes nothing and reads little."""
+    return [adapter for (adapter,) in connection.rows(OWING, (micros(now), micros(now)))]
 
 
 def claim(connection: Connection, adapter: str, limit: int, now: datetime, lease: timedelta, owner: str) -> list[Delivery]:
@@ -107,6 +113,11 @@ def claim(connection: Connection, adapter: str, limit: int, now: datetime, lease
         (owner, micros(now + lease), adapter, micros(now), micros(now), limit),
     )
     return sorted((of(row) for row in rows), key=lambda d: d.number)
+
+
+def let_go(connection: Connection, ids: Iterable[str]) -> None:
+    """What was claimed and not tried: anybody may take it again."""
+    connection.many("update delivery set owner = null, lease_until = 0 where id = ?", [(id_,) for id_ in ids])
 
 
 def page(connection: Connection, states: tuple[State, ...], adapter: str, before: int | None, limit: int) -> list[Delivery]:

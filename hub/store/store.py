@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -71,23 +73,27 @@ class Store:
         Raises:
             Unavailable: nothing was written.
         """
+        return self.write_all([work])[0].result()
+
+    def write_all(self, works: Sequence[Callable[[Transaction], T]]) -> list[Future[T]]:
+        """As `write`, each in a transaction of its own, all in one commit: what one raises undoes only its own. Done when it returns."""
         owed = False
 
-        def run(connection: Connection) -> T:
+        def run(work: Callable[[Transaction], T], connection: Connection) -> T:
             nonlocal owed
             transaction = Transaction(connection, self._secrets, self._entries, self._clock())
             result = work(transaction)
             if transaction.changes:
                 for follow in self._changed:
                     follow(transaction)
-            owed = transaction.owed
+            owed = owed or transaction.owed
             return result
 
-        result: T = self._write(run)
+        done: list[Future[T]] = self._writer.write_all([partial(run, work) for work in works]) if works else []
         if owed:
             for wake in self._owed:
                 wake()
-        return result
+        return done
 
     def _write(self, work: Callable[[Connection], T]) -> T:
         result: T = self._writer.write(work)
@@ -145,12 +151,15 @@ class Store:
     def search(self, query: Query) -> Page:
         return self._database.read(lambda c: searched(c, query))
 
-    def claim(self, limit: int, now: datetime, lease: timedelta, adapters: Iterable[str], owner: str) -> list[Delivery]:
-        """Takes up to `limit` due deliveries per adapter for `lease`: in order per key, never two at once."""
-        claimed: list[Delivery] = []
-        for adapter in adapters:
-            if self._database.read(lambda c, adapter=adapter: deliveries.anything_due(c, adapter, now)):  # type: ignore[misc]
-                claimed += self._write(lambda c, adapter=adapter: deliveries.claim(c, adapter, limit, now, lease, owner))  # type: ignore[misc]
+    def owing(self, now: datetime) -> list[str]:
+        """The adapters to which something is due that nobody is at."""
+        return self._database.read(lambda c: deliveries.owing(c, now))
+
+    def claim(self, wanted: Mapping[str, int], now: datetime, lease: timedelta, owner: str) -> list[Delivery]:
+        """Takes up to so many due deliveries of each adapter for `lease`: in order per key, never two of one key at once."""
+        claimed: list[Delivery] = self._write(
+            lambda c: [d for adapter, limit in wanted.items() for d in deliveries.claim(c, adapter, limit, now, lease, owner)],
+        )
         if claimed:
             reach("after-claim")
         return claimed

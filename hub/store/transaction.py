@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from hub.access import AuditLine
-from hub.delivery import Delivery, Step
+from hub.delivery import BLOCKING, Delivery, State, Step
 from hub.fhir.query import Condition, DateIs, Entries, Query, ReferenceIs, TokenIs
 from hub.message import Content, Envelope, Parcel, Resource, Verdict
 from hub.problem import Problem, Refused
@@ -264,7 +264,13 @@ class Transaction:
         """The delivery's new state, and the line that tells of it."""
         deliveries.update(self.connection, after, before)
         deliveries.step(self.connection, self.now, after.subject, step.value, note, after.id, None, after.adapter)
-        self.owed = True  # whatever waited behind it may go now
+        if after.state is State.DUE or (after.key is not None and before.state in BLOCKING and after.state not in BLOCKING):
+            self.owed = True  # it goes again, or what waited behind it may go now
+
+    def let_go(self, claimed: Iterable[Delivery]) -> None:
+        """What was claimed and not tried may be claimed by anybody."""
+        deliveries.let_go(self.connection, (delivery.id for delivery in claimed))
+        self.owed = True
 
     def keep_parcel(self, delivery: Delivery, parcel: Parcel) -> Delivery:
         """The sealed bytes, so that every later try sends the same."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
@@ -46,7 +46,8 @@ class Writer:
         """`tick` gives work that lay waiting without anybody waiting for it (audit lines of reads) and what to call once it is
         committed, or None."""
         self._database, self._tick = database, tick
-        self._queue: queue.Queue[_Job | None] = queue.Queue(WAITING)
+        self._queue: queue.Queue[list[_Job] | None] = queue.Queue(WAITING)
+        """What was written at once stays together."""
         self._connection: Connection | None = None
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._started = threading.Lock()
@@ -58,13 +59,23 @@ class Writer:
         Raises:
             Unavailable: too much waits, or the database does not answer; nothing was written.
         """
+        return self.write_all([work])[0].result()
+
+    def write_all(self, works: Sequence[Work]) -> list[Future[Any]]:
+        """Runs many works in one commit, each for itself: what one raises undoes only its own. Done when it returns.
+
+        Raises:
+            Unavailable: as `write`, of all.
+        """
         self._start()
-        job = _Job(work)
+        jobs = [_Job(work) for work in works]
         try:
-            self._queue.put_nowait(job)
+            self._queue.put_nowait(jobs)
         except queue.Full as full:
             raise Unavailable("too many writes are waiting", 5) from full
-        return job.future.result()
+        for job in jobs:
+            job.future.exception()  # waits
+        return [job.future for job in jobs]
 
     def close(self) -> None:
         """Writes what waits, then stops."""
@@ -95,18 +106,16 @@ class Writer:
                 self._commit([])
                 return
 
-    def _drain(self, first: _Job | None) -> tuple[list[_Job], bool]:
+    def _drain(self, first: list[_Job] | None) -> tuple[list[_Job], bool]:
         batch: list[_Job] = []
-        job = first
-        while job is not None and len(batch) < BATCH:
-            batch.append(job)
+        jobs = first
+        while jobs is not None and len(batch) < BATCH:
+            batch += jobs
             try:
-                job = self._queue.get_nowait()
+                jobs = self._queue.get_nowait()
             except queue.Empty:
                 return batch, False
-        if job is not None:
-            batch.append(job)
-        return batch, job is None
+        return batch + (jobs or []), jobs is None
 
     def _commit(self, batch: list[_Job]) -> None:
         waiting = self._tick()
@@ -151,6 +160,8 @@ class Writer:
         connection = self._connection
         connection.begin()
         outcomes = self._outcomes(connection, batch)
+        if not connection.spoiled:
+            connection.settle()
         if connection.spoiled:
             connection.rollback()
             connection.begin(careful=True)

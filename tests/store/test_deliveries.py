@@ -24,7 +24,7 @@ MINUTE = timedelta(minutes=1)
 
 
 def claim(store: Store, clock: Clock, limit: int = 10, owner: str = "w1") -> list[Delivery]:
-    return store.claim(limit, clock.now, MINUTE, ["visma-profil"], owner)
+    return store.claim({"visma-profil": limit}, clock.now, MINUTE, owner)
 
 
 def test_letters_about_one_appointment_leave_in_order_and_others_flow(store: Store, clock: Clock) -> None:
@@ -84,7 +84,7 @@ def test_two_processes_never_hold_the_same_letter(store: Store, store_url: str, 
     held: list[str] = []
 
     def work(which: Store, name: str) -> None:
-        while found := which.claim(3, clock.now, MINUTE, ["visma-profil"], name):
+        while found := which.claim({"visma-profil": 3}, clock.now, MINUTE, name):
             held.extend(d.id for d in found)
 
     with ThreadPoolExecutor(4) as pool:
