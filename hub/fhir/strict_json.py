@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -11,8 +11,6 @@ import orjson
 from hub.problem import Problem, Refused
 
 DEEPEST = 64
-_MARKS = re.compile(rb'\\.|["\[\]{}]', re.DOTALL)
-"""What tells how deep a text is nested; an escape is one mark, so that its quote or bracket is none."""
 
 
 class Decimal(float):
@@ -45,7 +43,14 @@ def load(body: bytes) -> dict[str, Any]:
     Raises:
         Refused: UNREADABLE.
     """
-    if body.count(b"[") + body.count(b"{") > DEEPEST and _deep(body):  # before parsing: a parser that recurses must not meet a million brackets
+    depth = deepest = 0
+    for byte in body:  # counted before parsing: a parser that recurses must not meet a million brackets
+        if byte in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif byte in b"]}":
+            depth -= 1
+    if deepest > DEEPEST and _deep(body):
         raise Refused(Problem.UNREADABLE, f"nested deeper than {DEEPEST} levels")
     try:
         value = json.loads(body.decode("utf-8-sig"), object_pairs_hook=_unique, parse_constant=_constant, parse_float=Decimal)
@@ -58,15 +63,19 @@ def load(body: bytes) -> dict[str, Any]:
 
 def _deep(body: bytes) -> bool:
     """Brackets inside strings do not count."""
-    depth, text = 0, False
-    for mark in _MARKS.findall(body):
-        if mark == b'"':
-            text = not text
-        elif not text and mark in b"[{":
+    depth, text, escaped = 0, False, False
+    for byte in body:
+        if escaped:
+            escaped = False
+        elif text:
+            escaped, text = byte == 0x5C, byte != 0x22
+        elif byte == 0x22:
+            text = True
+        elif byte in b"[{":
             depth += 1
             if depth > DEEPEST:
                 return True
-        elif not text and mark in b"]}":
+        elif byte in b"]}":
             depth -= 1
     return False
 
@@ -89,9 +98,15 @@ def _what(wrong: Exception) -> str:
     return "not UTF-8" if isinstance(wrong, UnicodeDecodeError) else str(wrong) if type(wrong) is ValueError else "nested too deep"
 
 
+@lru_cache(maxsize=1024)
+def keys(path: str) -> tuple[str, ...]:
+    """The keys and numbers of a path."""
+    return tuple(path.split("."))
+
+
 def at(source: Any, path: str) -> Any:
     """What stands at a path of keys and numbers; None where it is missing, null or an empty text."""
-    for key in path.split("."):
+    for key in keys(path):
         if isinstance(source, dict):
             source = source.get(key)
         elif isinstance(source, list) and key.isdigit() and int(key) < len(source):

@@ -44,13 +44,13 @@ def named(connection: Connection, type_: str, system: str, value: str) -> list[C
     return [(stored(row), row[8]) for row in connection.rows(sql, (f"{type_}.identifier", value, system))]
 
 
-def of_patient(connection: Connection, type_: str, patient: str, between: tuple[int, int]) -> list[Current]:
-    """Those about a patient (an id) whose main time, if they have one, lies within [from, until) in microseconds; in its order."""
+def of_patient(connection: Connection, types: Sequence[str], patient: str, between: tuple[int, int]) -> list[Current]:
+    """Those of these types about a patient (an id) whose main time, if any, lies within [from, until) in microseconds; in its order."""
     sql = (
-        f"{_BY_REFERENCE} where x.param = ? and x.target = ? and x.at >= ? and x.at < ? and x.kind = 'Patient' and r.deleted = 0"
-        " order by x.at, x.resource"
+        f"{_BY_REFERENCE} where x.param in ({', '.join('?' * len(types))}) and x.target = ? and x.at >= ? and x.at < ?"
+        " and x.kind = 'Patient' and r.deleted = 0 order by x.at, x.resource"
     )
-    return [(stored(row), row[8]) for row in connection.rows(sql, (f"{type_}.patient", patient, *between))]
+    return [(stored(row), row[8]) for row in connection.rows(sql, [*(f"{type_}.patient" for type_ in types), patient, *between])]
 
 
 def version(connection: Connection, type_: str, id_: str, number: int) -> Stored | None:

@@ -25,6 +25,10 @@ EVER = (-(2**63), 2**63 - 1)
 """Bounds that bound nothing, in microseconds."""
 
 
+WEIGHED_BY = ("ServiceRequest", "Flag", "Consent")
+"""What of a person decides over a booking, and over whom it is told to."""
+
+
 def found(connection: Connection, type_: str, id_: str) -> Stored | None:
     """The current version of a resource, or a line of the access log as an AuditEvent."""
     return trail.get(connection, id_) if type_ == trail.TYPE else resources.get(connection, type_, id_)
@@ -50,6 +54,9 @@ class Transaction:
 
     _seen: dict[tuple[str, str], resources.Current | None] = field(default_factory=dict, init=False)
     """What was read or made here: nobody else writes meanwhile."""
+
+    _persons: dict[str, list[Stored]] = field(default_factory=dict, init=False)
+    """Patient → what was read of WEIGHED_BY."""
 
     def get(self, type_: str, id_: str, /) -> Stored | None:
         if type_ == trail.TYPE:
@@ -92,7 +99,7 @@ class Transaction:
             system, _, value = identifier.rpartition("|")
             return self._found(resources.named(self.connection, type_, system, self.secrets.index_value(system, value)))
         if patient and not status and not refers:
-            return self._found(resources.of_patient(self.connection, type_, patient.partition("/")[2], bounds or EVER))
+            return self._of_patient(type_, patient.partition("/")[2], bounds)
         wanted: list[Condition] = []
         for name, reference in (refers or ("", ""), ("patient", patient)):
             if reference:
@@ -103,6 +110,14 @@ class Transaction:
         if bounds:
             wanted.append(DateIs("date", (("eq", *bounds),), main=True))
         return searching.search(self.connection, Query(type_, tuple(wanted), count=EVERYTHING)).entries
+
+    def _of_patient(self, type_: str, id_: str, bounds: tuple[int, int] | None) -> list[Stored]:
+        """What a person's bookings are weighed and told by is read at once."""
+        if bounds or type_ not in WEIGHED_BY:
+            return self._found(resources.of_patient(self.connection, (type_,), id_, bounds or EVER))
+        if id_ not in self._persons:
+            self._persons[id_] = self._found(resources.of_patient(self.connection, WEIGHED_BY, id_, EVER))
+        return [kept for kept in self._persons[id_] if kept.type == type_]
 
     def _found(self, found: list[resources.Current]) -> list[Stored]:
         for current in found:
@@ -122,12 +137,14 @@ class Transaction:
         kept = resources.keep(self.connection, resource, origin, before, self.now, self.entries)
         if kept is not before:
             self._seen[type_, id_] = kept
+            if type_ in WEIGHED_BY:
+                self._persons.clear()
             self.changes.append(kept[0])
         return kept[0]
 
     def load(self, batch: Sequence[Resource], *, origin: str) -> None:
         """First versions of many new resources, as `keep` makes them, and much faster. Raises Refused OUT_OF_DATE: one is there already."""
-        self._seen.clear()
+        self._forget()
         self.changes += loading.load(self.connection, batch, origin, self.now, self.entries)
 
     def remove(self, kept: Stored, *, origin: str) -> Change:
@@ -139,9 +156,13 @@ class Transaction:
         if resources.referred(self.connection, kept.type, kept.id):
             raise Refused(Problem.IN_USE, "other resources point to it")
         gone = resources.remove(self.connection, kept, origin, self.now)
-        self._seen.clear()
+        self._forget()
         self.changes.append(gone)
         return gone
+
+    def _forget(self) -> None:
+        self._seen.clear()
+        self._persons.clear()
 
     def take_seat(self, slot: str, holder: str, capacity: int, until: datetime | None = None) -> None:
         """A seat in a slot, for good or held `until`; the one it already has counts.
@@ -190,7 +211,7 @@ class Transaction:
         try:
             return self.connection.attempt(work)
         except Refused:
-            self._seen.clear()
+            self._forget()
             del self.changes[before:]
             raise
 
