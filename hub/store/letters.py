@@ -25,6 +25,8 @@ PRUNED_AT_ONCE = 1000
 _SMALLER = 0.9
 HEARTBEAT = "worker"
 """The note in which workers say that they run."""
+WORTH_PACKING = 512
+"""Bytes: what is smaller gains less than the packing costs."""
 NAMED = 20
 """Parcels of one id that are told of: a partner may have tried as often with what could not be opened."""
 FILED = "key, id, sender, adapter, direction, received, function, conversation, refers_to, verdict, remarks, digest, content, reply"
@@ -42,12 +44,12 @@ def put_parcel(connection: Connection, secrets: Secrets, parcel: Parcel, now: da
 
 def _put(connection: Connection, secrets: Secrets, kind: str, head: Mapping[str, Any], body: bytes, now: datetime) -> str:
     id_ = uuid.uuid4().hex
-    small = zlib.compress(body, 1) if len(body) < 1_000_000 else body
+    small = zlib.compress(body, 1) if WORTH_PACKING <= len(body) < 1_000_000 else body
     packed = len(small) < len(body) * _SMALLER
-    connection.run(
+    connection.later(
         "insert into content (id, kind, head, body, packed, content_key, expires) values (?, ?, ?, ?, ?, ?, ?)",
-        (id_, kind, secrets.encrypt(orjson.dumps(head), f"{id_}.head"), secrets.encrypt(small if packed else body, id_), int(packed),
-         secrets.content_key_id, micros(now + KEPT)),
+        [(id_, kind, secrets.encrypt(orjson.dumps(head), f"{id_}.head"), secrets.encrypt(small if packed else body, id_), int(packed),
+          secrets.content_key_id, micros(now + KEPT))],
     )
     return id_
 
