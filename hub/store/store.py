@@ -11,14 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import orjson
-
 from hub.access import AuditLine
 from hub.delivery import Delivery, State
 from hub.fhir.query import Entries, Query, TokenIs
 from hub.message import Content, Enquiry, Parcel, Resource
 from hub.problem import Problem, Refused, Unavailable
-from hub.store import auditing, deliveries, letters, migrating, reindexing, resources, seats, timeline
+from hub.store import auditing, deliveries, letters, migrating, reindexing, resources, seats, sessions, timeline
 from hub.store.db import Connection, Database
 from hub.store.exporting import Exports
 from hub.store.failpoint import reach
@@ -233,23 +231,16 @@ class Store:
 
     def create_session(self, digest: str, data: dict[str, Any], now: datetime) -> None:
         """A login, found by the digest of its token."""
-        subject = (data.get("who") or [""])[0]
-        self._write(lambda c: c.run(
-            "insert into session (token, subject, created, seen, expires, provider_session, data) values (?, ?, ?, ?, ?, '', ?)",
-            (digest, subject, micros(now), micros(now), micros(now + timedelta(days=1)), orjson.dumps(data).decode()),
-        ))
+        self._write(lambda c: sessions.create(c, digest, data, now))
 
     def get_session(self, digest: str) -> dict[str, Any] | None:
-        row = self._database.read(lambda c: c.row("select data from session where token = ?", (digest,)))
-        return orjson.loads(row[0]) if row else None
+        return self._database.read(lambda c: sessions.get(c, digest))
 
     def touch_session(self, digest: str, data: dict[str, Any], now: datetime) -> None:
-        self._write(lambda c: c.run(
-            "update session set seen = ?, data = ? where token = ?", (micros(now), orjson.dumps(data).decode(), digest),
-        ))
+        self._write(lambda c: sessions.touch(c, digest, data, now))
 
     def end_session(self, digest: str) -> None:
-        self._write(lambda c: c.run("delete from session where token = ?", (digest,)))
+        self._write(lambda c: sessions.end(c, digest))
 
     def reindex(self, digest: str) -> int:
         """Makes the search index anew unless it was made under this digest (`hub.fhir.index.digest`); how many resources that were. Goes on
