@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -121,9 +122,15 @@ def _what(wrong: Exception) -> str:
     return "not UTF-8" if isinstance(wrong, UnicodeDecodeError) else str(wrong) if type(wrong) is ValueError else "nested too deep"
 
 
+@lru_cache(maxsize=1024)
+def keys(path: str) -> tuple[str, ...]:
+    """The keys and numbers of a path."""
+    return tuple(path.split("."))
+
+
 def at(source: Any, path: str) -> Any:
     """What stands at a path of keys and numbers; None where it is missing, null or an empty text."""
-    for key in path.split("."):
+    for key in keys(path):
         if isinstance(source, dict):
             source = source.get(key)
         elif isinstance(source, list) and key.isdigit() and int(key) < len(source):

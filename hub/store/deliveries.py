@@ -20,8 +20,9 @@ FIELDS = (
 )
 _INSERT = (
     "insert into delivery (id, adapter, function, subject, state, due_at, expires, created, key, conversation, refers_to, version, tries,"
-    " answer_due, content, parcel, note, lease_until) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0) returning number"
+    " answer_due, content, parcel, note, lease_until) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+_STEP = "insert into step (at, subject, kind, text, delivery, envelope, origin) values (?, ?, ?, ?, ?, ?, ?)"
 _FREE = f"d.{OPEN} and d.adapter = ? and d.due_at <= ? and d.lease_until <= ?"
 _FIRST = (
     "(d.key is null or not exists (select 1 from delivery e where e.adapter = d.adapter and e.key = d.key and e.number < d.number"
@@ -63,14 +64,12 @@ def about(connection: Connection, subject: str) -> list[Delivery]:
     return [of(r) for r in connection.rows(f"select {FIELDS} from delivery where subject = ? order by number", (subject,))]
 
 
-def insert(connection: Connection, d: Delivery) -> int:
-    """Its number."""
-    row = connection.row(_INSERT, (
+def insert(connection: Connection, d: Delivery) -> None:
+    """It is numbered in the order of these calls."""
+    connection.later(_INSERT, [(
         d.id, d.adapter, d.function, d.subject, d.state.value, micros(d.due_at), micros(d.expires), micros(d.created), d.key,
-        d.conversation, d.refers_to, d.version, d.tries, int(d.answer_due), d.content, d.parcel, d.note,
-    ))
-    assert row is not None
-    return int(row[0])
+        d.conversation, d.refers_to, d.version, d.tries, int(d.answer_due), d.content, d.parcel, d.note, 0,
+    )])
 
 
 def untried(connection: Connection, adapter: str, key: str | None, function: str) -> list[Delivery]:
@@ -153,13 +152,10 @@ def step(
     connection: Connection, at: datetime, subject: str, kind: str, text: str, delivery: str | None, envelope: int | None, origin: str,
 ) -> None:
     """One line of the timeline."""
-    connection.run(
-        "insert into step (at, subject, kind, text, delivery, envelope, origin) values (?, ?, ?, ?, ?, ?, ?)",
-        (micros(at), subject, kind, text, delivery, envelope, origin),
-    )
+    connection.later(_STEP, [(micros(at), subject, kind, text, delivery, envelope, origin)])
 
 
-def superseded(connection: Connection, old: Delivery, by: int, now: datetime) -> None:
-    """A newer state of the same appointment is owed: this one is not sent any more."""
+def superseded(connection: Connection, old: Delivery, by: str, now: datetime) -> None:
+    """A newer state of the same appointment is owed: this one is not sent any more. `by`: its id; empty: nothing comes in its place."""
     connection.run("update delivery set state = 'superseded', due_at = ? where id = ?", (micros(now), old.id))
-    step(connection, now, old.subject, Step.SUPERSEDED.value, f"by number {by}" if by else "withdrawn", old.id, None, old.adapter)
+    step(connection, now, old.subject, Step.SUPERSEDED.value, f"by {by}" if by else "withdrawn", old.id, None, old.adapter)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple, cast
 
 import orjson
@@ -37,6 +37,15 @@ class Lacking(Unavailable):
         self.fetch = fetch
 
 
+STEADY = frozenset({"HealthcareService"})
+"""Few, large, and read for every booking: they are parsed once as long as their text is the same."""
+
+
+@lru_cache(maxsize=256)
+def _steady(body: bytes) -> Resource:
+    return cast(Resource, orjson.loads(body))
+
+
 class _Stored(NamedTuple):
     type: str
     id: str
@@ -62,7 +71,7 @@ class Stored(_Stored):
 
     @cached_property
     def resource(self) -> Resource:
-        return cast(Resource, orjson.loads(self.body))
+        return _steady(self.body) if self.type in STEADY else cast(Resource, orjson.loads(self.body))
 
     @property
     def reference(self) -> str:
