@@ -7,14 +7,14 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from bench import bookings, letters, memory, peers, searches, shop, writes
+from bench import as4, bookings, letters, memory, peers, searches, shop, writes
 from bench.measure import Row
 
 
 def main() -> None:
-    """All rows, or those of the modules named (`letters`, `memory`, `bookings`, `searches`, `shop`, `writes`, `peers`)."""
+    """All rows, or those of the modules named (`letters`, `as4`, `memory`, `bookings`, `searches`, `shop`, `writes`, `peers`)."""
     modules = {
-        "letters": letters.rows, "memory": memory.rows, "bookings": bookings.rows, "searches": searches.rows, "shop": shop.rows,
+        "letters": letters.rows, "as4": as4.rows, "memory": memory.rows, "bookings": bookings.rows, "searches": searches.rows, "shop": shop.rows,
         "writes": writes.rows, "peers": peers.rows,
     }
     table = Table("row", "what", "ratio", "against", "must", "goal", "detail")

@@ -61,7 +61,7 @@ class Secrets:
         """Raises ValueError if the bytes, the key or `about` are not those of `encrypt`."""
         try:
             return self._aead.decrypt(sealed[:_NONCE], sealed[_NONCE:], about.encode())
-        except InvalidTag as wrong:
+        except (InvalidTag, ValueError) as wrong:  # or too short to be any
             raise ValueError("stored content does not open with this key") from wrong
 
 
