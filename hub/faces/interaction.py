@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC
 from email.utils import format_datetime
 from typing import Any, Protocol
-from urllib.parse import parse_qsl
 
 from hub.access import Reader
 from hub.faces.web import ID
 from hub.fhir.outcome import OUTCOME, outcome
 from hub.fhir.query import Query
+from hub.fhir.search import parameters_in
 from hub.problem import Problem, Refused, Unavailable
 from hub.store import Stored
 from hub.store.values import Page
@@ -46,7 +46,7 @@ class Asked:
     @property
     def pairs(self) -> list[tuple[str, str]]:
         """The query's parameters."""
-        return parse_qsl(self.query, keep_blank_values=True)
+        return parameters_in(self.query)
 
     @property
     def strict(self) -> bool:

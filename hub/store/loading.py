@@ -45,7 +45,7 @@ def _part(
         [value for type_, id_, body in rows for value in (type_, id_, updated, origin, body)],
     ))
     found = [entries(full) for full, _ in made]
-    kept = [Stored(type_, id_, 1, seqs[f"{type_}/{id_}"], updated, body.encode(), False, origin) for type_, id_, body in rows]
+    kept = [Stored(type_, id_, 1, seqs[f"{type_}/{id_}"], updated, body, False, origin) for type_, id_, body in rows]
     keys = dict(connection.rows(
         "insert into resource (type, id, version, seq, last_updated, deleted, at, origin, body) values "
         + ", ".join(["(?, ?, 1, ?, ?, 0, ?, ?, ?)"] * len(rows)) + " returning type || '/' || id, key",

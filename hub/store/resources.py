@@ -20,8 +20,8 @@ INDEXES = ("index_token", "index_reference", "index_date", "index_string")
 
 
 def stored(row: tuple[Any, ...]) -> Stored:
-    """A row of COLUMNS as a value."""
-    return Stored(row[0], row[1], row[2], row[3], row[4], row[5].encode(), bool(row[6]), row[7])
+    """A row that begins with COLUMNS as a value: they stand in its order."""
+    return tuple.__new__(Stored, row[:8])
 
 
 def get(connection: Connection, type_: str, id_: str) -> Stored | None:
@@ -89,7 +89,7 @@ def keep(
         for table in INDEXES:
             connection.run(f"delete from {table} where resource = ?", (key,))
     index(connection, [(type_, key, found)])
-    kept = Stored(type_, id_, number, seq, updated, body.encode(), False, origin)
+    kept = Stored(type_, id_, number, seq, updated, body, False, origin)
     changes.append(kept)
     return kept
 
@@ -99,7 +99,7 @@ def remove(connection: Connection, before: Stored, origin: str, now: datetime) -
     number, updated = before.version + 1, micros(now) // 1000 * 1000
     (seq,) = connection.row(  # type: ignore[misc]
         "insert into version (type, id, version, method, last_updated, origin, body) values (?, ?, ?, 'delete', ?, ?, ?) returning seq",
-        (before.type, before.id, number, updated, origin, before.body.decode()),
+        (before.type, before.id, number, updated, origin, before.text),
     )
     (key,) = connection.row(  # type: ignore[misc]
         "update resource set version = ?, seq = ?, last_updated = ?, deleted = 1, origin = ? where type = ? and id = ? returning key",
@@ -107,7 +107,7 @@ def remove(connection: Connection, before: Stored, origin: str, now: datetime) -
     )
     for table in INDEXES:
         connection.run(f"delete from {table} where resource = ?", (key,))
-    return Stored(before.type, before.id, number, seq, updated, before.body, True, origin)
+    return Stored(before.type, before.id, number, seq, updated, before.text, True, origin)
 
 
 def referred(connection: Connection, type_: str, id_: str) -> bool:

@@ -143,7 +143,7 @@ class Store:
         return self._database.read(lambda c: seats.held(c, holder, self._clock()))
 
     def search(self, query: Query) -> Page:
-        return self._database.read(lambda c: searched(c, query))
+        return self._database.read(lambda c: searched(c, query, self._entries))
 
     def claim(self, limit: int, now: datetime, lease: timedelta, adapters: Iterable[str], owner: str) -> list[Delivery]:
         """Takes up to `limit` due deliveries per adapter for `lease`: in order per key, never two at once."""

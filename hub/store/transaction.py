@@ -28,9 +28,9 @@ def found(connection: Connection, type_: str, id_: str) -> Stored | None:
     return trail.get(connection, id_) if type_ == trail.TYPE else resources.get(connection, type_, id_)
 
 
-def searched(connection: Connection, query: Query) -> Page:
+def searched(connection: Connection, query: Query, entries: Callable[[Resource], Entries]) -> Page:
     """The page a query asks for, of resources or of the access log."""
-    return trail.search(connection, query) if query.type == trail.TYPE else searching.search(connection, query)
+    return trail.search(connection, query) if query.type == trail.TYPE else searching.search(connection, query, entries)
 
 
 @dataclass(slots=True)
@@ -66,7 +66,7 @@ class Transaction:
         return int(row[0] or 0) if row else 0
 
     def search(self, query: Query) -> Page:
-        return searched(self.connection, query)
+        return searched(self.connection, query, self.entries)
 
     def find(
         self, type_: str, /, *, identifier: str = "", patient: str = "", status: str = "", id_: str = "",
