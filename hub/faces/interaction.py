@@ -138,8 +138,11 @@ def failed(trouble: Exception) -> Answer:
 
 
 def below(scope: Any) -> tuple[str, ...]:
-    """The address below where the face stands, in parts."""
-    return tuple(part for part in scope["path"][len(scope.get("root_path", "")):].split("/") if part)
+    """The address below where the face stands, in parts. Noted in the scope: gate and face ask the same."""
+    found: tuple[str, ...] | None = scope.get("below")
+    if found is None:
+        found = scope["below"] = tuple([part for part in scope["path"][len(scope.get("root_path", "")):].split("/") if part])
+    return found
 
 
 async def read_body(receive: Any, largest: int) -> bytes | None:

@@ -105,7 +105,7 @@ def _without_value(connection: Connection, query: Query, place: Sequence[Any] | 
     first = query.sort[0]
     sql = _all(query, "resource r")
     sql.add(f"not exists (select 1 from {TABLES[first.kind]} i where i.resource = r.key and i.param = ?)", f"{query.type}.{first.param}")
-    return _page(connection, query, sql, "r.key as key, r.at as at, null as s0", query.sort, place, have)
+    return _page(connection, query, sql, "r.key as key, r.at as at", query.sort[1:], place[1:] if place else None, have)
 
 
 def _all(query: Query, source: str) -> Sql:
@@ -120,17 +120,18 @@ def _all(query: Query, source: str) -> Sql:
 def _page(
     connection: Connection, query: Query, sql: Sql, columns: str, sort: Sequence[SortKey], place: Sequence[Any] | None, have: int,
 ) -> list[tuple[Any, ...]]:
-    """What `sql` finds, in order, from the place on. `columns` names key, at and the values that the source itself has."""
+    """What `sql` finds, in order, from the place on. `columns` names key, at and, where the source itself has it, the first value."""
     values: list[Any] = []
     terms: list[_Term] = []
     for n, key in enumerate(sort):
-        if f" as s{n}" not in columns:
+        there = key.kind == "at" or (n == 0 and columns.endswith(" as s0"))
+        if not there:
             expression, given = _value(query, key)
             columns += f", {expression} as s{n}"
             values += given
-        nulls = None if key.kind in _COLUMNS else not query.back
-        terms.append(_Term(f"q.s{n}", key.descending != query.back, nulls))
-    turned = sort[-1].descending != query.back
+        column = "q.at" if key.kind == "at" else f"q.s{n}"
+        terms.append(_Term(column, key.descending != query.back, None if there or key.kind in _COLUMNS else not query.back))
+    turned = query.sort[-1].descending != query.back
     terms += [_Term("q.at", turned, None), _Term("q.key", turned, None)]
     where, bounds = _behind(terms, place) if place is not None else ("1 = 1", [])
     return connection.rows(
