@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 import uvicorn
 
-from hub import app, making
+from hub import app, importing, making
 from hub.adapter import Adapter
 from hub.booking.clock import local
 from hub.config import Hub, read_adapters, read_hub
@@ -102,6 +102,16 @@ def reindex(home: Path) -> Result:
     with _store(home) as store:
         done = store.reindex(index.digest(definitions.load()))
     return Result(True, {"resources": done}, f"{done} resources indexed anew." if done else "The index is as it should be.")
+
+
+def take_in(home: Path, file: Path, by: str, many: int, tell: Callable[[str], None]) -> Result:
+    """Every line of a file of resources."""
+    with _store(home) as store, file.open("rb") as opened, importing.processes(home, many) as (pool, work):
+        store.ready()
+        report = importing.take_in(store, opened, by, pool, work, 2 * many, lambda wrong: tell(f"linje {wrong}"))
+    data = {"kept": report.kept, "same": report.same, "refused": report.refused}
+    text = f"{report.kept} ressurser lagret, {report.same} var her fra før, {report.refused} avvist."
+    return Result(not report.refused, data, text)
 
 
 def backup(home: Path, to: Path) -> Result:

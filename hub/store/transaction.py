@@ -16,6 +16,7 @@ from hub.store import auditing, deliveries, exporting, letters, loading, resourc
 from hub.store.db import Connection
 from hub.store.exporting import Export
 from hub.store.feeds import Feeds
+from hub.store.loading import Loaded, Prepared
 from hub.store.secrets import Secrets
 from hub.store.values import Change, Earlier, Page, Stored, micros
 
@@ -100,9 +101,11 @@ class Transaction:
         """
         return resources.keep(self.connection, resource, origin, expect, self.now, self.entries, self.changes)
 
-    def load(self, batch: Sequence[Resource], *, origin: str) -> None:
-        """First versions of many new resources, as `keep` makes them, and much faster. Raises Refused OUT_OF_DATE: one is there already."""
-        self.changes += loading.load(self.connection, batch, origin, self.now, self.entries)
+    def load(self, batch: Sequence[Prepared], *, origin: str) -> Loaded:
+        """First versions of many new resources, as `keep` makes them, and much faster; what is there already stays as it is."""
+        loaded = loading.load(self.connection, batch, origin, self.now)
+        self.changes += loaded.kept
+        return loaded
 
     def remove(self, kept: Stored, *, origin: str) -> Change:
         """Deletes a resource; its history stays.
