@@ -58,7 +58,7 @@ def _whole(bits: int) -> list[Row]:
         for number in range(ROUNDS + 1):
             before, began = processes.cpu(HUB), time.perf_counter()
             post_all(home.hub_port, INBOX, home.shop_token, bodies[number * MANY:(number + 1) * MANY], CLIENTS)
-            wait_for(lambda: outside.waiting() == 0, "every AppRec", 120)
+            wait_for(lambda: outside.waiting(EPJS) == 0, "every AppRec", 120)
             speeds.append(MANY / (time.perf_counter() - began))
             used.append((processes.cpu(HUB) - before) / MANY)
             units.append(signature_cost(bits))

@@ -22,6 +22,7 @@ from hub import sandbox
 from hub.access import Ground, Reader
 from hub.adapter import Adapter, Surroundings
 from hub.asking import Asking
+from hub.availability import Availability
 from hub.booking.clock import local
 from hub.config import AdapterText, Hub, Misconfigured, read_adapters, read_hub
 from hub.customer import ORIGIN
@@ -83,6 +84,7 @@ class Parts:
     repeating: Repeating
     waiting: WaitingList
     asking: Asking
+    availability: Availability
     adapters: Mapping[str, Adapter]
     texts: Mapping[str, AdapterText]
     clock: Callable[[], datetime]
@@ -121,10 +123,13 @@ def put_together(home: Path, clock: Callable[[], datetime] = utc_now) -> Parts:
     feeds, subscribers = make_feeds(hub, store)
     settling = Settling(store, ChainMap[str, Adapter](adapters, subscribers), keeping.rejected, feeds.moved)  # type: ignore[arg-type]
     flow = Flow(store, adapters, keeping, settling, clock)
+    availability = Availability(adapters)
+    if availability.told:
+        store.on_changed(availability.follow)
     asking = Asking(adapters, clock, store.audit_later)
     shop = Shop(store, keeping, asking.free, asking.owned)
-    return Parts(hub, store, flow, shop, Repeating(shop, noticing.missed), WaitingList(shop, offering), asking, adapters, texts, clock, feeds,
-                 subscribers)
+    return Parts(hub, store, flow, shop, Repeating(shop, noticing.missed), WaitingList(shop, offering), asking, availability, adapters, texts,
+                 clock, feeds, subscribers)
 
 
 def make_feeds(hub: Hub, store: Store) -> tuple[Feeds, Subscribers]:
@@ -243,6 +248,7 @@ def worker(parts: Parts) -> Workers:
     return Workers(subscribers, Worker(parts.flow, parts.hub.workers, [
         *(Chore(timedelta(minutes=10), found.load()(lived), apart=True) for found in importlib.metadata.entry_points(group="besoksbro.chores")),
         Chore(timedelta(minutes=10), partial(keep_house, parts.store)),
+        Chore(timedelta(minutes=10), lambda _: parts.availability.introduce(parts.store)),
         Chore(timedelta(hours=1), lambda _: parts.repeating.roll()),
         Chore(timedelta(hours=1), lambda _: parts.store.reindex(index.digest(definitions.load())), apart=True),
         Chore(timedelta(seconds=5), lambda _: parts.shop.sweep()),

@@ -9,6 +9,7 @@ from typing import Any
 
 from hub.access import AuditLine
 from hub.adapter import Adapter, Owner
+from hub.availability import times
 from hub.booking import ANSWER, MOVED_FROM, Asker, Booking, Outcome, Statement, Status, gather, statements, weigh, which, with_taken
 from hub.booking.conventions import SHOP_BOOKING, appointment_id, extension, identifier, with_extension
 from hub.booking.life import What
@@ -176,12 +177,14 @@ class Keeping:
             )
 
     def stated(self, store: Store, reference: str, version: int) -> Resources:
-        """What a letter about one version of an appointment says: that version, then whom and what it is for.
+        """What a letter about one version of an appointment says: that version, then whom and what it is for. About a department: its times.
 
         Not the current one: that may be the partner's own word, come while the letter waited. A newer state of ours has a letter of its
         own, and supersedes this one while nobody has tried to send it.
         """
         type_, _, id_ = reference.partition("/")
+        if type_ == "HealthcareService":
+            return times(store, id_)
         kept = store.version(type_, id_, version)
         if kept is None:
             raise Refused(Problem.UNKNOWN_RESOURCE, "the version that the letter is about is not kept")
