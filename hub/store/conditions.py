@@ -50,8 +50,8 @@ class Sql:
 
 def conditions(query: Query) -> tuple[Sql, str]:
     """The statement's FROM and WHERE, and the column of the main time: of what the narrowest condition finds, or of the whole type."""
-    few = any(isinstance(c, IdIs) for c in query.conditions)
-    drivers = [c for c in query.conditions if isinstance(c, ReferenceIs | TokenIs) and _drives(c)] if not few else []
+    few = bool([c for c in query.conditions if isinstance(c, IdIs)])
+    drivers = [c for c in query.conditions if isinstance(c, (ReferenceIs, TokenIs)) and _drives(c)] if not few else []
     driver = min(drivers, key=_breadth, default=None)
     if driver is None:
         sql, at = Sql("resource r", ["r.type = ?", "r.deleted = 0"], [query.type], probe=few), "r.at"
@@ -144,8 +144,8 @@ def _all(type_: str, condition: Condition, at: str) -> Alternative:
 
 
 def _either(sql: Sql, alternatives: list[Alternative]) -> None:
-    text = " or ".join(f"({where})" for where, _ in alternatives)
-    sql.add(f"({text})", *(value for _, values in alternatives for value in values))
+    text = " or ".join([f"({where})" for where, _ in alternatives])
+    sql.add(f"({text})", *[value for _, values in alternatives for value in values])
 
 
 def _exists(sql: Sql, table: str, param: str, alternatives: list[Alternative], negated: bool = False, probe: bool = False) -> None:
