@@ -18,6 +18,7 @@ from typing import Any
 
 import psycopg
 
+from adapters.demo.least import least
 from adapters.demo.processes import free_ports, wait_for
 from bench.measure import process_cpu
 from hub.fhir import definitions, index
@@ -27,16 +28,7 @@ from hub.store.loading import prepare
 TOKEN = "bench-token"
 POSTGRES = os.environ.get("BESOKSBRO_POSTGRES", "postgresql://postgres@127.0.0.1:5432")
 ROOT = Path(__file__).parents[1]
-SETTINGS = """
-[hub]
-municipality = "Benk kommune"
-environment = "test"
-her_id = "8100000"
-base_url = "http://127.0.0.1:{port}"
-port = {port}
-phone = "00 00 00 00"
-opening_hours = "Hver dag"
-database = "{database}"
+SETTINGS = """port = {port}
 [oauth]
 per_minute = 100000000
 [[vendors]]
@@ -113,7 +105,8 @@ def settle(home: Path, database: str, port: int) -> None:
     """Writes the settings of a municipality without partners."""
     home.mkdir(exist_ok=True)
     digest = hashlib.sha256(TOKEN.encode()).hexdigest()
-    (home / "hub.toml").write_text(SETTINGS.format(port=port, database=database, digest=digest), encoding="utf-8")
+    text = least(base_url=f"http://127.0.0.1:{port}", database=database) + SETTINGS.format(port=port, digest=digest)
+    (home / "hub.toml").write_text(text, encoding="utf-8")
 
 
 @contextmanager

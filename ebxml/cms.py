@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from asn1crypto import cms as asn1
 from cryptography import x509
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives import padding as symmetric
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -18,7 +21,14 @@ from ebxml.errors import ErrorCode, Fault, Violation
 
 FAILED = "the content could not be decrypted with our key"
 """The one text of every failure."""
-_BINARY = [pkcs7.PKCS7Options.Binary]
+_DATA, _ENVELOPED, _AES256_CBC = (bytes.fromhex(f"06{len(oid) // 2:02x}{oid}") for oid in (
+    "2a864886f70d010701", "2a864886f70d010703", "60864801650304012a",
+))
+_RSA = bytes.fromhex("300d06092a864886f70d0101010500")
+"""The algorithm identifier of key transport by RSA PKCS#1 v1.5."""
+_VERSION = bytes.fromhex("020100")
+_PKCS1 = padding.PKCS1v15()
+_BLOCK = 1 << 20
 _AES = {"aes128_cbc": 16, "aes192_cbc": 24, "aes256_cbc": 32}
 _HASHES: dict[str, type[hashes.HashAlgorithm]] = {"sha1": hashes.SHA1, "sha256": hashes.SHA256, "sha384": hashes.SHA384, "sha512": hashes.SHA512}
 
@@ -46,11 +56,43 @@ def _fail() -> Violation:
 
 
 def envelop(data: bytes, *recipients: x509.Certificate) -> bytes:
-    """DER; AES-256-CBC, RSA PKCS#1 v1.5 key transport, each recipient by issuer and serial. Raises ValueError without a recipient."""
-    builder = pkcs7.PKCS7EnvelopeBuilder().set_data(data).set_content_encryption_algorithm(algorithms.AES256)
-    for recipient in recipients:
-        builder = builder.add_recipient(recipient)
-    return builder.encrypt(serialization.Encoding.DER, _BINARY)
+    """DER; AES-256-CBC, RSA PKCS#1 v1.5 key transport, each recipient by issuer and serial (RFC 5652 6). The session key is fresh.
+
+    Raises:
+        ValueError: no recipient, or one whose key is not RSA's.
+    """
+    if not recipients:
+        raise ValueError("no recipient")
+    session, iv = os.urandom(32), os.urandom(16)
+    to = sorted(_der(0x30, who + _der(0x04, key.encrypt(session, _PKCS1))) for who, key in map(_recipient, recipients))
+    size = len(data) // 16 * 16 + 16
+    head = _der(0x30, _DATA + _der(0x30, _AES256_CBC + _der(0x04, iv)) + _der(0x80, b"", size), size)
+    head = _der(0x30, _ENVELOPED + _der(0xA0, _der(0x30, _VERSION + _der(0x31, b"".join(to)) + head, size), size), size)
+    encryptor, padder, whole = Cipher(algorithms.AES256(session), modes.CBC(iv)).encryptor(), symmetric.PKCS7(128).padder(), io.BytesIO()
+    whole.write(head)
+    for at in range(0, len(data), _BLOCK):  # so that no other copy of a large content is made
+        whole.write(encryptor.update(padder.update(memoryview(data)[at:at + _BLOCK])))
+    whole.write(encryptor.update(padder.finalize()) + encryptor.finalize())
+    return whole.getvalue()
+
+
+def _der(tag: int, content: bytes, follows: int = 0) -> bytes:
+    """Tag, length and content, of which `follows` octets come later."""
+    size = len(content) + follows
+    if size < 128:
+        return bytes((tag, size)) + content
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes((tag, 0x80 | len(length))) + length + content
+
+
+@lru_cache(maxsize=512)
+def _recipient(certificate: x509.Certificate) -> tuple[bytes, rsa.RSAPublicKey]:
+    """RecipientInfo up to the encrypted key, and what it is encrypted with: the same for every letter."""
+    key, serial = certificate.public_key(), certificate.serial_number
+    if not isinstance(key, rsa.RSAPublicKey):
+        raise ValueError("a recipient without an RSA key")
+    issued = certificate.issuer.public_bytes() + _der(0x02, serial.to_bytes(serial.bit_length() // 8 + 1, "big"))
+    return _VERSION + _der(0x30, issued) + _RSA, key
 
 
 def open_(blob: bytes, own: Iterable[Own], *, triple_des: bool = False) -> bytes:

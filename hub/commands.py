@@ -14,7 +14,7 @@ from typing import Any
 
 import uvicorn
 
-from hub import app, importing, making
+from hub import app, importing, making, sandbox
 from hub.adapter import Adapter
 from hub.booking.clock import local
 from hub.config import Hub, read_adapters, read_hub
@@ -116,7 +116,8 @@ def reindex(home: Path) -> Result:
 
 def take_in(home: Path, file: Path, by: str, many: int, tell: Callable[[str], None]) -> Result:
     """Every line of a file of resources."""
-    with _store(home) as store, file.open("rb") as opened, importing.processes(home, many) as (pool, work):
+    admits = sandbox.admits if sandbox.switched_on(read_hub(home)) else None
+    with _store(home) as store, file.open("rb") as opened, importing.processes(home, many, admits) as (pool, work):
         store.ready()
         report = importing.take_in(store, opened, by, pool, work, 2 * many, lambda wrong: tell(f"linje {wrong}"))
     data = {"kept": report.kept, "same": report.same, "refused": report.refused}

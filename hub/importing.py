@@ -64,6 +64,7 @@ class Report:
 
 
 Line = tuple[int, bytes]
+Admits = Callable[[str], None]
 Ready = tuple[list[tuple[int, Prepared]], list[Wrong]]
 Work = Callable[[Sequence[Line]], Ready]
 
@@ -150,9 +151,9 @@ _ready: list[partial[Ready]] = []
 """Of a process that prepares: made once."""
 
 
-def _begin(home: Path) -> None:
+def _begin(home: Path, admits: Admits | None) -> None:
     known = definitions.load()
-    _ready.append(partial(ready, known=known, entries=index.indexer(known, Secrets.open(home).hash_id)))
+    _ready.append(partial(ready, known=known, entries=index.indexer(known, Secrets.open(home, admits).hash_id)))
 
 
 def _in_process(batch: Sequence[Line]) -> Ready:
@@ -160,7 +161,7 @@ def _in_process(batch: Sequence[Line]) -> Ready:
 
 
 @contextmanager
-def processes(home: Path, many: int) -> Iterator[tuple[Executor, Work]]:
-    """Processes that prepare lines with this home's keys."""
-    with ProcessPoolExecutor(many, get_context("spawn"), _begin, (home,)) as pool:
+def processes(home: Path, many: int, admits: Admits | None) -> Iterator[tuple[Executor, Work]]:
+    """Processes that prepare lines with this home's keys. `admits`: which national ids may be kept, as of Secrets; None: all."""
+    with ProcessPoolExecutor(many, get_context("spawn"), _begin, (home, admits)) as pool:
         yield pool, _in_process

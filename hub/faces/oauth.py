@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 import orjson
 
 from hub.faces import conformance
-from hub.faces.interaction import MIRRORED, below
+from hub.faces.interaction import MIRRORED, Answer, allow, below, respond
 from hub.fhir.outcome import OUTCOME, outcome
 from hub.oauth import jose
 from hub.oauth.gate import Call, Gate, NotAdmitted
@@ -49,6 +49,8 @@ class Admission:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         path = below(scope)
+        if scope["method"] == "OPTIONS":
+            return await self._options(scope, send, self._inner.methods(path))
         if path in PUBLIC or (path and path[0] in conformance.TYPES):
             await self._inner(scope, receive, send)
             return None
@@ -67,6 +69,13 @@ class Admission:
             wait: Header = (b"retry-after", str(int(later.retry_after or 5)).encode())
             return await _send(send, scope, 503, self._says(Problem.UNAVAILABLE, later.detail), (wait,), self._kind)
         await self._inner({**scope, "reader": reader}, receive, send)
+
+
+    async def _options(self, scope: Any, send: Any, methods: tuple[str, ...]) -> None:
+        """What may be done with an address, for anybody. No `Access-Control-*`: a web page in a browser calls no face of machines."""
+        if not methods:
+            return await _send(send, scope, 404, self._says(Problem.UNKNOWN_RESOURCE, "no such address"), (), self._kind)
+        await respond(send, "OPTIONS", dict(scope["headers"]), Answer(204, b"", (allow(methods),)))
 
 
 class OAuth:

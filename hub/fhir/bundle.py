@@ -41,9 +41,17 @@ def searchset(
     prefix = f'{{"fullUrl":"{base}/'
     pieces = [f'{prefix}{e.type}/{e.id}","resource":{e.text},"search":{{"mode":"match"}}}}' for e in entries]
     pieces += [f'{prefix}{e.type}/{e.id}","resource":{e.text},"search":{{"mode":"include"}}}}' for e in included]
-    if outcome is not None:
-        pieces.append(f'{{"resource":{outcome.decode()},"search":{{"mode":"outcome"}}}}')
-    return _bundle("searchset", total, links, pieces)
+    return _bundle("searchset", total, links, pieces + _noted(outcome))
+
+
+def _noted(outcome: bytes | None) -> list[str]:
+    return [] if outcome is None else [f'{{"resource":{outcome.decode()},"search":{{"mode":"outcome"}}}}']
+
+
+def made(resources: Iterable[bytes], total: int, links: Iterable[tuple[str, str]] = (), outcome: bytes | None = None) -> bytes:
+    """A searchset of what is no stored version and has no address: offers, holds, conformance resources."""
+    pieces = [f'{{"resource":{body.decode()},"search":{{"mode":"match"}}}}' for body in resources]
+    return _bundle("searchset", total, links, pieces + _noted(outcome))
 
 
 def history(base: str, versions: Sequence[Version], total: int | None, links: Iterable[tuple[str, str]]) -> bytes:

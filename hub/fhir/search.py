@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import parse_qsl
@@ -39,6 +39,8 @@ _NATIONAL = re.compile("|".join(map(re.escape, sorted(NATIONAL_IDS))))
 _EVERYWHERE = ("_id", "_lastUpdated")
 """Parameters that are kept as columns."""
 MOST_CHAINS = 4
+MOST_PARAMETERS, MOST_VALUES = 50, 500
+"""Of one search; alternatives between commas are values. More than that no database reads."""
 Pairs = list[tuple[str, str]]
 
 
@@ -58,23 +60,28 @@ class Parsed:
     """`_elements`: only these, and what is mandatory."""
 
 
-def parse(type_: str, pairs: Iterable[tuple[str, str]], strict: bool, definitions: Definitions, hash_id: HashId) -> Parsed:
-    """Reads a search.
+def parse(
+    type_: str, pairs: Iterable[tuple[str, str]], strict: bool, definitions: Definitions, hash_id: HashId, base: str = "",
+) -> Parsed:
+    """Reads a search. `base`: ours, under which an absolute reference is one of our own; under another it is somebody else's.
 
     Raises:
         Refused: BAD_SEARCH: a value or modifier that cannot be understood; under `strict` also an unknown parameter.
     """
     conditions: list[Condition] = []
+    values = 0
     used: Pairs = []
     ignored: list[str] = []
     result: Pairs = []
     for name, value in pairs:
         if not value:
             continue
+        if "\0" in value:
+            raise Refused(Problem.BAD_SEARCH, "a value holds a control character")
         if name in RESULT:
             result.append((name, value))
             continue
-        made = _condition(type_, name, value, definitions, hash_id)
+        made = _condition(type_, name, value.replace(f"{base}/", "") if base and "://" in value else value, definitions, hash_id)
         if made is None:
             if strict:
                 raise Refused(Problem.BAD_SEARCH, f"unknown search parameter for {type_}: {_shown(name)}")
@@ -82,6 +89,9 @@ def parse(type_: str, pairs: Iterable[tuple[str, str]], strict: bool, definition
         else:
             conditions.append(made)
             used.append((name, value))
+            values += value.count(",") + 1
+    if len(conditions) > MOST_PARAMETERS or values > MOST_VALUES:
+        raise Refused(Problem.BAD_SEARCH, f"too costly: at most {MOST_PARAMETERS} parameters, and {MOST_VALUES} values in all")
     place, back = None, False
     for _, text in [pair for pair in result if pair[0] == "_cursor"]:
         place, back = paging.cursor(text, hash_id)
@@ -118,7 +128,8 @@ def _results(type_: str, result: tuple[tuple[str, str], ...], definitions: Defin
         raise Refused(Problem.BAD_SEARCH, "_summary is true, text, data, count or false")
     if last.get("_total", "none") not in ("none", "estimate", "accurate"):
         raise Refused(Problem.BAD_SEARCH, "_total is none, estimate or accurate")
-    includes = tuple(_include(name, value, definitions) for name, value in result if name.startswith(("_include", "_revinclude")))
+    asked = ((name, value) for name, value in result if name.startswith(("_include", "_revinclude")))
+    includes = tuple(include for name, value in asked for include in _includes(type_, name, value, definitions))
     return _Results(
         result, 0 if counting else count, paging.order(type_, last.get("_sort", ""), definitions),
         counting or last.get("_total") in ("estimate", "accurate"), includes if summary != "text" else (), counting,
@@ -126,14 +137,16 @@ def _results(type_: str, result: tuple[tuple[str, str], ...], definitions: Defin
     )
 
 
-def _include(name: str, value: str, definitions: Definitions) -> Include:
-    source, _, rest = value.partition(":")
-    param, _, target = rest.partition(":")
-    known = definitions.parameters.get(source, {}).get(param)
-    if known is None or known.type != "reference" or definitions.served[source].view:
-        raise Refused(Problem.BAD_SEARCH, f"{name} names no reference parameter: Type:parameter")
+def _includes(type_: str, name: str, value: str, definitions: Definitions) -> Iterator[Include]:
+    """`Type:parameter[:Target]`; `*` for the parameter is every reference of the type, and `*` alone those of the type that is searched."""
+    source, _, rest = (f"{type_}:*" if value == "*" and name.startswith("_include") else value).partition(":")
+    wanted, _, target = rest.partition(":")
     kind, _, modifier = name.partition(":")
-    return Include(source, param, target or None, reverse=kind == "_revinclude", iterate=modifier == "iterate")
+    known = {n: p for n, p in definitions.parameters.get(source, {}).items() if p.type == "reference" and wanted in (n, "*")}
+    if not known or definitions.served[source].view:
+        raise Refused(Problem.BAD_SEARCH, f"{name} names no reference parameter: Type:parameter, or Type:*")
+    for param in known:
+        yield Include(source, param, target or None, reverse=kind == "_revinclude", iterate=modifier == "iterate")
 
 
 def _condition(type_: str, name: str, value: str, definitions: Definitions, hash_id: HashId, depth: int = 0) -> Condition | None:
@@ -246,9 +259,11 @@ def _token(value: str, hash_id: HashId, implied: frozenset[str] = frozenset()) -
 
 
 def _reference(value: str, target: str | None) -> tuple[str | None, str]:
-    """`id`, `Type/id` or an absolute URL."""
+    """`id`, `Type/id` or an absolute URL, which is not one of ours any more when it comes here (`parse`): it is nobody we know."""
     text = _plain(value).partition("/_history/")[0]
     kind, _, id_ = text.rpartition("/")
+    if "://" in kind:
+        return kind, id_
     return target or kind.rpartition("/")[2] or None, id_
 
 

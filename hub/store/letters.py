@@ -23,6 +23,10 @@ KEPT = timedelta(days=30)
 PRUNED_AT_ONCE = 1000
 """Contents deleted in one commit at most."""
 _SMALLER = 0.9
+HEARTBEAT = "worker"
+"""The note in which workers say that they run."""
+WORTH_PACKING = 512
+"""Bytes: what is smaller gains less than the packing costs."""
 NAMED = 20
 """Parcels of one id that are told of: a partner may have tried as often with what could not be opened."""
 FILED = "key, id, sender, adapter, direction, received, function, conversation, refers_to, verdict, remarks, digest, content, reply"
@@ -40,12 +44,12 @@ def put_parcel(connection: Connection, secrets: Secrets, parcel: Parcel, now: da
 
 def _put(connection: Connection, secrets: Secrets, kind: str, head: Mapping[str, Any], body: bytes, now: datetime) -> str:
     id_ = uuid.uuid4().hex
-    small = zlib.compress(body, 1) if len(body) < 1_000_000 else body
+    small = zlib.compress(body, 1) if WORTH_PACKING <= len(body) < 1_000_000 else body
     packed = len(small) < len(body) * _SMALLER
-    connection.run(
+    connection.later(
         "insert into content (id, kind, head, body, packed, content_key, expires) values (?, ?, ?, ?, ?, ?, ?)",
-        (id_, kind, secrets.encrypt(orjson.dumps(head), f"{id_}.head"), secrets.encrypt(small if packed else body, id_), int(packed),
-         secrets.content_key_id, micros(now + KEPT)),
+        [(id_, kind, secrets.encrypt(orjson.dumps(head), f"{id_}.head"), secrets.encrypt(small if packed else body, id_), int(packed),
+          secrets.content_key_id, micros(now + KEPT))],
     )
     return id_
 
@@ -163,6 +167,14 @@ def problems(connection: Connection) -> dict[Problem, int]:
     """Refused envelopes by problem."""
     rows = connection.rows("select problem, count(*) from envelope where problem is not null group by problem")
     return {Problem[name]: n for name, n in rows}
+
+
+def totals(connection: Connection) -> tuple[dict[str, int], datetime | None]:
+    """The highest number of each log; and when a worker last said that it runs."""
+    logs = {"changes": "max(seq) from version", "envelopes": "max(key) from envelope", "deliveries": "max(number) from delivery"}
+    found = {name: connection.row(f"select {what}") for name, what in logs.items()}
+    seen = connection.row("select at from house_note where name = ?", (HEARTBEAT,))
+    return {name: int(row[0] or 0) if row else 0 for name, row in found.items()}, moment(seen[0]) if seen else None
 
 
 def prune(connection: Connection, now: datetime) -> int:

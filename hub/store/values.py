@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import NamedTuple, cast
 
@@ -13,7 +13,7 @@ import orjson
 
 from hub.delivery import State
 from hub.message import Parcel, Resource, Verdict
-from hub.problem import Problem
+from hub.problem import Problem, Unavailable
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -28,6 +28,23 @@ def micros(at: datetime) -> int:
 def moment(microseconds: int) -> datetime:
     """The time in UTC for `micros`."""
     return EPOCH + timedelta(microseconds=microseconds)
+
+
+class Lacking(Unavailable):
+    """What a transaction needs to know is known outside only. `Store.write` rolls it back, fetches that, and runs the work again."""
+
+    def __init__(self, what: str, fetch: Callable[[], object]) -> None:
+        super().__init__(what)
+        self.fetch = fetch
+
+
+STEADY = frozenset({"HealthcareService"})
+"""Few, large, and read for every booking: they are parsed once as long as their text is the same."""
+
+
+@lru_cache(maxsize=256)
+def _steady(text: str) -> Resource:
+    return cast(Resource, orjson.loads(text))
 
 
 class _Stored(NamedTuple):
@@ -60,7 +77,7 @@ class Stored(_Stored):
 
     @cached_property
     def resource(self) -> Resource:
-        return cast(Resource, orjson.loads(self.text))
+        return _steady(self.text) if self.type in STEADY else cast(Resource, orjson.loads(self.text))
 
     @property
     def reference(self) -> str:
@@ -208,3 +225,7 @@ class Standing:
     """Refused envelopes by problem."""
     oldest: dict[str, datetime]
     """Adapter → when its oldest waiting delivery was made."""
+    totals: Mapping[str, int] = field(default_factory=dict)
+    """`changes`, `envelopes`, `deliveries`: how many there have been, by the numbers they were given. Never falls."""
+    worker: datetime | None = None
+    """When a worker last said that it runs."""
