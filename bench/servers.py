@@ -23,7 +23,7 @@ from adapters.demo.processes import free_ports, wait_for
 from bench.measure import process_cpu
 from hub.fhir import definitions, index
 from hub.store import Secrets, Store
-from hub.store.loading import prepare
+from hub.store.loading import look_over, prepare
 
 TOKEN = "bench-token"
 POSTGRES = os.environ.get("BESOKSBRO_POSTGRES", "postgresql://postgres@127.0.0.1:5432")
@@ -128,4 +128,4 @@ def load(store: Store, made: Iterator[dict[str, Any]], batch: int = 2000) -> Non
     entries = index.indexer(definitions.load(), lambda system, value: value)
     while group := [prepare(each, entries) for each in islice(made, batch)]:
         store.write(lambda tx, group=group: tx.load(group, origin="bench"))  # type: ignore[misc]
-    store.came_at_once()
+    store.write(lambda tx: look_over(tx.connection))

@@ -26,7 +26,7 @@ from hub.fhir.query import Entries
 from hub.message import Resource
 from hub.problem import Problem, Refused
 from hub.store import Secrets, Store, Transaction
-from hub.store.loading import Prepared, prepare
+from hub.store.loading import Prepared, look_over, prepare
 from hub.store.values import persons
 
 ORIGIN = "import"
@@ -125,7 +125,7 @@ def take_in(store: Store, file: BinaryIO, by: str, pool: Executor, work: Work, a
         report.refused += len(wrong) + len(clashes)
         report.same += len(good) - loaded[0] - len(clashes)
         report.told |= loaded[2]
-    store.came_at_once()
+    store.write(lambda tx: look_over(tx.connection))
     return report
 
 

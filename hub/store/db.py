@@ -9,7 +9,8 @@ from __future__ import annotations
 import queue
 import re
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, TypeVar, cast
 
@@ -31,6 +32,8 @@ READERS = 24
 """Reads at a time, and so connections, of one process: PostgreSQL gives 100 to all of them unless it is told otherwise."""
 TURN = 30.0
 """Seconds that a read waits for its turn."""
+CACHE, SPARING = 65_536, 4096
+"""KiB of pages that a connection to SQLite keeps, and while it writes something large."""
 FEW = 64
 """Rows that PostgreSQL is sent as one INSERT."""
 _SPOKEN = re.compile(r"\b(?:from|join|into|update) (\w+)")
@@ -104,18 +107,14 @@ class Connection:
         if values and 0 < len(every) <= FEW:  # as one statement: a pipeline costs more than it saves
             one = f"{head} values {', '.join([marks] * len(every))}"
             self.raw.execute(_percent(one), [value for row in every for value in row])
-        else:
-            self._copy(head.removeprefix("insert into "), every) if values and set(marks) <= set("(?, )") else self._pipeline(sql, every)
-
-    def _copy(self, table: str, rows: list[Sequence[Any]]) -> None:
-        """Many rows into `table (columns)`: what PostgreSQL takes quickest (facts/performance.md, section 2)."""
-        with self.raw.cursor() as cursor, cursor.copy(f"copy {table} from stdin") as copy:
-            for row in rows:
-                copy.write_row(row)
-
-    def _pipeline(self, sql: str, rows: list[Sequence[Any]]) -> None:
+            return
         with self.raw.cursor() as cursor:
-            cursor.executemany(_percent(sql), rows)
+            if values and set(marks) <= set("(?, )"):  # what PostgreSQL takes quickest (facts/performance.md, section 2)
+                with cursor.copy(f"copy {head.removeprefix('insert into ')} from stdin") as copy:
+                    for row in every:
+                        copy.write_row(row)
+            else:
+                cursor.executemany(_percent(sql), every)
 
     def later(self, insert: str, rows: Iterable[Sequence[Any]]) -> None:
         """Inserts rows that nothing refuses, when the transaction ends or before a statement speaks of their table: many in one statement."""
@@ -190,6 +189,17 @@ class Connection:
     def _forget(self) -> None:
         self._later, self._waiting = [{}], set()
 
+    @contextmanager
+    def sparing(self) -> Iterator[None]:
+        """While much is written at once: what SQLite keeps of a transaction in memory is little, and the rest lies in its journal."""
+        if self.sqlite:
+            self.raw.execute(f"pragma cache_size = -{SPARING}")
+        try:
+            yield
+        finally:
+            if self.sqlite:
+                self.raw.execute(f"pragma cache_size = -{CACHE}")
+
     def close(self) -> None:
         self.raw.close()
 
@@ -234,7 +244,7 @@ class Database:
             return ["set timezone to 'UTC'", *([f"set statement_timeout to '{READ_TIMEOUT}'"] if reader else [])]
         return [
             "pragma journal_mode = wal", "pragma synchronous = full", "pragma busy_timeout = 30000", "pragma foreign_keys = on",
-            "pragma cache_size = -65536", "pragma mmap_size = 1073741824", *(["pragma query_only = on"] if reader else []),
+            f"pragma cache_size = -{CACHE}", "pragma mmap_size = 1073741824", *(["pragma query_only = on"] if reader else []),
         ]
 
     def read(self, work: Callable[[Connection], T]) -> T:

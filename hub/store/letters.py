@@ -13,6 +13,7 @@ import orjson
 
 from hub.message import Content, Enquiry, Envelope, Parcel, Verdict
 from hub.problem import Problem, Refused
+from hub.store import pieces
 from hub.store.db import Connection
 from hub.store.secrets import Secrets
 from hub.store.tables import OPEN
@@ -23,6 +24,9 @@ KEPT = timedelta(days=30)
 PRUNED_AT_ONCE = 1000
 """Contents deleted in one commit at most."""
 _SMALLER = 0.9
+_INSERT = "insert into content (id, kind, head, body, packed, content_key, expires) values (?, ?, ?, ?, ?, ?, ?)"
+_IN_PIECES = 2
+"""In `content.packed`."""
 HEARTBEAT = "worker"
 """The note in which workers say that they run."""
 WORTH_PACKING = 512
@@ -43,14 +47,19 @@ def put_parcel(connection: Connection, secrets: Secrets, parcel: Parcel, now: da
 
 
 def _put(connection: Connection, secrets: Secrets, kind: str, head: Mapping[str, Any], body: bytes, now: datetime) -> str:
-    id_ = uuid.uuid4().hex
+    id_, large = uuid.uuid4().hex, len(body) > pieces.SIZE
     small = zlib.compress(body, 1) if WORTH_PACKING <= len(body) < 1_000_000 else body
     packed = len(small) < len(body) * _SMALLER
-    connection.later(
-        "insert into content (id, kind, head, body, packed, content_key, expires) values (?, ?, ?, ?, ?, ?, ?)",
-        [(id_, kind, secrets.encrypt(orjson.dumps(head), f"{id_}.head"), secrets.encrypt(small if packed else body, id_), int(packed),
-          secrets.content_key_id, micros(now + KEPT))],
+    stored = pieces.told(secrets, id_, len(body)) if large else secrets.encrypt(small if packed else body, id_)
+    row = (
+        id_, kind, secrets.encrypt(orjson.dumps(head), f"{id_}.head"), stored, _IN_PIECES if large else int(packed), secrets.content_key_id,
+        micros(now + KEPT),
     )
+    if large:
+        connection.run(_INSERT, row)
+        pieces.put(connection, secrets, id_, body)
+    else:
+        connection.later(_INSERT, [row])
     return id_
 
 
@@ -58,8 +67,11 @@ def _take(connection: Connection, secrets: Secrets, id_: str) -> tuple[dict[str,
     row = connection.row("select head, body, packed from content where id = ?", (id_,))
     if row is None:
         return None
+    head = orjson.loads(secrets.decrypt(bytes(row[0]), f"{id_}.head"))
+    if row[2] == _IN_PIECES:
+        return head, pieces.take(connection, secrets, id_, row[1])
     body = secrets.decrypt(bytes(row[1]), id_)
-    return orjson.loads(secrets.decrypt(bytes(row[0]), f"{id_}.head")), zlib.decompress(body) if row[2] else body
+    return head, zlib.decompress(body) if row[2] else body
 
 
 def content(connection: Connection, secrets: Secrets, id_: str) -> Content | None:

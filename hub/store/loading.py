@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from hub.fhir.query import Entries
 from hub.message import Resource
 from hub.store.db import Connection
-from hub.store.resources import as_kept, entry_rows, instant, keep_entries
+from hub.store.resources import INDEXES, as_kept, entry_rows, instant, keep_entries
 from hub.store.values import Stored, micros
 
 AT_ONCE = 1_000
@@ -109,3 +109,9 @@ def _numbers(connection: Connection, table: str, column: str, many: int) -> list
         row = connection.row(f"select coalesce(max({column}), 0) from {table}")
         return [int(row[0]) + n for n in range(1, many + 1)] if row else []
     return [n for (n,) in connection.rows("select nextval(pg_get_serial_sequence(?, ?)) from generate_series(1, ?)", (table, column, many))]
+
+
+def look_over(connection: Connection) -> None:
+    """PostgreSQL looks at what there is now, and not when it next comes by: its plans are by that."""
+    if not connection.sqlite:
+        connection.run(f"analyze resource, version, {', '.join(INDEXES)}")

@@ -52,7 +52,7 @@ class Secrets:
         """The value to look for in the index: hashed if the system is one of NATIONAL_IDS."""
         return self.hash_id(system, value) if system in NATIONAL_IDS else value
 
-    def encrypt(self, plain: bytes, about: str) -> bytes:
+    def encrypt(self, plain: bytes | memoryview, about: str) -> bytes:
         """AES-256-GCM with a random nonce in front. `about` must be the same to decrypt, so that rows cannot be swapped."""
         nonce = os.urandom(_NONCE)
         return nonce + self._aead.encrypt(nonce, plain, about.encode())

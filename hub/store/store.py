@@ -250,11 +250,6 @@ class Store:
             done += self._write(lambda c: reindexing.step(c, self._entries, digest))
         return done
 
-    def came_at_once(self) -> None:
-        """After many rows came at once: PostgreSQL looks at what there is now, and not when it next comes by; its plans are by that."""
-        if not self._database.sqlite:
-            self._write(lambda c: c.run(f"analyze resource, version, {', '.join(resources.INDEXES)}"))
-
     def audit_later(self, lines: Iterable[AuditLine]) -> None:
         """Lines of reads: with the operating system when it returns, in the table within a second."""
         self._journal.append(lines)

@@ -9,25 +9,18 @@ from typing import TypeVar
 
 from hub.access import AuditLine
 from hub.delivery import BLOCKING, Delivery, State, Step
-from hub.fhir.query import Condition, DateIs, Entries, Query, ReferenceIs, TokenIs
+from hub.fhir.query import Entries, Query
 from hub.message import Content, Envelope, Parcel, Resource, Verdict
 from hub.problem import Problem, Refused
 from hub.store import auditing, deliveries, exporting, letters, loading, resources, searching, seats, trail
 from hub.store.db import Connection
 from hub.store.exporting import Export
 from hub.store.feeds import Feeds
-from hub.store.loading import Loaded, Prepared
 from hub.store.secrets import Secrets
+from hub.store.seen import Seen, finding
 from hub.store.values import Change, Earlier, Page, Stored, micros
 
 T = TypeVar("T")
-EVERYTHING = 100_000
-EVER = (-(2**63), 2**63 - 1)
-"""Bounds that bound nothing, in microseconds."""
-
-
-WEIGHED_BY = ("ServiceRequest", "Flag", "Consent")
-"""What of a person decides over a booking, and over whom it is told to."""
 
 
 def found(connection: Connection, type_: str, id_: str) -> Stored | None:
@@ -52,23 +45,16 @@ class Transaction:
     """Something became due: the worker is woken after the commit."""
     changes: list[Change] = field(default_factory=list, init=False)
     """Every version that was made here, in order."""
+    _seen: Seen = field(init=False)
 
-    _seen: dict[tuple[str, str], resources.Current | None] = field(default_factory=dict, init=False)
-    """What was read or made here: nobody else writes meanwhile."""
-
-    _persons: dict[str, list[Stored]] = field(default_factory=dict, init=False)
-    """Patient → what was read of WEIGHED_BY."""
+    def __post_init__(self) -> None:
+        self._seen = Seen(self.connection, self.secrets)
 
     def get(self, type_: str, id_: str, /) -> Stored | None:
         if type_ == trail.TYPE:
             return trail.get(self.connection, id_)
-        current = self._current(type_, id_)
+        current = self._seen.current(type_, id_)
         return current[0] if current else None
-
-    def _current(self, type_: str, id_: str) -> resources.Current | None:
-        if (type_, id_) not in self._seen:
-            self._seen[type_, id_] = resources.current(self.connection, type_, id_)
-        return self._seen[type_, id_]
 
     def version(self, type_: str, id_: str, number: int) -> Stored | None:
         return resources.version(self.connection, type_, id_, number)
@@ -97,33 +83,10 @@ class Transaction:
         bounds the main time, [from, until)."""
         bounds = (micros(date[0]), micros(date[1])) if date else None
         if identifier:
-            system, _, value = identifier.rpartition("|")
-            return self._found(resources.named(self.connection, type_, system, self.secrets.index_value(system, value)))
+            return self._seen.named(type_, *identifier.rpartition("|")[::2])
         if patient and not status and not refers:
-            return self._of_patient(type_, patient.partition("/")[2], bounds)
-        wanted: list[Condition] = []
-        for name, reference in (refers or ("", ""), ("patient", patient)):
-            if reference:
-                kind, _, target = reference.partition("/")
-                wanted.append(ReferenceIs(name, ((kind, target),)))
-        if status:
-            wanted.append(TokenIs("status", ((None, status),)))
-        if bounds:
-            wanted.append(DateIs("date", (("eq", *bounds),), main=True))
-        return searching.search(self.connection, Query(type_, tuple(wanted), count=EVERYTHING)).entries
-
-    def _of_patient(self, type_: str, id_: str, bounds: tuple[int, int] | None) -> list[Stored]:
-        """What a person's bookings are weighed and told by is read at once."""
-        if bounds or type_ not in WEIGHED_BY:
-            return self._found(resources.of_patient(self.connection, (type_,), id_, bounds or EVER))
-        if id_ not in self._persons:
-            self._persons[id_] = self._found(resources.of_patient(self.connection, WEIGHED_BY, id_, EVER))
-        return [kept for kept in self._persons[id_] if kept.type == type_]
-
-    def _found(self, found: list[resources.Current]) -> list[Stored]:
-        for current in found:
-            self._seen.setdefault((current[0].type, current[0].id), current)
-        return [kept for kept, _ in found]
+            return self._seen.of_patient(type_, patient.partition("/")[2], bounds)
+        return self.search(finding(type_, patient, status, refers, bounds)).entries
 
     def keep(self, resource: Resource, *, origin: str, expect: int | None = None) -> Change:
         """A new version; the stored one back when nothing but meta differs.
@@ -132,20 +95,18 @@ class Transaction:
             Refused: OUT_OF_DATE when `expect` is not the current version (0: there must be none).
         """
         type_, id_ = resource["resourceType"], resource["id"]
-        before = self._current(type_, id_)
+        before = self._seen.current(type_, id_)
         if expect is not None and expect != (before[0].version if before else 0):
             raise Refused(Problem.OUT_OF_DATE, f"the current version is {before[0].version if before else 0}")
         kept = resources.keep(self.connection, resource, origin, before, self.now, self.entries)
         if kept is not before:
-            self._seen[type_, id_] = kept
-            if type_ in WEIGHED_BY:
-                self._persons.clear()
+            self._seen.made(kept)
             self.changes.append(kept[0])
         return kept[0]
 
-    def load(self, batch: Sequence[Prepared], *, origin: str) -> Loaded:
+    def load(self, batch: Sequence[loading.Prepared], *, origin: str) -> loading.Loaded:
         """First versions of many new resources, as `keep` makes them, and much faster; what is there already stays as it is."""
-        self._forget()
+        self._seen.forget()
         loaded = loading.load(self.connection, batch, origin, self.now)
         self.changes += loaded.kept
         return loaded
@@ -159,13 +120,9 @@ class Transaction:
         if resources.referred(self.connection, kept.type, kept.id):
             raise Refused(Problem.IN_USE, "other resources point to it")
         gone = resources.remove(self.connection, kept, origin, self.now)
-        self._forget()
+        self._seen.forget()
         self.changes.append(gone)
         return gone
-
-    def _forget(self) -> None:
-        self._seen.clear()
-        self._persons.clear()
 
     def take_seat(self, slot: str, holder: str, capacity: int, until: datetime | None = None) -> None:
         """A seat in a slot, for good or held `until`; the one it already has counts.
@@ -214,7 +171,7 @@ class Transaction:
         try:
             return self.connection.attempt(work)
         except Refused:
-            self._forget()
+            self._seen.forget()
             del self.changes[before:]
             raise
 
