@@ -194,7 +194,7 @@ def fhir(parts: Parts, pool: ThreadPoolExecutor) -> Any:
     """The FHIR face behind the gate."""
     known, base, desk = definitions.load(), f"{parts.hub.base_url}/fhir", Desk(parts.flow.keeping)
     rest = Rest(
-        parts.store, known, partial(by_token, parts.hub.vendors), base, parts.clock, open_secrets(parts.hub).hash_id, desk, pool, parts.feeds,
+        parts.store, known, by_token(parts.hub.vendors), base, parts.clock, open_secrets(parts.hub).hash_id, desk, pool, parts.feeds,
     )
     beside = Beside(rest, (
         Operations(parts.store, desk, base, parts.clock, parts.asking.free), Exports(parts.store, known, base, parts.clock),
@@ -232,7 +232,7 @@ def access(parts: Parts, pool: ThreadPoolExecutor) -> tuple[Gate, OAuth]:
         return store.write(lambda tx: tx.first_time(key, until))
 
     trusted = trust(settings, hub.base_url, signing, hub.home, parts.clock, hub.environment)
-    gate = Gate(trusted, partial(by_token, hub.vendors), first_time, hub.base_url, parts.clock, nonce)
+    gate = Gate(trusted, by_token(hub.vendors), first_time, hub.base_url, parts.clock, nonce)
     issuing = Issuing(settings, hub.base_url, signing, hub.home, hub.environment, first_time, parts.clock, nonce)
     return gate, OAuth(issuing, signing, hub.base_url, pool)
 

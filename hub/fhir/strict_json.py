@@ -12,6 +12,7 @@ import orjson
 from hub.problem import Problem, Refused
 
 DEEPEST = 64
+_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _HIDDEN = re.compile(rb"\\u00[01]|\\ud[89a-f]|\\[bf]", re.IGNORECASE)
 """Escapes that may stand for what a text must not hold: rare, and then looked at again."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
@@ -48,11 +49,11 @@ def load(body: bytes) -> dict[str, Any]:
         Refused: UNREADABLE.
     """
     depth = deepest = 0
-    for byte in body:  # counted before parsing: a parser that recurses must not meet a million brackets
+    for byte in body.translate(None, _NO_BRACKETS):  # counted before parsing: a parser that recurses must not meet a million brackets
         if byte in b"[{":
             depth += 1
             deepest = max(deepest, depth)
-        elif byte in b"]}":
+        else:
             depth -= 1
     if deepest > DEEPEST and _deep(body):
         raise Refused(Problem.UNREADABLE, f"nested deeper than {DEEPEST} levels")

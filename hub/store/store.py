@@ -157,7 +157,7 @@ class Store:
         return self._database.read(lambda c: seats.held(c, holder, self._clock()))
 
     def search(self, query: Query) -> Page:
-        return self._database.read(lambda c: searched(c, query))
+        return self._database.read(lambda c: searched(c, query, self._entries))
 
     def owing(self, adapters: Collection[str], now: datetime) -> list[str]:
         """Those of the adapters to which something is due that nobody is at."""

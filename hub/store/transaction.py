@@ -28,9 +28,9 @@ def found(connection: Connection, type_: str, id_: str) -> Stored | None:
     return trail.get(connection, id_) if type_ == trail.TYPE else resources.get(connection, type_, id_)
 
 
-def searched(connection: Connection, query: Query) -> Page:
+def searched(connection: Connection, query: Query, entries: Callable[[Resource], Entries]) -> Page:
     """The page a query asks for, of resources or of the access log."""
-    return trail.search(connection, query) if query.type == trail.TYPE else searching.search(connection, query)
+    return trail.search(connection, query) if query.type == trail.TYPE else searching.search(connection, query, entries)
 
 
 @dataclass(slots=True)
@@ -73,7 +73,7 @@ class Transaction:
         return int(row[0] or 0) if row else 0
 
     def search(self, query: Query) -> Page:
-        return searched(self.connection, query)
+        return searched(self.connection, query, self.entries)
 
     def find(
         self, type_: str, /, *, identifier: str = "", patient: str = "", status: str = "", refers: tuple[str, str] | None = None,
@@ -104,10 +104,12 @@ class Transaction:
             self.changes.append(kept[0])
         return kept[0]
 
-    def load(self, batch: Sequence[Resource], *, origin: str) -> None:
-        """First versions of many new resources, as `keep` makes them, and much faster. Raises Refused OUT_OF_DATE: one is there already."""
+    def load(self, batch: Sequence[loading.Prepared], *, origin: str) -> loading.Loaded:
+        """First versions of many new resources, as `keep` makes them, and much faster; what is there already stays as it is."""
         self._seen.forget()
-        self.changes += loading.load(self.connection, batch, origin, self.now, self.entries)
+        loaded = loading.load(self.connection, batch, origin, self.now)
+        self.changes += loaded.kept
+        return loaded
 
     def remove(self, kept: Stored, *, origin: str) -> Change:
         """Deletes a resource; its history stays.
