@@ -12,6 +12,7 @@ import io
 import logging
 from collections.abc import Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import orjson
@@ -20,6 +21,7 @@ from hub.adapter import Adapter
 from hub.flow import Flow
 from hub.message import Answer, Parcel
 from hub.problem import Problem, Refused, Unavailable
+from hub.store import Lacking
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,8 @@ RECEIPT_SENDERS = 4
 TOGETHER = 16
 """Parcels that one thread opens, reads and hands to the writer at once: more would keep the second core from opening what is sealed."""
 Arrived = tuple[Adapter, Parcel, "asyncio.Future[Answer]"]
+Told = tuple["asyncio.Future[Answer]", "Future[Answer]"]
+"""Who waits, and what became of it."""
 
 
 class Inbox:
@@ -92,11 +96,22 @@ class Inbox:
             outcomes = [Future() for _ in arrived]
             for outcome in outcomes:
                 outcome.set_exception(trouble)
-        loop.call_soon_threadsafe(_tell, [answer for _, _, answer in arrived], outcomes)
+        told: list[Told] = []
+        for (adapter, parcel, answer), outcome in zip(arrived, outcomes, strict=True):
+            if isinstance(outcome.exception(), Lacking):  # a partner must be asked first, who may be slow: the others do not wait for that
+                alone = self._pool.submit(self._flow.receive, adapter, parcel)
+                alone.add_done_callback(partial(_tell_one, loop, answer))
+            else:
+                told.append((answer, outcome))
+        loop.call_soon_threadsafe(_tell, told)
 
 
-def _tell(answers: list[asyncio.Future[Answer]], outcomes: list[Future[Answer]]) -> None:
-    for answer, outcome in zip(answers, outcomes, strict=True):
+def _tell_one(loop: asyncio.AbstractEventLoop, answer: asyncio.Future[Answer], outcome: Future[Answer]) -> None:
+    loop.call_soon_threadsafe(_tell, [(answer, outcome)])
+
+
+def _tell(told: list[Told]) -> None:
+    for answer, outcome in told:
         if answer.done():  # whoever waited went away
             continue
         if (trouble := outcome.exception()) is not None:

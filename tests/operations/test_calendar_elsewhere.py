@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,17 @@ from machines import TOWN, Machines, hub_on
 from test_scheduling import JSON, number, one
 
 from adapters.demo.shop import Order, planner
+
+SHOP = """
+title = "Shop"
+party = "shop"
+carrier = { kind = "memory" }
+seal = { kind = "plain" }
+format = { kind = "mapped", mapping = "tjenesteshop.toml" }
+wants = []
+may = ["book", "move", "cancel"]
+answers = "reply"
+"""
 
 
 class Days:
@@ -61,6 +73,7 @@ def elsewhere(tmp_path: Path, store_url: str) -> Iterator[Elsewhere]:
     home = tmp_path / "home"
     (home / "adapters").mkdir(parents=True)
     (home / "adapters" / "epj.toml").write_text(ADAPTER.format(url=partner.url, within="2s"))
+    (home / "adapters" / "shop.toml").write_text(SHOP)
     with hub_on(home, store_url, per_minute=100_000) as hub:
         yield Elsewhere(hub, partner)
     partner.close()
@@ -106,3 +119,15 @@ def test_a_move_counts_the_booking_s_own_time_as_free(elsewhere: Elsewhere) -> N
     elsewhere.says()
     back = elsewhere.http.patch(f"/fhir/Appointment/{id_}", headers=patch["headers"], json={k: made.json()[k] for k in ("start", "end")})
     assert back.status_code == 409, "it asked for another time and has no confirmed one"
+
+
+def test_letters_of_a_shop_that_come_together_wait_for_the_calendar_and_are_answered(elsewhere: Elsewhere) -> None:
+    """They share a commit, in which nobody is asked: those that need the calendar are taken in once it was."""
+    orders = [next(elsewhere.orders) for _ in range(3)]
+    elsewhere.says(*((order.start, order.end) for order in orders[:2]))
+    bodies = [order.message("OPPRETT") for order in orders]
+    with ThreadPoolExecutor(3) as pool:
+        answers = list(pool.map(lambda body: elsewhere.http.post("/inbox/shop", json=body), bodies))
+    assert [answer.status_code for answer in answers] == [200, 200, 422]
+    assert answers[2].json()["problem"]["nummer"] == "BB-302"
+    assert len(elsewhere.partner.asked) == 1
