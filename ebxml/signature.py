@@ -28,7 +28,7 @@ from ebxml.algorithms import C14N, CANONICAL, DIGESTS, ENVELOPED, EXCLUSIVE, LEG
 from ebxml.envelope import DS, SOAP
 from ebxml.errors import ErrorCode, Fault, Violation
 from ebxml.signing import sign
-from ebxml.xml import inside, parse
+from ebxml.xml import canonical_part, inside
 
 _PKCS1 = padding.PKCS1v15()
 _SIGNATURE, _REFERENCE, _TRANSFORM = (f"{{{DS}}}{name}" for name in ("Signature", "Reference", "Transform"))
@@ -200,11 +200,8 @@ def _signer(info: etree._Element, value: str, candidates: Iterable[x509.Certific
         raise _fail("an algorithm that is not accepted")
     if method in LEGACY:
         remarks.append("signed with SHA-1")
-    exclusive, comments = CANONICAL[canonical]
-    alone = parse(etree.tostring(info, with_tail=False))  # serialised first: lxml canonicalises a part of a tree wrongly
-    octets = etree.tostring(alone, method="c14n", exclusive=exclusive, with_comments=comments)
     name, algorithm = METHODS[method]
-    digest = hashlib.new(name, octets).digest()
+    digest = hashlib.new(name, canonical_part(info, *CANONICAL[canonical])).digest()
     try:
         made = base64.b64decode(value, validate=True)
     except ValueError:

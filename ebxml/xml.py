@@ -71,6 +71,17 @@ def inside(element: etree._Element | None, namespace: str) -> dict[str, etree._E
     return found
 
 
+def canonical_part(element: etree._Element, exclusive: bool, comments: bool) -> bytes:
+    """A part of a document in canonical form, with the namespaces that are in scope there. Raises etree.C14NError.
+
+    Where a default namespace is declared, lxml may write an `xmlns=""` too many: such a part is taken out of its document first.
+    """
+    octets = etree.tostring(element, method="c14n", exclusive=exclusive, with_comments=comments, with_tail=False)
+    if b'xmlns="' not in octets:
+        return octets
+    return etree.tostring(parse(etree.tostring(element, with_tail=False)), method="c14n", exclusive=exclusive, with_comments=comments)
+
+
 def _depth(root: etree._Element) -> int:
     deepest = depth = 0
     for event, _ in etree.iterwalk(root, events=("start", "end")):
