@@ -65,6 +65,8 @@ from hub.waiting import WaitingList
 from hub.worker import Chore, Worker, Workers
 
 log = logging.getLogger(__name__)
+WAITING = 8
+"""Threads for each of hub.toml's `workers`: they mostly wait, for partners or for the disk."""
 HEARD_BY = 16
 """Threads that send to subscribers: they mostly wait."""
 
@@ -154,7 +156,7 @@ def make_feeds(hub: Hub, store: Store) -> tuple[Feeds, Subscribers]:
 def faces(parts: Parts) -> Any:
     """Every face on one port: inbox, FHIR, booking API, console, portal, health. Those of machines go past the pages' router and middleware."""
     hub = parts.hub
-    pool = ThreadPoolExecutor(hub.workers * 8, thread_name_prefix="inbox")
+    pool = ThreadPoolExecutor(hub.workers * WAITING, thread_name_prefix="inbox")
     context = Context(
         store=parts.store, clock=parts.clock, environment=hub.environment, base_url=hub.base_url,
         municipality=Municipality(hub.municipality, hub.phone, hub.opening_hours),
@@ -192,7 +194,7 @@ def fhir(parts: Parts, pool: ThreadPoolExecutor) -> Any:
     """The FHIR face behind the gate."""
     known, base, desk = definitions.load(), f"{parts.hub.base_url}/fhir", Desk(parts.flow.keeping)
     rest = Rest(
-        parts.store, known, partial(by_token, parts.hub.vendors), base, parts.clock, open_secrets(parts.hub).hash_id, desk, pool, parts.feeds,
+        parts.store, known, by_token(parts.hub.vendors), base, parts.clock, open_secrets(parts.hub).hash_id, desk, pool, parts.feeds,
     )
     beside = Beside(rest, (
         Operations(parts.store, desk, base, parts.clock, parts.asking.free), Exports(parts.store, known, base, parts.clock),
@@ -230,7 +232,7 @@ def access(parts: Parts, pool: ThreadPoolExecutor) -> tuple[Gate, OAuth]:
         return store.write(lambda tx: tx.first_time(key, until))
 
     trusted = trust(settings, hub.base_url, signing, hub.home, parts.clock, hub.environment)
-    gate = Gate(trusted, partial(by_token, hub.vendors), first_time, hub.base_url, parts.clock, nonce)
+    gate = Gate(trusted, by_token(hub.vendors), first_time, hub.base_url, parts.clock, nonce)
     issuing = Issuing(settings, hub.base_url, signing, hub.home, hub.environment, first_time, parts.clock, nonce)
     return gate, OAuth(issuing, signing, hub.base_url, pool)
 
@@ -256,7 +258,7 @@ def worker(parts: Parts) -> Workers:
     subscribers = Worker(replace(parts.flow, adapters=parts.subscribers), HEARD_BY, [
         Chore(timedelta(seconds=5), lambda _: parts.feeds.beat(parts.store)),
     ], parts.subscribers.due)
-    return Workers(subscribers, Worker(parts.flow, parts.hub.workers, [
+    return Workers(subscribers, Worker(parts.flow, parts.hub.workers * WAITING, [
         *(Chore(timedelta(minutes=10), found.load()(lived), apart=True) for found in importlib.metadata.entry_points(group="besoksbro.chores")),
         Chore(timedelta(minutes=10), partial(keep_house, parts.store)),
         Chore(timedelta(minutes=10), lambda _: parts.availability.introduce(parts.store)),

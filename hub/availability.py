@@ -64,7 +64,7 @@ class Availability:
                 expires=due + adapter.patience_for(FREE_BUSY, tx.now).give_up_after, created=tx.now, key=subject, conversation=department,
                 answer_due=False,
             ),
-            newest_wins=False,
+            replaces=(),
         )
 
 

@@ -16,7 +16,7 @@ from hub.delivery import Delivery, State, Step
 from hub.flow import Flow
 from hub.message import Answer, Letter, Parcel
 from hub.problem import Problem, Refused, Unavailable
-from hub.store import Transaction
+from hub.store import Lacking, Transaction
 from hub.store.failpoint import reach
 
 SHARED = 1.0
@@ -159,8 +159,11 @@ class _Batch:
             works += [partial(self._settle, one), *([one.reply] if one.reply else [])]
         if self.left:
             works.append(partial(Transaction.let_go, claimed=self.left))
-        for done in self.flow.store.write_all(works):
-            if (trouble := done.exception()) is not None:  # the lease brings the letter back
+        for work, done in zip(works, self.flow.store.write_all(works), strict=True):
+            trouble = done.exception()
+            if isinstance(trouble, Lacking):  # an answer whose rules need to know more first
+                self.flow.store.write(work)
+            elif trouble is not None:  # the lease brings the letter back
                 log.error("what became of a letter could not be kept", exc_info=trouble)
         self.tried, self.kept = [], time.monotonic()
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -34,6 +35,22 @@ class Flow:
             Unavailable: nothing was kept; the sender's own retry brings it again.
         """
         return self.store.write(self.opened(adapter, parcel))
+
+    def receive_all(self, arrived: Iterable[tuple[Adapter, Parcel]]) -> list[Future[Answer]]:
+        """As `receive`, each for itself and all in one commit. Done when it returns."""
+        return self.store.write_all([self._opened(adapter, parcel) for adapter, parcel in arrived])
+
+    def _opened(self, adapter: Adapter, parcel: Parcel) -> Callable[[Transaction], Answer]:
+        """As `opened`; what that raises, the work raises."""
+        try:
+            return self.opened(adapter, parcel)
+        except Exception as trouble:
+            raised = trouble
+
+        def work(tx: Transaction) -> Answer:
+            raise raised
+
+        return work
 
     def opened(self, adapter: Adapter, parcel: Parcel) -> Callable[[Transaction], Answer]:
         """One parcel, opened and read before any transaction begins; what is returned weighs and keeps it in one. Raises Unavailable."""

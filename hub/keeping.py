@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -191,7 +191,8 @@ class Keeping:
         tx.hand_seats(holder, [slot for slot in outcome.keeps if slot not in taken], before_move(holder))
         touched = dict.fromkeys(tx.free_seats(holder) if outcome.frees else ())
         touched |= dict.fromkeys(tx.free_seats(before_move(holder)) if outcome.drops_old else ())
-        tx.hand_seats(before_move(holder), taken, holder)  # back to its confirmed time: its own seats there
+        if outcome.frees:
+            tx.hand_seats(before_move(holder), taken, holder)  # back to its confirmed time: its own seats there
         for seat in outcome.takes:
             tx.take_seat(seat.slot, holder, seat.capacity)
             touched[seat.slot] = None
@@ -213,6 +214,7 @@ class Keeping:
                     due_at=tx.now, expires=tx.now + adapter.patience_for(BOOKING, tx.now).give_up_after, created=tx.now, key=change.reference,
                     conversation=change.id, version=change.version, answer_due=adapter.answer_due,
                 ),
+                replaces=() if change.version == 1 else None,
             )
 
     def stated(self, store: Store, reference: str, version: int) -> Resources:
@@ -253,9 +255,9 @@ def before_move(appointment: str) -> str:
     return f"before-move:{appointment}"
 
 
-def count_seats(tx: Transaction, slots: Iterable[str]) -> None:
+def count_seats(tx: Transaction, slots: Collection[str]) -> None:
     """Each Slot resource as its seats are now."""
-    for slot in slots:
+    for slot, (taken, held) in tx.seats(slots).items():
         kept = tx.get("Slot", slot)
         if kept is not None:
-            tx.keep(with_taken(kept.resource, tx.seats_taken(slot), tx.seats_held(slot)), origin="hub")
+            tx.keep(with_taken(kept.resource, taken, held), origin="hub")

@@ -110,25 +110,27 @@ class Noticing:
 
     def _news(self, tx: Transaction, contact: Contact, booking: Booking, kind: Kind) -> None:
         """The newest of what happened in GATHERED_FOR; a cancelled time and a new one become «moved»."""
-        key = f"news:{booking.department}:{contact.digest}"
+        key, function = f"news:{booking.department}:{contact.digest}", f"notice-{contact.channel}"
         for adapter in self._carriers(contact):
-            if kind is Kind.RECEIPT and any(d.note == Kind.CANCELLED for d in tx.untried(adapter.name, key, f"notice-{contact.channel}")):
+            earlier = tx.untried(adapter.name, key, function)
+            if kind is Kind.RECEIPT and any(d.note == Kind.CANCELLED for d in earlier):
                 kind = Kind.MOVED
             due = loud(tx.now + GATHERED_FOR)
-            ends = due + adapter.patience_for(f"notice-{contact.channel}", tx.now).give_up_after
-            tx.owe(self._delivery(tx, adapter, contact, booking, kind, key, due, ends), self._content(contact, kind))
+            ends = due + adapter.patience_for(function, tx.now).give_up_after
+            tx.owe(self._delivery(tx, adapter, contact, booking, kind, key, due, ends), self._content(contact, kind), replaces=earlier)
 
     def _reminder(self, tx: Transaction, contact: Contact, booking: Booking, after: Resource) -> None:
         """One per visit, at its newest time; gone with the visit."""
-        key = f"reminder:{booking.id}:{contact.digest}"
+        key, function = f"reminder:{booking.id}:{contact.digest}", f"notice-{contact.channel}"
         due = reminded_at(after, tx.now) if booking.active and contact.wants(Kind.REMINDER) else None
         for adapter in self._carriers(contact):
-            function = f"notice-{contact.channel}"
+            earlier = tx.untried(adapter.name, key, function) if booking.version > 1 else []
             if due is None or booking.status not in ("pending", "booked"):
-                tx.withdraw(adapter.name, key, function)
-            elif not any(d.due_at == due for d in tx.untried(adapter.name, key, function)):
+                if earlier:
+                    tx.withdraw(adapter.name, key, function)
+            elif not any(d.due_at == due for d in earlier):
                 made = self._delivery(tx, adapter, contact, booking, Kind.REMINDER, key, due, begin(after["start"]))
-                tx.owe(made, self._content(contact, Kind.REMINDER))
+                tx.owe(made, self._content(contact, Kind.REMINDER), replaces=earlier)
 
     def _carriers(self, contact: Contact) -> list[Adapter]:
         return [adapter for adapter in self.adapters.values() if f"notice-{contact.channel}" in adapter.wants]

@@ -104,7 +104,7 @@ class Offering:
         seats = seats_over(department, offer.start, department.busy_until(offer.start + timedelta(minutes=entry.minutes)))
         for seat in seats:
             tx.take_seat(seat.slot, entry.holder, seat.capacity, offer.until + GRACE)
-        count_seats(tx, (seat.slot for seat in seats))
+        count_seats(tx, [seat.slot for seat in seats])
         self.tell(tx, self.keep(tx, offered(kept.resource, offer), ORIGIN, "offered", write(offer.start)), Kind.OFFERED)
         return True
 

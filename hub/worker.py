@@ -134,7 +134,7 @@ class Worker:
                 self._chore(chore, now)
         if self._due is None:
             adapters = self.flow.adapters
-            owing = [name for name in self.flow.store.owing(now) if name in adapters]
+            owing = self.flow.store.owing(adapters, now)
         else:
             adapters = {adapter.name: adapter for adapter in self._due(now)}
             owing = list(adapters)

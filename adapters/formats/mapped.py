@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from hub.booking.clock import begin, local
 from hub.booking.conventions import SHOP_BOOKING, extension, identifier
 from hub.booking.views import performer
 from hub.fhir import strict_json
-from hub.fhir.strict_json import at
+from hub.fhir.strict_json import at, keys
 from hub.message import Content, Envelope, Letter, Message, Resource, Resources, Verdict
 from hub.problem import Problem, Refused
 
@@ -76,7 +77,7 @@ class Mapping_:
         action = self._action(source)
         made: Resource = {"resourceType": "Appointment", "status": self.actions[action]}
         for rule, value in self._applied(source, action):
-            _put(made, rule["to"].split("."), value)
+            _put(made, keys(rule["to"]), value)
         return made
 
     def told(self, source: dict[str, Any]) -> dict[str, Any]:
@@ -87,7 +88,7 @@ class Mapping_:
         """The partner's JSON about a department's times, by the rules under [free_busy]. Raises Refused UNKNOWN_CODE."""
         rules = self.free_busy
         made = self._made(rules["rules"], source)
-        _put(made, rules["list"].split("."), [self._made(rules["each"], {"slot": slot}) for slot in slots])
+        _put(made, keys(rules["list"]), [self._made(rules["each"], {"slot": slot}) for slot in slots])
         return made
 
     def _made(self, rules: Iterable[dict[str, Any]], source: dict[str, Any]) -> dict[str, Any]:
@@ -95,7 +96,7 @@ class Mapping_:
         for rule in rules:
             value = self._value(rule, source)
             if value is not None:
-                _put(made, rule["to"].split("."), value)
+                _put(made, keys(rule["to"]), value)
         return made
 
     def explain(self, source: dict[str, Any]) -> list[Explained]:
@@ -149,13 +150,14 @@ def _operation(rule: dict[str, Any]) -> str:
     return next((key for key in ("codes", "form", "join", "value") if key in rule), "path")
 
 
+@lru_cache(maxsize=1024)
 def pointer(path: str) -> str:
     """A path as a JSON pointer (RFC 6901)."""
     return "/" + path.replace(".", "/")
 
 
-def _put(target: Any, keys: list[str], value: Any) -> None:
-    for key, following in pairwise(keys):
+def _put(target: Any, way: tuple[str, ...], value: Any) -> None:
+    for key, following in pairwise(way):
         empty: Any = [] if following.isdigit() else {}
         if isinstance(target, list):
             while len(target) <= int(key):
@@ -166,7 +168,7 @@ def _put(target: Any, keys: list[str], value: Any) -> None:
     if isinstance(target, list):
         target.append(value)
     else:
-        target[keys[-1]] = value
+        target[way[-1]] = value
 
 
 def _instant(value: Any, where: str) -> str:

@@ -193,7 +193,7 @@ class Exports:
                 AuditLine(now, person, reader.reference, reader.ground.value, f"export {type_}", "", "fhir") for person in fresh
             )
             if found:
-                yield b"".join([each.body + b"\n" for each in found])
+                yield "".join([f"{each.text}\n" for each in found]).encode()
             going = first != ""
 
 

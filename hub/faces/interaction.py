@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC
 from email.utils import format_datetime
 from typing import Any, Protocol
-from urllib.parse import parse_qsl
 
 from hub.access import Reader
 from hub.faces.web import ID
 from hub.fhir.outcome import OUTCOME, outcome
 from hub.fhir.query import Query
+from hub.fhir.search import parameters_in
 from hub.problem import Problem, Refused, Unavailable
 from hub.store import Stored
 from hub.store.values import Page
@@ -47,7 +47,7 @@ class Asked:
     @property
     def pairs(self) -> list[tuple[str, str]]:
         """The query's parameters."""
-        return parse_qsl(self.query, keep_blank_values=True)
+        return parameters_in(self.query)
 
     @property
     def prefers(self) -> str:
@@ -154,8 +154,11 @@ def failed(trouble: Exception) -> Answer:
 
 
 def below(scope: Any) -> tuple[str, ...]:
-    """The address below where the face stands, in parts."""
-    return tuple(part for part in scope["path"][len(scope.get("root_path", "")):].split("/") if part)
+    """The address below where the face stands, in parts. Noted in the scope: gate and face ask the same."""
+    found: tuple[str, ...] | None = scope.get("below")
+    if found is None:
+        found = scope["below"] = tuple([part for part in scope["path"][len(scope.get("root_path", "")):].split("/") if part])
+    return found
 
 
 async def read_body(receive: Any, largest: int) -> bytes | None:

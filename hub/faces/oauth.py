@@ -56,7 +56,7 @@ class Admission:
             return None
         raw = scope.get("raw_path") or scope["path"].encode()
         wanted = self._needed(scope["method"], path)
-        call = Call(scope["method"], raw.partition(b"?")[0].decode("latin-1"), wanted, tuple(scope["headers"]))
+        call = Call.of(scope["method"], raw.partition(b"?")[0].decode("latin-1"), wanted, scope["headers"])
         try:
             if self._gate.quick(call):
                 reader = self._gate.admit(call)

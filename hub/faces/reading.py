@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 
 from hub.access import Reader
 from hub.faces.interaction import Answer, Asked, Source, known, named, version_headers
-from hub.fhir import bundle, index, search, times
+from hub.fhir import bundle, index, paging, search, times
 from hub.fhir.definitions import Definitions
 from hub.fhir.index import HashId
 from hub.fhir.limits import limit, limited
@@ -64,9 +64,9 @@ class Reading:
             Refused: UNKNOWN_RESOURCE, BAD_SEARCH.
         """
         options = dict(asked.pairs)
-        count = search.count_of(options.get("_count", str(USUAL_HISTORY)))
+        count = paging.count_of(options.get("_count", str(USUAL_HISTORY)))
         bounds = _bounds(options)
-        before = search.cursor(options["_cursor"])[0][0] if "_cursor" in options else FOREVER
+        before = paging.cursor(options["_cursor"], self._hash_id)[0][0] if "_cursor" in options else FOREVER
         total = None
         if id_:
             every = [v for v in self._source.history(type_, known(id_)) if bounds[0] <= v.updated < bounds[1]]
@@ -80,7 +80,7 @@ class Reading:
         kept = [(n, v) for n, v in asked.pairs if n in ("_count", "_since", "_at")]
         links = [("self", _with(where, kept))]
         if len(found) > count > 0:
-            links.append(("next", _with(where, [*kept, ("_cursor", search.token((found[count - 1].seq, 0)))])))
+            links.append(("next", _with(where, [*kept, ("_cursor", paging.token((found[count - 1].seq, 0), False, self._hash_id))])))
         return Answer(200, bundle.history(self._base, shown, total, links), (), persons(shown), f"history {type_ or 'all'}")
 
     def search(self, asked: Asked, type_: str, pairs: list[tuple[str, str]]) -> Answer:
@@ -95,7 +95,7 @@ class Reading:
         links = [("self", f"{self._base}/{type_}?{asked.query}" if whole else self._link(type_, shown))]
         for relation, cursor in (("next", page.next), ("previous", page.before)):
             if cursor is not None:
-                links.append((relation, self._link(type_, [*shown, ("_cursor", search.token(cursor, relation == "previous"))])))
+                links.append((relation, self._link(type_, [*shown, ("_cursor", paging.token(cursor, relation == "previous", self._hash_id))])))
         note = outcome(Problem.BAD_SEARCH, f"ignored: {', '.join(parsed.ignored)}") if parsed.ignored else None
         included = [e for e in page.included if self.may_see(asked.reader, e.type, e.id)]
         entries = [self._part(e, parsed) for e in page.entries] if parsed.summary or parsed.elements else page.entries
@@ -119,7 +119,7 @@ class Reading:
         for type_ in self._definitions.served if not wanted else wanted & set(self._definitions.served):
             if "patient" in self._definitions.parameters.get(type_, {}) and type_ != "Patient" and not self._definitions.served[type_].view:
                 try:
-                    query = limited(asked.reader, Query(type_, (ReferenceIs("patient", (("Patient", id_),)),), count=search.MOST), self._definitions)
+                    query = limited(asked.reader, Query(type_, (ReferenceIs("patient", (("Patient", id_),)),), count=paging.MOST), self._definitions)
                 except Refused:
                     continue
                 found |= {each.reference: each for each in self._source.search(query).entries}
@@ -140,7 +140,7 @@ class Reading:
         headers = ((b"etag", tag.encode()), (b"cache-control", b"private, max-age=30"))
         if asked.header(b"if-none-match") == tag:
             return Answer(304, b"", headers)
-        return Answer(200, b"".join(slot.body + b"\n" for slot in slots), headers, media_type="application/fhir+ndjson")
+        return Answer(200, "".join([f"{slot.text}\n" for slot in slots]).encode(), headers, media_type="application/fhir+ndjson")
 
     def may_see(self, reader: Reader | None, type_: str, id_: str) -> bool:
         """The reader's scopes and departments give this resource."""
@@ -167,7 +167,7 @@ class Reading:
     def _part(self, found: Stored, parsed: Parsed) -> Stored:
         if not parsed.summary and not parsed.elements:
             return found
-        return found._replace(body=subset(found.body, parsed.summary, parsed.elements, self._definitions))
+        return found._replace(text=subset(found.text, parsed.summary, parsed.elements, self._definitions))
 
     def _link(self, type_: str, pairs: Iterable[tuple[str, str]]) -> str:
         return _with(f"{self._base}/{type_}", pairs)

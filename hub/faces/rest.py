@@ -21,7 +21,7 @@ from hub.access import AuditLine, Reader
 from hub.faces import conformance
 from hub.faces.bundles import Bundles
 from hub.faces.formats import FORM, acceptable, in_json, kind_of, worded
-from hub.faces.interaction import JSON, READS, Answer, Asked, allow, failed, read_body, respond
+from hub.faces.interaction import JSON, READS, Answer, Asked, allow, below, failed, read_body, respond
 from hub.faces.parameters import parameters_of
 from hub.faces.reading import Reading
 from hub.faces.web import ID
@@ -73,8 +73,7 @@ class Rest:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         headers = dict(scope["headers"])
-        path = scope["path"][len(scope.get("root_path", "")):].strip("/")
-        method, parts = scope["method"], tuple(path.split("/")) if path else ()
+        method, parts = scope["method"], below(scope)
         searching, writing = parts[-1:] == ("_search",), method in WRITES
         body = await read_body(receive, LARGEST_FORM if searching else LARGEST) if writing else b""
         asked = Asked(

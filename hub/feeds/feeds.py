@@ -177,7 +177,7 @@ class Feeds:
                 expires=tx.now + lives, created=tx.now, key=subject if function == EVENT else function, conversation=subject, version=version,
                 answer_due=False,
             ),
-            self._content(wish, body), newest_wins=False,
+            self._content(wish, body), replaces=(),
         )
 
     def _content(self, wish: Wish, body: bytes) -> Content:

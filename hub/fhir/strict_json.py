@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -11,6 +12,7 @@ import orjson
 from hub.problem import Problem, Refused
 
 DEEPEST = 64
+_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _HIDDEN = re.compile(rb"\\u00[01]|\\ud[89a-f]|\\[bf]", re.IGNORECASE)
 """Escapes that may stand for what a text must not hold: rare, and then looked at again."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
@@ -47,11 +49,11 @@ def load(body: bytes) -> dict[str, Any]:
         Refused: UNREADABLE.
     """
     depth = deepest = 0
-    for byte in body:  # counted before parsing: a parser that recurses must not meet a million brackets
+    for byte in body.translate(None, _NO_BRACKETS):  # counted before parsing: a parser that recurses must not meet a million brackets
         if byte in b"[{":
             depth += 1
             deepest = max(deepest, depth)
-        elif byte in b"]}":
+        else:
             depth -= 1
     if deepest > DEEPEST and _deep(body):
         raise Refused(Problem.UNREADABLE, f"nested deeper than {DEEPEST} levels")
@@ -121,9 +123,15 @@ def _what(wrong: Exception) -> str:
     return "not UTF-8" if isinstance(wrong, UnicodeDecodeError) else str(wrong) if type(wrong) is ValueError else "nested too deep"
 
 
+@lru_cache(maxsize=1024)
+def keys(path: str) -> tuple[str, ...]:
+    """The keys and numbers of a path."""
+    return tuple(path.split("."))
+
+
 def at(source: Any, path: str) -> Any:
     """What stands at a path of keys and numbers; None where it is missing, null or an empty text."""
-    for key in path.split("."):
+    for key in keys(path):
         if isinstance(source, dict):
             source = source.get(key)
         elif isinstance(source, list) and key.isdigit() and int(key) < len(source):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 from collections.abc import Callable, Iterable
 
 from hub.access import Ground, Reader
@@ -23,10 +22,7 @@ def by_name(vendors: Iterable[VendorToken], clients: Iterable[Client]) -> Callab
     return known.get
 
 
-def by_token(vendors: Iterable[VendorToken], token: str) -> Reader | None:
-    """Who holds a bearer token of hub.toml; None: nobody."""
-    digest = hashlib.sha256(token.encode()).hexdigest()
-    for known in vendors:
-        if hmac.compare_digest(known.token_digest, digest):
-            return Reader(f"vendor:{known.name}", Ground.VENDOR, departments=known.departments)
-    return None
+def by_token(vendors: Iterable[VendorToken]) -> Callable[[str], Reader | None]:
+    """Finds who holds a bearer token of hub.toml. Looked up by its digest, of which the time that it takes tells nothing."""
+    readers = {known.token_digest: Reader(f"vendor:{known.name}", Ground.VENDOR, departments=known.departments) for known in vendors}
+    return lambda token: readers.get(hashlib.sha256(token.encode()).hexdigest())

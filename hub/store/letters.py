@@ -24,10 +24,13 @@ KEPT = timedelta(days=30)
 PRUNED_AT_ONCE = 1000
 """Contents deleted in one commit at most."""
 _SMALLER = 0.9
+_INSERT = "insert into content (id, kind, head, body, packed, content_key, expires) values (?, ?, ?, ?, ?, ?, ?)"
 _IN_PIECES = 2
 """In `content.packed`."""
 HEARTBEAT = "worker"
 """The note in which workers say that they run."""
+WORTH_PACKING = 512
+"""Bytes: what is smaller gains less than the packing costs."""
 NAMED = 20
 """Parcels of one id that are told of: a partner may have tried as often with what could not be opened."""
 FILED = "key, id, sender, adapter, direction, received, function, conversation, refers_to, verdict, remarks, digest, content, reply"
@@ -45,16 +48,18 @@ def put_parcel(connection: Connection, secrets: Secrets, parcel: Parcel, now: da
 
 def _put(connection: Connection, secrets: Secrets, kind: str, head: Mapping[str, Any], body: bytes, now: datetime) -> str:
     id_, large = uuid.uuid4().hex, len(body) > pieces.SIZE
-    small = zlib.compress(body, 1) if len(body) < 1_000_000 else body
+    small = zlib.compress(body, 1) if WORTH_PACKING <= len(body) < 1_000_000 else body
     packed = len(small) < len(body) * _SMALLER
     stored = pieces.told(secrets, id_, len(body)) if large else secrets.encrypt(small if packed else body, id_)
-    connection.run(
-        "insert into content (id, kind, head, body, packed, content_key, expires) values (?, ?, ?, ?, ?, ?, ?)",
-        (id_, kind, secrets.encrypt(orjson.dumps(head), f"{id_}.head"), stored, _IN_PIECES if large else int(packed), secrets.content_key_id,
-         micros(now + KEPT)),
+    row = (
+        id_, kind, secrets.encrypt(orjson.dumps(head), f"{id_}.head"), stored, _IN_PIECES if large else int(packed), secrets.content_key_id,
+        micros(now + KEPT),
     )
     if large:
+        connection.run(_INSERT, row)
         pieces.put(connection, secrets, id_, body)
+    else:
+        connection.later(_INSERT, [row])
     return id_
 
 

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import orjson
-
 from hub.access import AuditLine
 from hub.delivery import Delivery, State
 from hub.fhir.query import Entries, Query, TokenIs
 from hub.message import Content, Enquiry, Parcel, Resource
 from hub.problem import Problem, Refused, Unavailable
-from hub.store import auditing, deliveries, letters, migrating, reindexing, resources, seats, timeline
+from hub.store import auditing, deliveries, letters, migrating, reindexing, resources, seats, sessions, timeline
 from hub.store.db import Connection, Database
 from hub.store.exporting import Exports
 from hub.store.failpoint import reach
@@ -159,11 +157,11 @@ class Store:
         return self._database.read(lambda c: seats.held(c, holder, self._clock()))
 
     def search(self, query: Query) -> Page:
-        return self._database.read(lambda c: searched(c, query))
+        return self._database.read(lambda c: searched(c, query, self._entries))
 
-    def owing(self, now: datetime) -> list[str]:
-        """The adapters to which something is due that nobody is at."""
-        return self._database.read(lambda c: deliveries.owing(c, now))
+    def owing(self, adapters: Collection[str], now: datetime) -> list[str]:
+        """Those of the adapters to which something is due that nobody is at."""
+        return self._database.read(lambda c: deliveries.owing(c, adapters, now))
 
     def claim(self, wanted: Mapping[str, int], now: datetime, lease: timedelta, owner: str) -> list[Delivery]:
         """Takes up to so many due deliveries of each adapter for `lease`: in order per key, never two of one key at once."""
@@ -233,23 +231,16 @@ class Store:
 
     def create_session(self, digest: str, data: dict[str, Any], now: datetime) -> None:
         """A login, found by the digest of its token."""
-        subject = (data.get("who") or [""])[0]
-        self._write(lambda c: c.run(
-            "insert into session (token, subject, created, seen, expires, provider_session, data) values (?, ?, ?, ?, ?, '', ?)",
-            (digest, subject, micros(now), micros(now), micros(now + timedelta(days=1)), orjson.dumps(data).decode()),
-        ))
+        self._write(lambda c: sessions.create(c, digest, data, now))
 
     def get_session(self, digest: str) -> dict[str, Any] | None:
-        row = self._database.read(lambda c: c.row("select data from session where token = ?", (digest,)))
-        return orjson.loads(row[0]) if row else None
+        return self._database.read(lambda c: sessions.get(c, digest))
 
     def touch_session(self, digest: str, data: dict[str, Any], now: datetime) -> None:
-        self._write(lambda c: c.run(
-            "update session set seen = ?, data = ? where token = ?", (micros(now), orjson.dumps(data).decode(), digest),
-        ))
+        self._write(lambda c: sessions.touch(c, digest, data, now))
 
     def end_session(self, digest: str) -> None:
-        self._write(lambda c: c.run("delete from session where token = ?", (digest,)))
+        self._write(lambda c: sessions.end(c, digest))
 
     def reindex(self, digest: str) -> int:
         """Makes the search index anew unless it was made under this digest (`hub.fhir.index.digest`); how many resources that were. Goes on
@@ -285,7 +276,7 @@ class Store:
         """Lets go of bytes past their time, dead sessions and empty journals; how many contents went."""
 
         def work(connection: Connection) -> int:
-            connection.run("delete from session where expires <= ?", (micros(now),))
+            sessions.prune(connection, now)
             connection.run("delete from used_once where until <= ?", (micros(now),))
             connection.run("delete from export where expires <= ?", (micros(now),))
             auditing.sweep(self._secrets.home / "audit", connection)

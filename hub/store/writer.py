@@ -1,4 +1,7 @@
-"""Group commit: one thread runs every waiting write, each in a savepoint of its own, and commits once for all of them.
+"""Group commit: one thread runs every waiting write and commits once for all of them.
+
+Nearly every work comes to its end, or is refused before it wrote anything: so they run without savepoints, and put off what nobody reads yet.
+If one fails after it wrote, all of the group is rolled back and run again, each in a savepoint of its own.
 
 There is one writer at a time per municipality on both databases, so the change log's numbers rise in the order of commits: nothing ever
 becomes visible behind what was already read, and the rules of booking need no row locks. What one disk sync costs is shared by all who wait.
@@ -12,6 +15,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from hub.problem import Unavailable
@@ -155,9 +159,15 @@ class Writer:
                 return
         connection = self._connection
         connection.begin()
-        outcomes = [(job, *self._one(connection, job)) for job in batch]
+        outcomes = self._outcomes(connection, batch)
+        if not connection.spoiled:
+            connection.settle()
+        if connection.spoiled:
+            connection.rollback()
+            connection.begin(careful=True)
+            outcomes = self._outcomes(connection, batch)
         reach("before-commit")
-        connection.end("commit")
+        connection.commit()
         reach("after-commit")
         for job, result, trouble in outcomes:
             if trouble is not None:
@@ -165,19 +175,20 @@ class Writer:
             else:
                 job.future.set_result(result)
 
-    def _one(self, connection: Connection, job: _Job) -> tuple[Any, BaseException | None]:
-        connection.end("savepoint work")
-        try:
-            result = job.work(connection)
-            reach("inside-transaction")
-        except BROKEN:
-            raise
-        except BaseException as trouble:  # theirs: their own work is undone, the others' stays
-            connection.end("rollback to savepoint work")
-            connection.end("release savepoint work")
-            return None, trouble
-        connection.end("release savepoint work")
-        return result, None
+    def _outcomes(self, connection: Connection, batch: list[_Job]) -> list[tuple[_Job, Any, BaseException | None]]:
+        """What became of each work, until the transaction is spoiled."""
+        outcomes: list[tuple[_Job, Any, BaseException | None]] = []
+        for job in batch:
+            try:
+                outcomes.append((job, connection.attempt(partial(job.work, connection)), None))
+                reach("inside-transaction")
+            except BROKEN:
+                raise
+            except BaseException as trouble:  # theirs: their own work is undone, the others' stays
+                outcomes.append((job, None, trouble))
+            if connection.spoiled:
+                break
+        return outcomes
 
     def _drop(self) -> None:
         if self._connection is not None:
