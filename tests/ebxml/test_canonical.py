@@ -80,13 +80,14 @@ def nested(draw: st.DrawFn, depth: int = 3, scope: tuple[tuple[str, str], ...] =
     prefix = draw(st.sampled_from([p for p, uri in seen.items() if uri] or [""]))
     name = f"{prefix}:x" if prefix else "x"
     attributes = "".join(f' xmlns{":" if p else ""}{p}="{uri}"' for p, uri in declared.items())
+    attributes += f' {prefix}:k="v"' if prefix and draw(st.booleans()) else ""
     inner = "".join(draw(st.lists(nested(depth - 1, tuple(seen.items())), max_size=2))) if depth else "t"
     return f"<{name}{attributes}>{inner}</{name}>tail"
 
 
 @pytest.mark.spec("facts/ebxml", "4.2")
 @given(nested(), st.integers(0, 30), st.booleans())
-@example('<x xmlns="urn:a"><x><s:x xmlns:s="urn:a">t</s:x></x></x>tail', 1, False)
+@example('<x xmlns="urn:a"><x><x><s:x xmlns:s="urn:a" s:k="v">t</s:x></x></x></x>tail', 1, False)
 def test_a_part_is_canonical_as_if_it_stood_alone(text: str, which: int, exclusive: bool) -> None:
     every = list(etree.fromstring(text.removesuffix("tail")).iter())
     part = every[which % len(every)]
