@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import hmac
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,8 +17,7 @@ from urllib.parse import unquote
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+from cryptography.hazmat.primitives.asymmetric import padding
 from lxml import etree
 
 from ebxml import certificate as certificates
@@ -200,18 +198,16 @@ def _signer(info: etree._Element, value: str, candidates: Iterable[x509.Certific
         raise _fail("an algorithm that is not accepted")
     if method in LEGACY:
         remarks.append("signed with SHA-1")
-    name, algorithm = METHODS[method]
-    digest = hashlib.new(name, canonical_part(info, *CANONICAL[canonical])).digest()
+    hasher, algorithm = METHODS[method]
+    digest = hasher(canonical_part(info, *CANONICAL[canonical])).digest()
     try:
         made = base64.b64decode(value, validate=True)
     except ValueError:
         return None
     for certificate in candidates:
         try:
-            key = certificate.public_key()
-            if isinstance(key, rsa.RSAPublicKey):
-                key.verify(made, digest, _PKCS1, Prehashed(algorithm))
-                return certificate
+            certificates.rsa_key(certificate).verify(made, digest, _PKCS1, algorithm)
+            return certificate
         except (InvalidSignature, UnsupportedAlgorithm, ValueError):
             continue
     return None
@@ -237,7 +233,7 @@ def _digest_holds(
         versions = iter([part])
     else:
         raise _fail("a reference that is neither the envelope nor a part as it is")
-    made = (hashlib.new(DIGESTS[said.method], octets).digest() for octets in versions)
+    made = (DIGESTS[said.method](octets).digest() for octets in versions)
     return any(hmac.compare_digest(said.digest.encode(), binascii.b2a_base64(digest, newline=False)) for digest in made)
 
 
