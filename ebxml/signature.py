@@ -133,7 +133,7 @@ def _the_one(root: etree._Element) -> etree._Element:
     if len(found) > 1:
         raise _fail("more than one signature")
     parent = found[0].getparent()
-    if parent is None or parent is not (root if root.tag != f"{{{SOAP}}}Envelope" else root.find(f"{{{SOAP}}}Header")):
+    if parent is None or parent is not (root if root.tag != f"{{{SOAP}}}Envelope" else next(root.iterchildren(f"{{{SOAP}}}Header"), None)):
         raise _fail("the signature stands where none may stand")
     return found[0]
 

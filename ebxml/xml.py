@@ -64,10 +64,10 @@ def name(tag: str | bytes | bytearray | QName) -> Name:
 def inside(element: etree._Element | None, namespace: str) -> dict[str, etree._Element]:
     """The children in a namespace by local name, the first of each: one walk instead of a search for every name."""
     found: dict[str, etree._Element] = {}
-    start = f"{{{namespace}}}"
-    for child in element if element is not None else ():
-        if isinstance(child.tag, str) and child.tag.startswith(start):
-            found.setdefault(child.tag[len(start):], child)
+    if element is not None:
+        start = len(namespace) + 2
+        for child in element.iterchildren(f"{{{namespace}}}*"):
+            found.setdefault(child.tag[start:], child)
     return found
 
 
