@@ -12,7 +12,7 @@ from bench.measure import Row
 
 
 def main() -> None:
-    """All rows but `million`, or those of the modules named (`letters`, `as4`, `memory`, `bookings`, `searches`, `shop`, `writes`, `flat`, `peers`)."""
+    """All rows but `million`, or those of the modules named on the command line (docs/bench.md)."""
     modules = {
         "letters": letters.rows, "as4": as4.rows, "memory": memory.rows, "bookings": bookings.rows, "searches": searches.rows, "shop": shop.rows,
         "writes": writes.rows, "flat": flat.rows, "peers": peers.rows, "million": million.rows,

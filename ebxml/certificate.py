@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 _NTRNO = re.compile(r"(?:NTRNO-)?(\d{9})", re.ASCII)
@@ -37,6 +38,15 @@ def der(certificate: x509.Certificate) -> bytes:
 def b64(certificate: x509.Certificate) -> str:
     """For X509Certificate elements."""
     return base64.b64encode(der(certificate)).decode()
+
+
+@lru_cache(maxsize=512)
+def rsa_key(certificate: x509.Certificate) -> rsa.RSAPublicKey:
+    """Its public key, kept: what OpenSSL works out at its first use is not worked out again. Raises ValueError, UnsupportedAlgorithm."""
+    key = certificate.public_key()
+    if not isinstance(key, rsa.RSAPublicKey):
+        raise ValueError("not an RSA key")
+    return key
 
 
 def fingerprint(certificate: x509.Certificate) -> str:

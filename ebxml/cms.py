@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from ebxml import der
+from ebxml.certificate import rsa_key
 from ebxml.errors import ErrorCode, Fault, Violation
 
 FAILED = "the content could not be decrypted with our key"
@@ -69,9 +70,8 @@ def envelop(data: bytes, *recipients: x509.Certificate) -> bytes:
     if not recipients:
         raise ValueError("no recipient")
     session, iv = os.urandom(32), os.urandom(16)
-    to = sorted(
-        der.write(der.SEQUENCE, _VERSION + _issued(one) + _RSA + der.write(der.OCTETS, _key(one).encrypt(session, _PKCS1))) for one in recipients
-    )
+    keys = ((one, rsa_key(one).encrypt(session, _PKCS1)) for one in recipients)
+    to = sorted(der.write(der.SEQUENCE, _VERSION + _issued(one) + _RSA + der.write(der.OCTETS, key)) for one, key in keys)
     size = len(data) // 16 * 16 + 16
     algorithm = der.write(der.SEQUENCE, _AES256_CBC + der.write(der.OCTETS, iv))
     head = der.write(der.SEQUENCE, _DATA + algorithm + der.write(_CONTENT, b"", size), size)
@@ -89,13 +89,6 @@ def envelop(data: bytes, *recipients: x509.Certificate) -> bytes:
 def _issued(certificate: x509.Certificate) -> bytes:
     """IssuerAndSerialNumber: the same for every letter."""
     return der.write(der.SEQUENCE, certificate.issuer.public_bytes() + der.integer(certificate.serial_number))
-
-
-def _key(recipient: x509.Certificate) -> rsa.RSAPublicKey:
-    key = recipient.public_key()
-    if not isinstance(key, rsa.RSAPublicKey):
-        raise ValueError("a recipient without an RSA key")
-    return key
 
 
 def open_(blob: bytes, own: Iterable[Own], *, triple_des: bool = False) -> bytes:

@@ -39,6 +39,8 @@ from ebxml.header import (
 from ebxml.kith import moment
 
 _ONCE = ("MessageHeader", "AckRequested", "Acknowledgment", "ErrorList", "MessageOrder")
+_ONCE_INSIDE = ("Manifest", "StatusRequest", "StatusResponse")
+"""What may stand once in the header, and in the body: of two, a reader and a signer could each mean another."""
 _EB, _SOAP = f"{{{EB}}}", f"{{{SOAP}}}"
 _MUST, _SIGNATURE = f"{_SOAP}mustUnderstand", f"{{{DS}}}Signature"
 _XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
@@ -109,14 +111,6 @@ def _all(element: etree._Element | None, name: str) -> list[etree._Element]:
     return list(element.iterchildren(_EB + name)) if element is not None else []
 
 
-def _one(element: etree._Element | None, name: str) -> etree._Element | None:
-    """A child that may stand at most once: of two, a reader and a signer could each mean another."""
-    found = _all(element, name)
-    if len(found) > 1:
-        raise Violation(ErrorCode.OTHER_XML, f"more than one {name}", f"//{name}")
-    return found[0] if found else None
-
-
 def _attribute(element: etree._Element | None, name: str, remarks: list[str]) -> str:
     """An attribute of the extension's. All are qualified; senders exist that leave the prefix out."""
     if element is None:
@@ -142,7 +136,7 @@ def _beside(head: etree._Element | None, remarks: list[str]) -> Inside:
     for element in head.iterchildren("*") if head is not None else ():
         tag, must = str(element.tag), element.get(_MUST)
         name = tag[len(_EB):] if tag.startswith(_EB) else tag
-        if name in found and name in _ONCE:  # of two, a reader and a signer could each mean another
+        if name in found and name in _ONCE:
             raise Violation(ErrorCode.OTHER_XML, f"more than one {name}", f"//{name}")
         found.setdefault(name, element)
         if must in ("0", "1") and name is not tag:
@@ -168,7 +162,7 @@ def _look_at(header: etree._Element, said: dict[str, str], service: etree._Eleme
 
 
 def _descriptions(main: etree._Element) -> dict[str, Any]:
-    found = [(e.get(_XML_LANG, ""), "".join(map(str, e.itertext())).strip()) for e in _all(main, "Description")]
+    found = [(e.get(_XML_LANG, ""), _whole(e)) for e in _all(main, "Description")]
     (language, first), *more = found or [("NO", "")]
     return {"language": language or "NO", "description": first, "more_descriptions": tuple(more)}
 
@@ -236,8 +230,12 @@ def _read_errors(element: etree._Element | None, remarks: list[str]) -> dict[str
 
 
 def _read_body(body: etree._Element | None, remarks: list[str]) -> dict[str, Any]:
-    manifest, asked, told = (_one(body, name) for name in ("Manifest", "StatusRequest", "StatusResponse"))
-    references = tuple(_reference(e, remarks) for e in _all(manifest, "Reference"))
+    said = xml.inside(body, EB)
+    for name in said if len(said) != len(_all(body, "*")) else ():
+        if name in _ONCE_INSIDE and len(_all(body, name)) > 1:
+            raise Violation(ErrorCode.OTHER_XML, f"more than one {name}", f"//{name}")
+    asked, told = said.get("StatusRequest"), said.get("StatusResponse")
+    references = tuple(_reference(e, remarks) for e in _all(said.get("Manifest"), "Reference"))
     status = None
     if told is not None:
         word = _attribute(told, "messageStatus", remarks)

@@ -144,7 +144,7 @@ def instant(moment: datetime) -> str:
     """xs:dateTime in UTC, whole seconds. Raises ValueError for a naive time."""
     if moment.tzinfo is None:
         raise ValueError("a time without a zone")
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def moment(value: str, remarks: list[str], what: str, zone: ZoneInfo | None = None) -> datetime | None:

@@ -56,8 +56,8 @@ class Package:
         scheme, _, raw = href.partition(":")
         if scheme.lower() != "cid":  # a part of the Manifest that is elsewhere is never fetched
             return None
-        wanted = unquote(raw)
-        return next((p for p in self.parts if p.content_id == wanted), None) or next((p for p in self.parts if p.content_id == raw), None)
+        named = {part.content_id: part for part in reversed(self.parts)}
+        return named.get(unquote(raw)) or named.get(raw)
 
 
 def read(headers: Mapping[str, str], body: bytes) -> Package:

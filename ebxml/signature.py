@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import hmac
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,8 +17,7 @@ from urllib.parse import unquote
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+from cryptography.hazmat.primitives.asymmetric import padding
 from lxml import etree
 
 from ebxml import certificate as certificates
@@ -28,7 +26,7 @@ from ebxml.algorithms import C14N, CANONICAL, DIGESTS, ENVELOPED, EXCLUSIVE, LEG
 from ebxml.envelope import DS, SOAP
 from ebxml.errors import ErrorCode, Fault, Violation
 from ebxml.signing import sign
-from ebxml.xml import inside, parse
+from ebxml.xml import canonical_part, inside
 
 _PKCS1 = padding.PKCS1v15()
 _SIGNATURE, _REFERENCE, _TRANSFORM = (f"{{{DS}}}{name}" for name in ("Signature", "Reference", "Transform"))
@@ -135,7 +133,7 @@ def _the_one(root: etree._Element) -> etree._Element:
     if len(found) > 1:
         raise _fail("more than one signature")
     parent = found[0].getparent()
-    if parent is None or parent is not (root if root.tag != f"{{{SOAP}}}Envelope" else root.find(f"{{{SOAP}}}Header")):
+    if parent is None or parent is not (root if root.tag != f"{{{SOAP}}}Envelope" else next(root.iterchildren(f"{{{SOAP}}}Header"), None)):
         raise _fail("the signature stands where none may stand")
     return found[0]
 
@@ -200,21 +198,16 @@ def _signer(info: etree._Element, value: str, candidates: Iterable[x509.Certific
         raise _fail("an algorithm that is not accepted")
     if method in LEGACY:
         remarks.append("signed with SHA-1")
-    exclusive, comments = CANONICAL[canonical]
-    alone = parse(etree.tostring(info, with_tail=False))  # serialised first: lxml canonicalises a part of a tree wrongly
-    octets = etree.tostring(alone, method="c14n", exclusive=exclusive, with_comments=comments)
-    name, algorithm = METHODS[method]
-    digest = hashlib.new(name, octets).digest()
+    hasher, algorithm = METHODS[method]
+    digest = hasher(canonical_part(info, *CANONICAL[canonical])).digest()
     try:
         made = base64.b64decode(value, validate=True)
     except ValueError:
         return None
     for certificate in candidates:
         try:
-            key = certificate.public_key()
-            if isinstance(key, rsa.RSAPublicKey):
-                key.verify(made, digest, _PKCS1, Prehashed(algorithm))
-                return certificate
+            certificates.rsa_key(certificate).verify(made, digest, _PKCS1, algorithm)
+            return certificate
         except (InvalidSignature, UnsupportedAlgorithm, ValueError):
             continue
     return None
@@ -240,7 +233,7 @@ def _digest_holds(
         versions = iter([part])
     else:
         raise _fail("a reference that is neither the envelope nor a part as it is")
-    made = (hashlib.new(DIGESTS[said.method], octets).digest() for octets in versions)
+    made = (DIGESTS[said.method](octets).digest() for octets in versions)
     return any(hmac.compare_digest(said.digest.encode(), binascii.b2a_base64(digest, newline=False)) for digest in made)
 
 

@@ -64,11 +64,22 @@ def name(tag: str | bytes | bytearray | QName) -> Name:
 def inside(element: etree._Element | None, namespace: str) -> dict[str, etree._Element]:
     """The children in a namespace by local name, the first of each: one walk instead of a search for every name."""
     found: dict[str, etree._Element] = {}
-    start = f"{{{namespace}}}"
-    for child in element if element is not None else ():
-        if isinstance(child.tag, str) and child.tag.startswith(start):
-            found.setdefault(child.tag[len(start):], child)
+    if element is not None:
+        start = len(namespace) + 2
+        for child in element.iterchildren(f"{{{namespace}}}*"):
+            found.setdefault(child.tag[start:], child)
     return found
+
+
+def canonical_part(element: etree._Element, exclusive: bool, comments: bool) -> bytes:
+    """A part of a document in canonical form, with the namespaces that are in scope there. Raises etree.C14NError.
+
+    Where a default namespace is declared, lxml may write an `xmlns=""` too many: such a part is taken out of its document first.
+    """
+    octets = etree.tostring(element, method="c14n", exclusive=exclusive, with_comments=comments, with_tail=False)
+    if b'xmlns="' not in octets:
+        return octets
+    return etree.tostring(parse(etree.tostring(element, with_tail=False)), method="c14n", exclusive=exclusive, with_comments=comments)
 
 
 def _depth(root: etree._Element) -> int:

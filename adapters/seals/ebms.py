@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import uuid
 from datetime import datetime
 from typing import Any
@@ -172,8 +173,8 @@ class EbmsSeal:
         soap = signature.sign(
             envelope.write(header), [(f"cid:{cid}", body) for cid, _, body in parts], self._keys.sign.key, self._b64,
         )
-        boundary = f"=_{uuid.uuid4().hex}"
-        headers, body = mime.write(soap, parts, boundary, f"{uuid.uuid4().hex}@{self._domain}")
+        boundary = f"=_{secrets.token_hex(16)}" if parts else ""
+        headers, body = mime.write(soap, parts, boundary, f"{secrets.token_hex(16)}@{self._domain}")
         return Parcel({**headers, "soapaction": '"ebXML"'}, body, status)
 
     def receipt(self, envelope_: Envelope, refused: Refused | None, at: datetime) -> Parcel | None:
@@ -230,7 +231,8 @@ class EbmsSeal:
 
 
 def _not_a_fault(root: etree._Element) -> None:
-    if root.tag == f"{{{envelope.SOAP}}}Envelope" and root.find(f"{{{envelope.SOAP}}}Body/{{{envelope.SOAP}}}Fault") is not None:
+    body = xml.inside(root, envelope.SOAP).get("Body")
+    if root.tag == f"{{{envelope.SOAP}}}Envelope" and "Fault" in xml.inside(body, envelope.SOAP):
         raise Violation(ErrorCode.DELIVERY_FAILURE, "a SOAP Fault: the partner could not read what we sent", FAULT_AT)
 
 

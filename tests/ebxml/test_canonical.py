@@ -67,6 +67,34 @@ def test_a_receipt_repeats_what_others_wrote_in_canonical_form_and_its_own_signa
         assert xmlsec_agrees(receipt, {})
 
 
+PREFIXES, NAMESPACES = ("", "a", "ds", "s"), ("urn:a", "urn:b", DS)
+
+
+@st.composite
+def nested(draw: st.DrawFn, depth: int = 3, scope: tuple[tuple[str, str], ...] = ()) -> str:
+    """An element with prefixes declared, redeclared and (the default one) taken back at every level."""
+    declared = draw(st.dictionaries(st.sampled_from(PREFIXES), st.sampled_from(NAMESPACES), max_size=2))
+    if draw(st.booleans()):
+        declared[""] = ""
+    seen = {**dict(scope), **declared}
+    prefix = draw(st.sampled_from([p for p, uri in seen.items() if uri] or [""]))
+    name = f"{prefix}:x" if prefix else "x"
+    attributes = "".join(f' xmlns{":" if p else ""}{p}="{uri}"' for p, uri in declared.items())
+    attributes += f' {prefix}:k="v"' if prefix and draw(st.booleans()) else ""
+    inner = "".join(draw(st.lists(nested(depth - 1, tuple(seen.items())), max_size=2))) if depth else "t"
+    return f"<{name}{attributes}>{inner}</{name}>tail"
+
+
+@pytest.mark.spec("facts/ebxml", "4.2")
+@given(nested(), st.integers(0, 30), st.booleans())
+@example('<x xmlns="urn:a"><x><x><s:x xmlns:s="urn:a" s:k="v">t</s:x></x></x></x>tail', 1, False)
+def test_a_part_is_canonical_as_if_it_stood_alone(text: str, which: int, exclusive: bool) -> None:
+    every = list(etree.fromstring(text.removesuffix("tail")).iter())
+    part = every[which % len(every)]
+    alone = etree.fromstring(etree.tostring(part, with_tail=False))
+    assert xml.canonical_part(part, exclusive, False) == etree.tostring(alone, method="c14n", exclusive=exclusive)
+
+
 @pytest.mark.spec("facts/ebxml", "2.2.syncreply")
 def test_what_is_for_the_next_hop_stands_last_and_is_the_only_thing_that_is_not_signed() -> None:
     without, whole = signed(sync_reply=False), signed(sync_reply=True)
