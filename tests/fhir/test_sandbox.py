@@ -25,8 +25,8 @@ DEVICE = {"resourceType": "Device", "status": "active", "identifier": [{"system"
 
 
 @pytest.fixture
-def hub(tmp_path: Path, store_url: str) -> Iterator[Machines]:
-    with hub_on(tmp_path / "home", store_url, more=ON, per_minute=100_000) as made:
+def hub(tmp_path: Path, town_url: str) -> Iterator[Machines]:
+    with hub_on(tmp_path / "home", town_url, more=ON, per_minute=100_000) as made:
         yield made
 
 
