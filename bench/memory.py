@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.carriers.http import http as http_carrier
+from adapters.demo.least import least
 from adapters.registries import pki
 from bench.letters import EPJ, HUB, ROOT
 from bench.measure import Row
@@ -76,14 +77,7 @@ def _status(name: str) -> int:
 def _home(folder: Path, own: str, partner: str) -> app.Parts:
     """A hub that knows one partner, and nothing else."""
     (folder / "adapters").mkdir(parents=True)
-    (folder / "hub.toml").write_text(f'''[hub]
-municipality = "B"
-environment = "test"
-her_id = "{own}"
-base_url = "http://b"
-phone = "1"
-opening_hours = "1"
-''', encoding="utf-8")
+    (folder / "hub.toml").write_text(least(own), encoding="utf-8")
     (folder / "adapters" / "partner.toml").write_text(f'''party = "{partner}"
 carrier = {{ kind = "memory" }}
 seal = {{ kind = "ebms" }}

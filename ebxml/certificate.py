@@ -14,7 +14,6 @@ from cryptography.x509.oid import NameOID
 _NTRNO = re.compile(r"(?:NTRNO-)?(\d{9})", re.ASCII)
 
 
-@lru_cache(maxsize=512)
 def load(der: bytes) -> x509.Certificate:
     """A certificate from DER, whose names and dates can be read. Raises ValueError."""
     try:
@@ -23,6 +22,12 @@ def load(der: bytes) -> x509.Certificate:
     except (x509.InvalidVersion, OverflowError) as wrong:
         raise ValueError("a certificate of an unknown version, or with times that cannot be") from wrong
     return found
+
+
+@lru_cache(maxsize=512)
+def of_b64(packed: str) -> x509.Certificate:
+    """A certificate from base64 of DER, as KeyInfo shows it: the same ones come with every message. Raises ValueError."""
+    return load(base64.b64decode(packed))
 
 
 def der(certificate: x509.Certificate) -> bytes:

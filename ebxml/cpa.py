@@ -5,7 +5,6 @@ What follows from it for one message is `ebxml.terms`; in words for people it is
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass, field
 
 from cryptography import x509
@@ -286,7 +285,7 @@ def _referred(party: etree._Element, within: etree._Element | None, tag: str) ->
 def _certificate(element: etree._Element) -> x509.Certificate | None:
     text = next((e.text for e in element.iter(f"{{{DS}}}X509Certificate") if e.text), "")
     try:
-        return certificate.load(base64.b64decode("".join(text.split())))
+        return certificate.of_b64("".join(text.split()))
     except ValueError:
         return None
 

@@ -9,9 +9,9 @@ from datetime import datetime
 from cryptography import x509
 
 from ebxml import certificate
+from ebxml.algorithms import RSA_SHA256, SHA256
 from ebxml.cpa import DS, NAMESPACE, XLINK
 from ebxml.kith import attribute, instant, text
-from ebxml.signature import RSA_SHA256, SHA256
 
 _SENDS, _TAKES = "CanSend", "CanReceive"
 _PROMISES = (

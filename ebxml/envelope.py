@@ -38,9 +38,12 @@ from ebxml.header import (
 )
 from ebxml.kith import moment
 
-_ONCE = ("AckRequested", "Acknowledgment", "ErrorList", "MessageOrder")
-_INSIDE = f"{{{EB}}}"
+_ONCE = ("MessageHeader", "AckRequested", "Acknowledgment", "ErrorList", "MessageOrder")
+_EB, _SOAP = f"{{{EB}}}", f"{{{SOAP}}}"
+_MUST, _SIGNATURE = f"{_SOAP}mustUnderstand", f"{{{DS}}}Signature"
 _XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
+Inside = dict[str, etree._Element]
+"""Children by name, the first of each."""
 
 
 def read(root: etree._Element) -> Header:
@@ -50,30 +53,33 @@ def read(root: etree._Element) -> Header:
         Violation: OtherXml, NotSupported: it is no ebMS envelope, lacks what nobody can answer without, says a thing twice, or
             demands what is not understood.
     """
-    if root.tag != f"{{{SOAP}}}Envelope":
+    if root.tag != f"{_SOAP}Envelope":
         raise Violation(ErrorCode.OTHER_XML, "the root element is no SOAP 1.1 Envelope", "/")
-    head, body = root.find(f"{{{SOAP}}}Header"), root.find(f"{{{SOAP}}}Body")
-    heads = head.findall(f"{{{EB}}}MessageHeader") if head is not None else []
-    if head is None or len(heads) != 1:
+    whole, remarks = xml.inside(root, SOAP), list[str]()
+    head, body = whole.get("Header"), whole.get("Body")
+    beside = _beside(head, remarks)
+    if "MessageHeader" not in beside:
         raise Violation(ErrorCode.OTHER_XML, "not exactly one MessageHeader", "//Header/MessageHeader")
-    main, remarks = _inside(heads[0]), list[str]()
+    main = xml.inside(beside["MessageHeader"], EB)
     sender, receiver = (_read_party(main.get(name), remarks) for name in ("From", "To"))
-    service, data = main.get("Service"), _inside(main.get("MessageData"))
+    service, data = main.get("Service"), xml.inside(main.get("MessageData"), EB)
+    said = {name: _said(main, name) for name in ("CPAId", "ConversationId", "Service", "Action")}
     message_id = _said(data, "MessageId")
     if not sender.ids or not receiver.ids or not message_id:
         raise Violation(ErrorCode.OTHER_XML, "MessageHeader lacks From, To or MessageId", "//Header/MessageHeader")
-    _look_at(head, heads[0], main, remarks)
-    beside = {name: _one(head, name) for name in _ONCE}
+    if not said["Service"] or not said["Action"]:
+        raise Violation(ErrorCode.OTHER_XML, "MessageHeader lacks Service or Action", "//Header/MessageHeader")
+    _look_at(beside["MessageHeader"], said, service, remarks)
     return Header(
-        sender=sender, receiver=receiver, cpa_id=_said(main, "CPAId"), conversation_id=_said(main, "ConversationId"),
-        service=_said(main, "Service"), service_type=_attribute(service, "type", remarks),
-        action=_said(main, "Action"), message_id=message_id, timestamp=moment(_said(data, "Timestamp"), remarks, "Timestamp"),
+        sender=sender, receiver=receiver, cpa_id=said["CPAId"], conversation_id=said["ConversationId"],
+        service=said["Service"], service_type=_attribute(service, "type", remarks),
+        action=said["Action"], message_id=message_id, timestamp=moment(_said(data, "Timestamp"), remarks, "Timestamp"),
         ref_to_message_id=_said(data, "RefToMessageId"), time_to_live=_moment(_said(data, "TimeToLive"), remarks, "TimeToLive"),
-        duplicate_elimination="DuplicateElimination" in main, **_descriptions(heads[0]),
-        ack_requested=_asked(beside["AckRequested"], remarks), sync_reply=head.find(f"{{{EB}}}SyncReply") is not None,
-        order=_order(beside["MessageOrder"], remarks), **_acknowledged(beside["Acknowledgment"], data, remarks),
-        **_read_errors(beside["ErrorList"], remarks), **_read_body(body, remarks),
-        signed=head.find(f"{{{DS}}}Signature") is not None, remarks=tuple(remarks),
+        duplicate_elimination="DuplicateElimination" in main, **_descriptions(beside["MessageHeader"]),
+        ack_requested=_asked(beside.get("AckRequested"), remarks), sync_reply="SyncReply" in beside,
+        order=_order(beside.get("MessageOrder"), remarks), **_acknowledged(beside.get("Acknowledgment"), data, remarks),
+        **_read_errors(beside.get("ErrorList"), remarks), **_read_body(body, remarks),
+        signed=_SIGNATURE in beside, remarks=tuple(remarks),
     )
 
 
@@ -85,19 +91,10 @@ def repeated(header: Header) -> tuple[str, ...]:
 
 def _text(element: etree._Element | None, name: str) -> str:
     """All the text of a child, stripped; empty when it is missing."""
-    return _whole(element.find(f"{{{EB}}}{name}") if element is not None else None)
+    return _whole(next(element.iterchildren(_EB + name), None) if element is not None else None)
 
 
-def _inside(element: etree._Element | None) -> dict[str, etree._Element]:
-    """The ebMS children by name, the first of each: one walk instead of a search for every name."""
-    found: dict[str, etree._Element] = {}
-    for child in element if element is not None else ():
-        if isinstance(child.tag, str) and child.tag.startswith(_INSIDE):
-            found.setdefault(child.tag[len(_INSIDE):], child)
-    return found
-
-
-def _said(inside: dict[str, etree._Element], name: str) -> str:
+def _said(inside: Inside, name: str) -> str:
     """All the text of a child, stripped; empty when it is missing."""
     return _whole(inside.get(name))
 
@@ -109,7 +106,7 @@ def _whole(found: etree._Element | None) -> str:
 
 
 def _all(element: etree._Element | None, name: str) -> list[etree._Element]:
-    return list(element.iterchildren(f"{{{EB}}}{name}")) if element is not None else []
+    return list(element.iterchildren(_EB + name)) if element is not None else []
 
 
 def _one(element: etree._Element | None, name: str) -> etree._Element | None:
@@ -124,7 +121,7 @@ def _attribute(element: etree._Element | None, name: str, remarks: list[str]) ->
     """An attribute of the extension's. All are qualified; senders exist that leave the prefix out."""
     if element is None:
         return ""
-    found = element.get(f"{{{EB}}}{name}")
+    found = element.get(_EB + name)
     if found is None and (found := element.get(name)) is not None:
         remarks.append(f"@{name} without its namespace")
     return found or ""
@@ -138,29 +135,35 @@ def _moment(value: str, remarks: list[str], name: str) -> datetime | None:
     return moment(value, remarks, name) if value else None
 
 
-def _look_at(head: etree._Element, header: etree._Element, main: dict[str, etree._Element], remarks: list[str]) -> None:
-    """Deviations that are seen and harmless. What must be understood and is not stops the reading (SOAP 1.1, 4.2.3)."""
-    for element in head:
-        if not isinstance(element.tag, str):
+def _beside(head: etree._Element | None, remarks: list[str]) -> Inside:
+    """The ebMS headers by name, and the signature by its whole tag. Deviations that are seen and harmless are remarked; what must be understood
+    and is not stops the reading (SOAP 1.1, 4.2.3)."""
+    found: Inside = {}
+    for element in head.iterchildren("*") if head is not None else ():
+        tag, must = str(element.tag), element.get(_MUST)
+        name = tag[len(_EB):] if tag.startswith(_EB) else tag
+        if name in found and name in _ONCE:  # of two, a reader and a signer could each mean another
+            raise Violation(ErrorCode.OTHER_XML, f"more than one {name}", f"//{name}")
+        found.setdefault(name, element)
+        if must in ("0", "1") and name is not tag:
             continue
-        must, name = element.get(f"{{{SOAP}}}mustUnderstand"), xml.name(element.tag)
-        if name.namespace not in (EB, DS, SOAP):
+        if name is tag and not tag.startswith((f"{{{DS}}}", _SOAP)):
             if must in ("1", "true"):
                 raise Violation(ErrorCode.NOT_SUPPORTED, "a header that must be understood and is not", "//Header", Fault.NOT_SUPPORTED)
             remarks.append("a header that is not ebMS 2.0's")
-        elif must is None and name.namespace == EB:
-            remarks.append(f"{name.localname} does not say mustUnderstand")
+        elif must is None and name is not tag:
+            remarks.append(f"{name} does not say mustUnderstand")
         if must not in (None, "0", "1"):
-            remarks.append(f"mustUnderstand of {name.localname} is neither 0 nor 1")
-    if header.get(f"{{{EB}}}version") != "2.0":
+            remarks.append(f"mustUnderstand of {xml.name(tag).localname} is neither 0 nor 1")
+    return found
+
+
+def _look_at(header: etree._Element, said: dict[str, str], service: etree._Element | None, remarks: list[str]) -> None:
+    """What is odd in the MessageHeader and harmless."""
+    if header.get(f"{_EB}version") != "2.0":
         remarks.append("MessageHeader/@version is not 2.0")
-    for name_ in ("CPAId", "ConversationId"):
-        if not _said(main, name_):
-            remarks.append(f"MessageHeader has no {name_}")
-    service = main.get("Service")
-    if service is None or not (service.text or "").strip() or not _said(main, "Action"):
-        raise Violation(ErrorCode.OTHER_XML, "MessageHeader lacks Service or Action", "//Header/MessageHeader")
-    if not service.get(f"{{{EB}}}type") and ":" not in (service.text or ""):
+    remarks += (f"MessageHeader has no {name}" for name in ("CPAId", "ConversationId") if not said[name])
+    if ":" not in said["Service"] and service is not None and not service.get(f"{_EB}type"):
         remarks.append("Service is no URI and has no type")
 
 
@@ -194,12 +197,13 @@ def _order(element: etree._Element | None, remarks: list[str]) -> Order | None:
 
 def _read_party(element: etree._Element | None, remarks: list[str]) -> EbParty:
     ids = tuple(PartyId((p.text or "").strip(), _attribute(p, "type", remarks)) for p in _all(element, "PartyId"))
-    if len(set(ids)) != len(ids):
+    once = tuple(dict.fromkeys(ids)) if len(ids) > 1 else ids
+    if len(once) != len(ids):
         remarks.append("a PartyId is repeated")
-    return EbParty(tuple(p for p in dict.fromkeys(ids) if p.id), _text(element, "Role"))
+    return EbParty(tuple(p for p in once if p.id), _text(element, "Role"))
 
 
-def _acknowledged(element: etree._Element | None, data: dict[str, etree._Element], remarks: list[str]) -> dict[str, Any]:
+def _acknowledged(element: etree._Element | None, data: Inside, remarks: list[str]) -> dict[str, Any]:
     """Of what it is the receipt stands in it, and should stand in MessageData too; either is enough (section 5)."""
     if element is None:
         return {}
@@ -232,15 +236,15 @@ def _read_errors(element: etree._Element | None, remarks: list[str]) -> dict[str
 
 
 def _read_body(body: etree._Element | None, remarks: list[str]) -> dict[str, Any]:
-    references = tuple(_reference(e, remarks) for e in _all(_one(body, "Manifest"), "Reference"))
-    asked, told = _one(body, "StatusRequest"), _one(body, "StatusResponse")
+    manifest, asked, told = (_one(body, name) for name in ("Manifest", "StatusRequest", "StatusResponse"))
+    references = tuple(_reference(e, remarks) for e in _all(manifest, "Reference"))
     status = None
     if told is not None:
         word = _attribute(told, "messageStatus", remarks)
         if word not in list(MessageStatus):
             raise Violation(ErrorCode.VALUE_NOT_RECOGNIZED, "an unknown messageStatus", "//Body/StatusResponse/@messageStatus")
         status = Status(MessageStatus(word), _text(told, "RefToMessageId"), _when(told, "Timestamp", remarks))
-    described = tuple(r for r in references if r != Reference(r.href))
+    described = tuple(r for r in references if r.role or r.id or r.schemas or r.description)
     return {"manifest": tuple(r.href for r in references), "described": described, "status_of": _text(asked, "RefToMessageId"), "status": status}
 
 

@@ -13,8 +13,8 @@ from lxml import etree
 
 from ebxml import certificate as certificates
 from ebxml import signature
+from ebxml.algorithms import C14N, ENVELOPED, RSA_SHA256, SHA256
 from ebxml.envelope import DS
-from ebxml.signature import C14N, ENVELOPED, RSA_SHA256, SHA256
 from ebxml.xml import parse
 
 _INFO = (

@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from xml.sax.saxutils import quoteattr
 from zoneinfo import ZoneInfo
 
 from lxml import etree
 
 OSLO = ZoneInfo("Europe/Oslo")
 HER, ENH, FNR, DNR = "HER", "ENH", "FNR", "DNR"
+_PLAIN = re.compile(r"[\w .:/@#=+?,;()-]*", re.ASCII)
+"""What needs no escaping anywhere: most of what is written."""
 _UNSPEAKABLE = re.compile(r"[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 VOLVEN = "2.16.578.1.12.4.1.1."
 ORGANISATION_IDS, PERSON_IDS = VOLVEN + "9051", VOLVEN + "8116"
@@ -112,15 +113,18 @@ class Party:
 
 
 def text(value: str) -> str:
-    """Element content, escaped; characters that XML 1.0 cannot hold are left out."""
-    if value.isalnum():  # codes, names and numbers: most of what is written
+    """Element content, escaped as Canonical XML has it; characters that XML 1.0 cannot hold are left out."""
+    if _PLAIN.fullmatch(value):
         return value
     return _UNSPEAKABLE.sub("", value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def attribute(value: str) -> str:
-    """A quoted and escaped attribute value."""
-    return f'"{value}"' if value.isalnum() else quoteattr(_UNSPEAKABLE.sub("", value))
+    """A quoted attribute value, escaped as Canonical XML has it."""
+    if not _PLAIN.fullmatch(value):
+        value = _UNSPEAKABLE.sub("", value).replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
+        value = value.replace("\t", "&#x9;").replace("\n", "&#xA;")
+    return f'"{value}"'
 
 
 def coded(tag: str, code: Coded) -> str:

@@ -16,10 +16,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from lxml import etree
 
 from ebxml.header import DS
+from ebxml.hop import LONGEST
 from ebxml.xml import parse
 
-_MOST, _LONGEST = 8, 2000
-"""Transforms in a list, characters in an XPath: far above what anybody signs with."""
+_MOST = 8
+"""Transforms in a list: far above what anybody signs with."""
 _ONE_AT_A_TIME = Lock()  # callbacks are global to the process
 Fetch = Callable[[str], "bytes | None"]
 
@@ -27,7 +28,7 @@ Fetch = Callable[[str], "bytes | None"]
 def legal(transforms: Sequence[etree._Element], enveloped: str, xpath: str, canonical: Sequence[str]) -> bool:
     """Whether only allowed transforms stand there, the enveloped signature once among them. Nothing of them is evaluated here."""
     names = [t.get("Algorithm", "") for t in transforms]
-    short = all(len("".join(map(str, t.itertext()))) <= _LONGEST for t in transforms)
+    short = all(len("".join(map(str, t.itertext()))) <= LONGEST for t in transforms)
     return short and len(names) <= _MOST and names.count(enveloped) == 1 and set(names) <= {enveloped, xpath, *canonical}
 
 

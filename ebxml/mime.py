@@ -17,9 +17,10 @@ from urllib.parse import unquote
 
 from ebxml.errors import ErrorCode, Fault, Violation
 
-_PARAMETER = re.compile(r';\s*([\w.-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;\s]*))', re.ASCII)
+_PARAMETER = re.compile(r';\s*([\w.-]+)\s*=\s*(?:"([^"\\]*(?:\\.[^"\\]*)*)"|([^;\s]*))', re.ASCII)
+_ESCAPED, _FOLDED = re.compile(r"\\(.)"), re.compile(r"\r?\n[ \t]+")
 _TRANSFER = re.compile(rb"(?im)^content-transfer-encoding:[^\n]*(?:\n[ \t][^\n]*)*\n?")
-_EMPTY_LINE, _EMPTY_LINE_AFTER = re.compile(rb"\r?\n"), re.compile(rb"\r\n\r\n|\n\n")
+_LINE_END, _EMPTY_LINE_AFTER = re.compile(rb"\r?\n"), re.compile(rb"\r\n\r\n|\n\n")
 _ALTERED = re.compile(rb"(?m)[\x00\x80-\xff]|\r(?!\n)|(?<!\r)\n|[ \t]\r\n|^(?:From |[^\n]{1000})")
 """What a mail relay may change: anything but ASCII and CRLF, a blank before the line break, mbox's `From `, a line of more than 998 characters
 (RFC 5322 2.1.1)."""
@@ -85,7 +86,7 @@ def read(headers: Mapping[str, str], body: bytes) -> Package:
 def content_type(value: str) -> tuple[str, dict[str, str]]:
     """Media type in lower case and its parameters by lower-case name. Of a value longer than 2000 characters the rest is not looked at."""
     value = value[:2000]
-    found = {m[1].lower(): re.sub(r"\\(.)", r"\1", m[2]) if m[2] is not None else m[3] for m in _PARAMETER.finditer(value)}
+    found = {name.lower(): plain if quoted == "" else _ESCAPED.sub(r"\1", quoted) for name, quoted, plain in _PARAMETER.findall(value)}
     return value.partition(";")[0].strip().lower(), found
 
 
@@ -109,17 +110,15 @@ def _own_headers(body: bytes, known: dict[str, str], remarks: list[str]) -> tupl
 
 def _split(part: memoryview) -> tuple[dict[str, str], memoryview]:
     """Headers and body of a part. Nothing is copied but the headers: a body may be 50 MB."""
-    empty = _EMPTY_LINE.match(part)
-    if empty:
+    if (empty := _LINE_END.match(part)) is not None:
         return {}, part[empty.end():]
     found = _EMPTY_LINE_AFTER.search(part)
     if found is None:
         return {}, part
     if found.start() > _MAX_HEADERS:
         raise Violation(ErrorCode.MIME_PROBLEM, f"headers of more than {_MAX_HEADERS} bytes")
-    lines = re.sub(r"\r?\n[ \t]+", " ", str(part[:found.start()], "latin-1")).splitlines()
-    pairs = (line.partition(":") for line in lines if ":" in line)
-    return {name.strip().lower(): value.strip() for name, _, value in pairs}, part[found.end():]
+    pairs = (line.partition(":") for line in _FOLDED.sub(" ", str(part[:found.start()], "latin-1")).splitlines())
+    return {name.strip().lower(): value.strip() for name, colon, value in pairs if colon}, part[found.end():]
 
 
 def _multipart(parameters: dict[str, str], body: bytes, remarks: list[str]) -> Package:
@@ -169,7 +168,7 @@ def _pieces(body: bytes, boundary: bytes) -> list[memoryview]:
 
 
 def _decoded(headers: Mapping[str, str], body: bytes | memoryview, remarks: list[str]) -> Part:
-    media_type, _ = content_type(headers.get("content-type", "text/plain"))
+    media_type = headers.get("content-type", "text/plain").partition(";")[0].strip().lower()
     content_id = headers.get("content-id", "").strip()
     if content_id and not (content_id.startswith("<") and content_id.endswith(">")):
         remarks.append("a Content-ID without angle brackets")
@@ -197,6 +196,8 @@ def decode(encoding: str, body: bytes | memoryview) -> bytes:
 
 def _unpacked(body: memoryview) -> bytes:
     """Base64 undone a block at a time, so that no other copy of a large part is made. Raises binascii.Error."""
+    if len(body) <= _BLOCK:
+        return binascii.a2b_base64(bytes(body).translate(None, _BLANKS), strict_mode=True)
     plain, rest, ended = io.BytesIO(), b"", False
     for at in range(0, len(body), _BLOCK):
         packed = rest + bytes(body[at:at + _BLOCK]).translate(None, _BLANKS)

@@ -8,42 +8,31 @@ does it the long way, agree on every sample.
 from __future__ import annotations
 
 import base64
+import binascii
 import hashlib
 import hmac
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from lxml import etree
 
 from ebxml import certificate as certificates
-from ebxml import hop, longway
-from ebxml.envelope import DS, EB, NEXT, NEXT_MSH, SOAP, XLINK
+from ebxml import hop, longway, reference
+from ebxml.algorithms import C14N, CANONICAL, DIGESTS, ENVELOPED, EXCLUSIVE, LEGACY, METHODS, SHA256, XPATH
+from ebxml.envelope import DS, SOAP
 from ebxml.errors import ErrorCode, Fault, Violation
-from ebxml.xml import parse
+from ebxml.signing import sign
+from ebxml.xml import inside, parse
 
-C14N = "http://www.w3.org/TR/2001/REC-xml-c14n-20010315"
-EXCLUSIVE = "http://www.w3.org/2001/10/xml-exc-c14n#"
-ENVELOPED = f"{DS}enveloped-signature"
-XPATH = "http://www.w3.org/TR/1999/REC-xpath-19991116"
-RSA_SHA256 = "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256"
-SHA256 = "http://www.w3.org/2001/04/xmlenc#sha256"
-CANONICAL = {C14N: (False, False), f"{C14N}#WithComments": (False, True), EXCLUSIVE: (True, False), f"{EXCLUSIVE}WithComments": (True, True)}
-"""Algorithm → (exclusive, with comments)."""
-DIGESTS = {SHA256: "sha256", "http://www.w3.org/2001/04/xmldsig-more#sha384": "sha384", "http://www.w3.org/2001/04/xmlenc#sha512": "sha512",
-           f"{DS}sha1": "sha1"}
-METHODS: dict[str, tuple[str, hashes.HashAlgorithm]] = {
-    RSA_SHA256: ("sha256", hashes.SHA256()), "http://www.w3.org/2001/04/xmldsig-more#rsa-sha384": ("sha384", hashes.SHA384()),
-    "http://www.w3.org/2001/04/xmldsig-more#rsa-sha512": ("sha512", hashes.SHA512()), f"{DS}rsa-sha1": ("sha1", hashes.SHA1()),
-}
-LEGACY = {f"{DS}rsa-sha1", f"{DS}sha1"}
 _PKCS1 = padding.PKCS1v15()
-_PREHASHED = Prehashed(hashes.SHA256())
+_SIGNATURE, _REFERENCE, _TRANSFORM = (f"{{{DS}}}{name}" for name in ("Signature", "Reference", "Transform"))
+_PROFILE = [ENVELOPED, XPATH, C14N]
 Fetch = Callable[[str], "bytes | None"]
 
 
@@ -118,57 +107,95 @@ def examine(root: etree._Element, fetch: Fetch, trusted: Sequence[x509.Certifica
     Raises:
         Violation: when there is none or more than one, or it uses what no message may use (other URIs, other transforms).
     """
-    found = list(root.iter(f"{{{DS}}}Signature"))
-    if not found:
-        raise _fail("not signed", Fault.UNSIGNED)
-    if len(found) > 1:
-        raise _fail("more than one signature")
-    (signature,) = found
-    parent = signature.getparent()
-    if parent is None or parent is not (root if root.tag != f"{{{SOAP}}}Envelope" else root.find(f"{{{SOAP}}}Header")):
-        raise _fail("the signature stands where none may stand")
-    info = signature.find(f"{{{DS}}}SignedInfo")
+    signature = _the_one(root)
+    said = inside(signature, DS)
+    info = said.get("SignedInfo")
     if info is None:
         raise _fail("no SignedInfo")
     remarks: list[str] = []
-    shown = _certificates(signature)
+    shown = _certificates(said.get("KeyInfo"))
     try:
-        signer = _signer(signature, info, shown or trusted or (), remarks)
-        references = info.findall(f"{{{DS}}}Reference")
-        uris = [r.get("URI") for r in references]
-        if len(set(uris)) != len(uris):
+        signer = _signer(info, _packed(said.get("SignatureValue")), shown or trusted or (), remarks)
+        references = [_read(r) for r in info.iterchildren(_REFERENCE)]
+        if len({r.uri for r in references}) != len(references):
             raise _fail("a part is referred to twice")
-        kept = tuple((r.get("URI", ""), etree.tostring(r, with_tail=False)) for r in references)
+        kept = tuple((r.uri or "", r.repeated()) for r in references)
         judge = signer if trusted is None or signer in trusted else None  # nobody else's transforms are worth xmlsec's time
-        digests = tuple(
-            (str(r.get("URI")), _digest_holds(root, signature, r, fetch, remarks, judge)) for r in sorted(references, key=_envelope_last)
-        )
+        digests = tuple((str(r.uri), _digest_holds(root, signature, r, fetch, remarks, judge)) for r in sorted(references, key=_envelope_last))
     except etree.C14NError as wrong:
         raise _fail("XML that has no canonical form, such as a relative namespace") from wrong
     return Examined(digests, signer, tuple(shown), kept, tuple(remarks))
 
 
-def _envelope_last(reference: etree._Element) -> bool:
+def _the_one(root: etree._Element) -> etree._Element:
+    """The document's signature, where it must stand: in the SOAP header, or right below another document's root."""
+    found = list(root.iter(_SIGNATURE))
+    if not found:
+        raise _fail("not signed", Fault.UNSIGNED)
+    if len(found) > 1:
+        raise _fail("more than one signature")
+    parent = found[0].getparent()
+    if parent is None or parent is not (root if root.tag != f"{{{SOAP}}}Envelope" else root.find(f"{{{SOAP}}}Header")):
+        raise _fail("the signature stands where none may stand")
+    return found[0]
+
+
+class _Reference(NamedTuple):
+    """What one ds:Reference says."""
+
+    element: etree._Element
+    uri: str | None
+    transforms: list[etree._Element]
+    algorithms: list[str]
+    """Of the transforms."""
+    filtered: bool
+    """The prescribed filter is where the profile has it."""
+    method: str
+    digest: str
+
+    def repeated(self) -> bytes:
+        """What a receipt repeats: written anew where it is the profile's, else as it stands."""
+        in_profile = self.filtered and self.algorithms == _PROFILE if self.uri == "" else not self.transforms
+        if in_profile and self.method == SHA256 and self.element.keys() == ["URI"]:
+            return reference.write(self.uri or "", self.digest, alone=True).encode()
+        return etree.tostring(self.element, with_tail=False)
+
+
+def _read(element: etree._Element) -> _Reference:
+    said = inside(element, DS)
+    transforms = list(said["Transforms"].iterchildren(_TRANSFORM)) if "Transforms" in said else []
+    algorithms = [_algorithm(t) for t in transforms]
+    filtered = algorithms[:2] == _PROFILE[:2] and hop.is_the_filter(transforms[1])
+    method, digest = _algorithm(said.get("DigestMethod")), _packed(said.get("DigestValue"))
+    return _Reference(element, element.get("URI"), transforms, algorithms, filtered, method, digest)
+
+
+def _envelope_last(said: _Reference) -> bool:
     """The envelope's digest takes elements out of the tree, so it comes last."""
-    return reference.get("URI") == ""
+    return said.uri == ""
 
 
-def _certificates(signature: etree._Element) -> list[x509.Certificate]:
+def _packed(element: etree._Element | None) -> str:
+    """Base64 without the blanks that may stand in it."""
+    return "".join((element.text or "").split()) if element is not None else ""
+
+
+def _certificates(key_info: etree._Element | None) -> list[x509.Certificate]:
     """X509Certificate elements. KeyValue and names are no source of trust and are not looked at."""
-    texts = ["".join((e.text or "").split()) for e in signature.iterfind(f"{{{DS}}}KeyInfo/{{{DS}}}X509Data/{{{DS}}}X509Certificate")]
+    datas = key_info.iterchildren(f"{{{DS}}}X509Data") if key_info is not None else ()
+    texts = [_packed(e) for data in datas for e in data.iterchildren(f"{{{DS}}}X509Certificate")]
     if len(texts) > 10 or any(len(text) > 20_000 for text in texts):
         raise _fail("more certificates, or larger ones, than a chain has")
     try:
-        return [certificates.load(base64.b64decode(text)) for text in texts]
+        return [certificates.of_b64(text) for text in texts]
     except ValueError as wrong:
         raise _fail("a certificate that cannot be read") from wrong
 
 
-def _signer(
-    signature: etree._Element, info: etree._Element, candidates: Iterable[x509.Certificate], remarks: list[str],
-) -> x509.Certificate | None:
+def _signer(info: etree._Element, value: str, candidates: Iterable[x509.Certificate], remarks: list[str]) -> x509.Certificate | None:
     """The candidate whose key made SignatureValue."""
-    canonical, method = (_algorithm(info.find(f"{{{DS}}}{name}")) for name in ("CanonicalizationMethod", "SignatureMethod"))
+    said = inside(info, DS)
+    canonical, method = (_algorithm(said.get(name)) for name in ("CanonicalizationMethod", "SignatureMethod"))
     if canonical not in CANONICAL or method not in METHODS:
         raise _fail("an algorithm that is not accepted")
     if method in LEGACY:
@@ -178,16 +205,15 @@ def _signer(
     octets = etree.tostring(alone, method="c14n", exclusive=exclusive, with_comments=comments)
     name, algorithm = METHODS[method]
     digest = hashlib.new(name, octets).digest()
-    value = signature.findtext(f"{{{DS}}}SignatureValue") or ""
     try:
-        packed = base64.b64decode("".join(value.split()), validate=True)
+        made = base64.b64decode(value, validate=True)
     except ValueError:
         return None
     for certificate in candidates:
         try:
             key = certificate.public_key()
             if isinstance(key, rsa.RSAPublicKey):
-                key.verify(packed, digest, _PKCS1, Prehashed(algorithm))
+                key.verify(made, digest, _PKCS1, Prehashed(algorithm))
                 return certificate
         except (InvalidSignature, UnsupportedAlgorithm, ValueError):
             continue
@@ -199,41 +225,36 @@ def _algorithm(element: etree._Element | None) -> str:
 
 
 def _digest_holds(
-    root: etree._Element, signature: etree._Element, reference: etree._Element, fetch: Fetch, remarks: list[str], judge: x509.Certificate | None,
+    root: etree._Element, signature: etree._Element, said: _Reference, fetch: Fetch, remarks: list[str], judge: x509.Certificate | None,
 ) -> bool:
-    uri = reference.get("URI")
-    method = _algorithm(reference.find(f"{{{DS}}}DigestMethod"))
-    if method not in DIGESTS:
+    if said.method not in DIGESTS:
         raise _fail("a digest algorithm that is not accepted")
-    if method in LEGACY:
+    if said.method in LEGACY:
         remarks.append("a digest with SHA-1")
-    transforms = reference.findall(f"{{{DS}}}Transforms/{{{DS}}}Transform")
-    if uri == "":
-        versions = _octets(root, signature, transforms, remarks, lambda: judge is not None and longway.holds(root, judge, fetch))
-    elif uri is not None and uri.startswith("cid:") and not transforms:
-        part = fetch(uri)
+    if said.uri == "":
+        versions = _octets(root, signature, said, remarks, lambda: judge is not None and longway.holds(root, judge, fetch))
+    elif said.uri is not None and said.uri.startswith("cid:") and not said.transforms:
+        part = fetch(said.uri)
         if part is None:
-            raise Violation(ErrorCode.MIME_PROBLEM, "a signed part is missing", uri, Fault.MISSING_PART)
+            raise Violation(ErrorCode.MIME_PROBLEM, "a signed part is missing", said.uri, Fault.MISSING_PART)
         versions = iter([part])
     else:
         raise _fail("a reference that is neither the envelope nor a part as it is")
-    want = "".join((reference.findtext(f"{{{DS}}}DigestValue") or "").split()).encode()
-    return any(hmac.compare_digest(want, base64.b64encode(hashlib.new(DIGESTS[method], octets).digest())) for octets in versions)
+    made = (hashlib.new(DIGESTS[said.method], octets).digest() for octets in versions)
+    return any(hmac.compare_digest(said.digest.encode(), binascii.b2a_base64(digest, newline=False)) for digest in made)
 
 
-def _octets(
-    root: etree._Element, signature: etree._Element, transforms: list[etree._Element], remarks: list[str], judged: Callable[[], bool],
-) -> Iterator[bytes]:
+def _octets(root: etree._Element, signature: etree._Element, said: _Reference, remarks: list[str], judged: Callable[[], bool]) -> Iterator[bytes]:
     """What must be covered: the envelope without its signature, and without what is for the next hop where the actor filter says so.
 
     The profile has enveloped-signature, the filter (seen missing in receipts), a canonicalisation (1.0 without comments when missing).
     Another order or spelling is `longway`'s to judge; then both versions are tried, since an unknown XPath is never evaluated here.
     """
-    names = [_algorithm(t) for t in transforms]
+    names, transforms = said.algorithms, said.transforms
     filtered = XPATH in names
     last = transforms[-1] if names and names[-1] in CANONICAL else None
     expected = [ENVELOPED] + [XPATH] * filtered + ([names[-1]] if last is not None else [])
-    unusual = names != expected or (filtered and not hop.is_the_filter(transforms[1]))
+    unusual = names != expected or (filtered and not said.filtered)
     if unusual and not longway.legal(transforms, ENVELOPED, XPATH, list(CANONICAL)):
         raise _fail("a transform that is not accepted")
     if unusual and not judged():
@@ -259,39 +280,4 @@ def _canonical(root: etree._Element, transform: etree._Element | None) -> bytes:
     )
 
 
-_FILTER_TEXT = (
-    f'not(ancestor-or-self::node()[@SOAP:actor="{NEXT_MSH}"] | ancestor-or-self::node()[@SOAP:actor="{NEXT}"])'
-)
-_SCOPE = f' xmlns:SOAP="{SOAP}" xmlns:ds="{DS}" xmlns:eb="{EB}" xmlns:xlink="{XLINK}"'
-"""The namespaces in scope of SignedInfo in an envelope of `envelope.write`, in canonical order."""
-_BEFORE = (
-    f'<ds:CanonicalizationMethod Algorithm="{C14N}"></ds:CanonicalizationMethod><ds:SignatureMethod Algorithm="{RSA_SHA256}">'
-    f'</ds:SignatureMethod><ds:Reference URI=""><ds:Transforms><ds:Transform Algorithm="{ENVELOPED}"></ds:Transform>'
-    f'<ds:Transform Algorithm="{XPATH}"><ds:XPath>{_FILTER_TEXT}</ds:XPath></ds:Transform><ds:Transform Algorithm="{C14N}">'
-    f'</ds:Transform></ds:Transforms><ds:DigestMethod Algorithm="{SHA256}"></ds:DigestMethod><ds:DigestValue>'
-).encode()
-_AFTER = b"</ds:DigestValue></ds:Reference>"
-_PART = f'"><ds:DigestMethod Algorithm="{SHA256}"></ds:DigestMethod><ds:DigestValue>'.encode()
-
-
-def sign(soap: bytes, parts: Iterable[tuple[str, bytes]], key: rsa.RSAPrivateKey, certificate: str) -> bytes:
-    """Signs an envelope of `envelope.write` and its parts, in the full profile.
-
-    Args:
-        parts: (`cid:` URI, bytes before transfer encoding).
-        certificate: the signer's, base64 of DER.
-    """
-    root = etree.fromstring(soap)
-    hop.strip(root)
-    envelope = etree.tostring(root, method="c14n", with_comments=False)
-    info = _BEFORE + base64.b64encode(hashlib.sha256(envelope).digest()) + _AFTER
-    for uri, body in parts:
-        info += b'<ds:Reference URI="' + uri.encode() + _PART + base64.b64encode(hashlib.sha256(body).digest()) + _AFTER
-    canonical = b"<ds:SignedInfo" + _SCOPE.encode() + b">" + info + b"</ds:SignedInfo>"
-    value = base64.b64encode(key.sign(hashlib.sha256(canonical).digest(), _PKCS1, _PREHASHED))
-    signature = (
-        f'<ds:Signature xmlns:ds="{DS}"><ds:SignedInfo>'.encode() + info + b"</ds:SignedInfo><ds:SignatureValue>" + value
-        + b"</ds:SignatureValue><ds:KeyInfo><ds:X509Data><ds:X509Certificate>" + certificate.encode()
-        + b"</ds:X509Certificate></ds:X509Data></ds:KeyInfo></ds:Signature></SOAP:Header>"
-    )
-    return soap.replace(b"</SOAP:Header>", signature, 1)
+__all__ = ["Examined", "examine", "sign", "verify"]

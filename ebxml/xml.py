@@ -61,6 +61,16 @@ def name(tag: str | bytes | bytearray | QName) -> Name:
     return Name(namespace.removeprefix("{"), local)
 
 
+def inside(element: etree._Element | None, namespace: str) -> dict[str, etree._Element]:
+    """The children in a namespace by local name, the first of each: one walk instead of a search for every name."""
+    found: dict[str, etree._Element] = {}
+    start = f"{{{namespace}}}"
+    for child in element if element is not None else ():
+        if isinstance(child.tag, str) and child.tag.startswith(start):
+            found.setdefault(child.tag[len(start):], child)
+    return found
+
+
 def _depth(root: etree._Element) -> int:
     deepest = depth = 0
     for event, _ in etree.iterwalk(root, events=("start", "end")):

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -178,6 +179,15 @@ def database_reindex(home: Home) -> None:
 def database_backup(to: Path, home: Home) -> None:
     """Copies the database while it is in use."""
     show(commands.backup(home, to), False)
+
+
+@main_command.command("import")
+def take_in(
+    file: Path, home: Home, processes: Annotated[int, typer.Option(help="How many prepare lines at a time.")] = os.cpu_count() or 1,
+    as_json: Json = False,
+) -> None:
+    """Takes in resources that move from another system (NDJSON, one a line): each validated, none overwritten; run it again to go on."""
+    show(commands.take_in(home, file, os.environ.get("USER", "operator"), processes, partial(typer.echo, err=True)), as_json)
 
 
 @sandbox.command("reset")

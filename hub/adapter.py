@@ -213,3 +213,9 @@ class Adapter:
         if agreed is None:
             return own
         return replace(own, pauses=(agreed.interval,), receipt_within=agreed.interval, give_up_after=agreed.lives_for)
+
+
+def owning(adapters: Mapping[str, Adapter], owner: Owner, department: str) -> Adapter | None:
+    """The partner by whose row `owner` decides over this department's bookings; None: there is none."""
+    found = (a for a in adapters.values() if a.owner is owner and (not a.departments or department in a.departments))
+    return next(found, None)

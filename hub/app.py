@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import importlib.metadata
 import logging
 from collections import ChainMap
@@ -20,11 +18,11 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from hub import sandbox
-from hub.access import Ground, Reader
 from hub.adapter import Adapter, Surroundings
 from hub.asking import Asking
+from hub.availability import Availability
 from hub.booking.clock import local
-from hub.config import AdapterText, Hub, Misconfigured, VendorToken, read_adapters, read_hub
+from hub.config import AdapterText, Hub, Misconfigured, read_adapters, read_hub
 from hub.customer import ORIGIN
 from hub.faces import console, guide, portal
 from hub.faces.beside import Beside
@@ -34,12 +32,14 @@ from hub.faces.context import AdapterCard, Context, Municipality, Operator, asse
 from hub.faces.export import Exports
 from hub.faces.health import Health
 from hub.faces.inbox import Inbox
+from hub.faces.metrics import Metrics, read_metrics
 from hub.faces.oauth import Admission, OAuth
 from hub.faces.operations import Operations
 from hub.faces.rest import Rest
 from hub.faces.sandbox import Sandbox
 from hub.faces.subscriptions import Subscriptions
 from hub.faces.tracing import Tracing, own_adapters
+from hub.faces.web import joined
 from hub.feeds import Feeds, Reading, Subscribers, Writer, topic_of
 from hub.feeds import load as topics
 from hub.fhir import definitions, index, validate
@@ -50,7 +50,7 @@ from hub.noticing import Noticing
 from hub.oauth.dpop import Nonce
 from hub.oauth.gate import Gate
 from hub.oauth.issuing import Issuing
-from hub.oauth.known import by_name
+from hub.oauth.known import by_name, by_token
 from hub.oauth.settings import read_access
 from hub.oauth.tokens import Signing, trust
 from hub.offering import Offering
@@ -60,11 +60,13 @@ from hub.rolling import roll_slots
 from hub.scheduling.desk import Desk
 from hub.settling import Settling
 from hub.shop import Shop
-from hub.store import Secrets, Store
+from hub.store import HEARTBEAT, Secrets, Store
 from hub.waiting import WaitingList
 from hub.worker import Chore, Worker, Workers
 
 log = logging.getLogger(__name__)
+WAITING = 8
+"""Threads for each of hub.toml's `workers`: they mostly wait, for partners or for the disk."""
 HEARD_BY = 16
 """Threads that send to subscribers: they mostly wait."""
 
@@ -84,11 +86,13 @@ class Parts:
     repeating: Repeating
     waiting: WaitingList
     asking: Asking
+    availability: Availability
     adapters: Mapping[str, Adapter]
     texts: Mapping[str, AdapterText]
     clock: Callable[[], datetime]
     feeds: Feeds
     subscribers: Subscribers
+    noticing: Noticing
 
     def close(self) -> None:
         for adapter in self.adapters.values():
@@ -101,8 +105,16 @@ class Parts:
 
 def open_store(hub: Hub, clock: Callable[[], datetime] = utc_now) -> Store:
     """The municipality's store, with its keys and the FHIR index."""
-    secrets = Secrets.open(hub.home)
-    return Store.open(hub.database, secrets, clock=clock, entries=index.indexer(definitions.load(), secrets.hash_id))
+    secrets = open_secrets(hub)
+    store = Store.open(hub.database, secrets, clock=clock, entries=index.indexer(definitions.load(), secrets.hash_id))
+    if sandbox.switched_on(hub):
+        store.on_changed(sandbox.watch)
+    return store
+
+
+def open_secrets(hub: Hub) -> Secrets:
+    """The keys; in a sandbox no national id but synthetic ones passes them."""
+    return Secrets.open(hub.home, sandbox.admits if sandbox.switched_on(hub) else None)
 
 
 def put_together(home: Path, clock: Callable[[], datetime] = utc_now) -> Parts:
@@ -117,21 +129,24 @@ def put_together(home: Path, clock: Callable[[], datetime] = utc_now) -> Parts:
     store = open_store(hub, clock)
     noticing = Noticing(adapters, hub.municipality, hub.phone)
     check = partial(validate.require, definitions=definitions.load())
-    offering = Offering(check, noticing.waiting)
-    keeping = Keeping(adapters, check, noticing, offering)
+    asking = Asking(adapters, clock, store.audit_later)
+    offering = Offering(check, noticing.waiting, asking.known)
+    keeping = Keeping(adapters, check, noticing, offering, asking.known)
     feeds, subscribers = make_feeds(hub, store)
     settling = Settling(store, ChainMap[str, Adapter](adapters, subscribers), keeping.rejected, feeds.moved)  # type: ignore[arg-type]
     flow = Flow(store, adapters, keeping, settling, clock)
-    asking = Asking(adapters, clock, store.audit_later)
-    shop = Shop(store, keeping, asking.free, asking.owned)
-    return Parts(hub, store, flow, shop, Repeating(shop, noticing.missed), WaitingList(shop, offering), asking, adapters, texts, clock, feeds,
-                 subscribers)
+    availability = Availability(adapters)
+    if availability.told:
+        store.on_changed(availability.follow)
+    shop = Shop(store, keeping, asking.free)
+    return Parts(hub, store, flow, shop, Repeating(shop, noticing.missed), WaitingList(shop, offering), asking, availability, adapters, texts,
+                 clock, feeds, subscribers, noticing)
 
 
 def make_feeds(hub: Hub, store: Store) -> tuple[Feeds, Subscribers]:
     """Subscriptions of clients: what they hear in each transaction, and the adapters that it goes out by. Raises Misconfigured."""
     base = f"{hub.base_url}/fhir"
-    reading = Reading(definitions.load(), {topic.url(base): topic for topic in topics().values()}, Secrets.open(hub.home).hash_id)
+    reading = Reading(definitions.load(), {topic.url(base): topic for topic in topics().values()}, open_secrets(hub).hash_id, base)
     feeds = Feeds(reading, Writer(base), hub.allowed, by_name(hub.vendors, read_access(hub).clients.values()))
     store.on_changed(feeds.follow)
     around = Surroundings(hub.home, "subscriptions", "", hub.her_id, hub.municipality)
@@ -141,7 +156,7 @@ def make_feeds(hub: Hub, store: Store) -> tuple[Feeds, Subscribers]:
 def faces(parts: Parts) -> Any:
     """Every face on one port: inbox, FHIR, booking API, console, portal, health. Those of machines go past the pages' router and middleware."""
     hub = parts.hub
-    pool = ThreadPoolExecutor(hub.workers * 8, thread_name_prefix="inbox")
+    pool = ThreadPoolExecutor(hub.workers * WAITING, thread_name_prefix="inbox")
     context = Context(
         store=parts.store, clock=parts.clock, environment=hub.environment, base_url=hub.base_url,
         municipality=Municipality(hub.municipality, hub.phone, hub.opening_hours),
@@ -149,7 +164,8 @@ def faces(parts: Parts) -> Any:
         operators=tuple(Operator(o.name, o.token_digest, o.books) for o in hub.operators),
         shown_first=tuple(hub.tables.get("demo", {}).get("logins", ())), adapters=partial(_cards, parts), customers=partial(_customers, parts),
         shop=parts.shop, repeating=parts.repeating, waiting=parts.waiting, resend=parts.flow.settling.resend,
-        replay=partial(replay, parts.flow), warnings=partial(_warnings, parts),
+        replay=partial(replay, parts.flow), turn=partial(parts.feeds.turn, parts.store),
+        channels=parts.noticing.channels, test_notice=partial(parts.noticing.test, parts.store), warnings=partial(_warnings, parts),
     )
     gate, oauth = access(parts, pool)
     verbs = Verbs(parts.shop, parts.repeating, parts.waiting)
@@ -161,12 +177,13 @@ def faces(parts: Parts) -> Any:
         pool.shutdown(wait=True)
 
     pages = Starlette(
-        routes=[
-            Route("/health", Health(parts.store, parts.clock)),
+        routes=joined([
+            Route("/health", Health(parts.store, parts.clock), methods=["GET"]),
+            Route("/metrics", Metrics(parts.store, parts.clock, read_metrics(hub.tables)), methods=["GET"]),
             *console.routes(context),
             *guide.routes(context, definitions.load().profiles),
             *portal.routes(context),
-        ],
+        ]),
         exception_handlers={404: portal.missing(context)},
         lifespan=lifespan,
     )
@@ -177,12 +194,12 @@ def fhir(parts: Parts, pool: ThreadPoolExecutor) -> Any:
     """The FHIR face behind the gate."""
     known, base, desk = definitions.load(), f"{parts.hub.base_url}/fhir", Desk(parts.flow.keeping)
     rest = Rest(
-        parts.store, known, partial(vendor, parts.hub.vendors), base, parts.clock, Secrets.open(parts.hub.home).hash_id, desk, pool, parts.feeds,
+        parts.store, known, by_token(parts.hub.vendors), base, parts.clock, open_secrets(parts.hub).hash_id, desk, pool, parts.feeds,
     )
     beside = Beside(rest, (
         Operations(parts.store, desk, base, parts.clock, parts.asking.free), Exports(parts.store, known, base, parts.clock),
         Subscriptions(parts.store, parts.feeds, parts.clock), Tracing(parts.store, own_adapters(parts.hub.tables, parts.texts)),
-    ), pool)
+    ), pool, known)
     return Sandbox(beside, partial(reset_sandbox, parts), pool) if sandbox.switched_on(parts.hub) else beside
 
 
@@ -197,7 +214,7 @@ def _dispatch(inbox: Inbox, fhir: Admission, shops: Admission, oauth: OAuth, pag
             await oauth(scope, receive, send)
         elif path == "/fhir" or path.startswith("/fhir/"):
             await fhir({**scope, "root_path": "/fhir"}, receive, send)
-        elif path.startswith("/booking/v1/"):
+        elif path == "/booking/v1" or path.startswith("/booking/v1/"):
             await shops({**scope, "root_path": "/booking/v1"}, receive, send)
         else:
             await pages(scope, receive, send)
@@ -215,7 +232,7 @@ def access(parts: Parts, pool: ThreadPoolExecutor) -> tuple[Gate, OAuth]:
         return store.write(lambda tx: tx.first_time(key, until))
 
     trusted = trust(settings, hub.base_url, signing, hub.home, parts.clock, hub.environment)
-    gate = Gate(trusted, partial(vendor, hub.vendors), first_time, hub.base_url, parts.clock, nonce)
+    gate = Gate(trusted, by_token(hub.vendors), first_time, hub.base_url, parts.clock, nonce)
     issuing = Issuing(settings, hub.base_url, signing, hub.home, hub.environment, first_time, parts.clock, nonce)
     return gate, OAuth(issuing, signing, hub.base_url, pool)
 
@@ -241,12 +258,14 @@ def worker(parts: Parts) -> Workers:
     subscribers = Worker(replace(parts.flow, adapters=parts.subscribers), HEARD_BY, [
         Chore(timedelta(seconds=5), lambda _: parts.feeds.beat(parts.store)),
     ], parts.subscribers.due)
-    return Workers(subscribers, Worker(parts.flow, parts.hub.workers, [
+    return Workers(subscribers, Worker(parts.flow, parts.hub.workers * WAITING, [
         *(Chore(timedelta(minutes=10), found.load()(lived), apart=True) for found in importlib.metadata.entry_points(group="besoksbro.chores")),
         Chore(timedelta(minutes=10), partial(keep_house, parts.store)),
+        Chore(timedelta(minutes=10), lambda _: parts.availability.introduce(parts.store)),
         Chore(timedelta(hours=1), lambda _: parts.repeating.roll()),
         Chore(timedelta(hours=1), lambda _: parts.store.reindex(index.digest(definitions.load())), apart=True),
         Chore(timedelta(seconds=5), lambda _: parts.shop.sweep()),
+        Chore(timedelta(seconds=30), lambda _: parts.store.write(lambda tx: tx.remember(HEARTBEAT, ""))),
         Chore(timedelta(seconds=10), lambda _: parts.waiting.offering.everywhere(parts.store)),
     ]))
 
@@ -256,15 +275,6 @@ def keep_house(store: Store, now: datetime) -> None:
     store.seal_audit()
     store.prune(now)
     roll_slots(store)
-
-
-def vendor(vendors: tuple[VendorToken, ...], token: str) -> Reader | None:
-    """Who holds a bearer token of the FHIR API; None: nobody."""
-    digest = hashlib.sha256(token.encode()).hexdigest()
-    for known in vendors:
-        if hmac.compare_digest(known.token_digest, digest):
-            return Reader(f"vendor:{known.name}", Ground.VENDOR, departments=known.departments)
-    return None
 
 
 def _customers(parts: Parts) -> frozenset[str]:

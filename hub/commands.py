@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import uvicorn
 
-from hub import app, making
+from hub import app, importing, making, sandbox
 from hub.adapter import Adapter
 from hub.booking.clock import local
 from hub.config import Hub, read_adapters, read_hub
@@ -53,12 +54,21 @@ def run(home: Path, work: bool) -> None:
     worker = app.worker(parts) if work else None
     if worker is not None:
         worker.start()
+    faces = app.faces(parts)
+    _settle_memory()
     try:
-        uvicorn.run(app.faces(parts), **listening(parts.hub))
+        uvicorn.run(faces, **listening(parts.hub))
     finally:
         if worker is not None:
             worker.stop()
         parts.close()
+
+
+def _settle_memory() -> None:
+    """What was made at the start stays: the collector need not walk through it again and again (7 % of a search's time)."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 def _ready(parts: app.Parts) -> None:
@@ -102,6 +112,17 @@ def reindex(home: Path) -> Result:
     with _store(home) as store:
         done = store.reindex(index.digest(definitions.load()))
     return Result(True, {"resources": done}, f"{done} resources indexed anew." if done else "The index is as it should be.")
+
+
+def take_in(home: Path, file: Path, by: str, many: int, tell: Callable[[str], None]) -> Result:
+    """Every line of a file of resources."""
+    admits = sandbox.admits if sandbox.switched_on(read_hub(home)) else None
+    with _store(home) as store, file.open("rb") as opened, importing.processes(home, many, admits) as (pool, work):
+        store.ready()
+        report = importing.take_in(store, opened, by, pool, work, 2 * many, lambda wrong: tell(f"linje {wrong}"))
+    data = {"kept": report.kept, "same": report.same, "refused": report.refused}
+    text = f"{report.kept} ressurser lagret, {report.same} var her fra før, {report.refused} avvist."
+    return Result(not report.refused, data, text)
 
 
 def backup(home: Path, to: Path) -> Result:

@@ -1,27 +1,26 @@
-"""The story in two verbs: `receive` what came in, `deliver` what is owed; what a message causes is one commit. `ask`: hub/asking.py."""
+"""The story's first verb: `receive` what came in; what a message causes is one commit. `deliver`: hub/delivering.py. `ask`: hub/asking.py."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from hub import resuming
 from hub.adapter import Adapter, Unopened
-from hub.delivery import Delivery, State, Step
+from hub.delivery import Delivery, State
 from hub.keeping import Keeping, Speaker
 from hub.message import Answer, Envelope, Letter, Parcel, Receipt, Resources, Verdict, answer_parcel
-from hub.problem import Problem, Refused, Unavailable
+from hub.problem import Problem, Refused
 from hub.settling import Settling
 from hub.store import Store, Transaction
-from hub.store.failpoint import reach
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """Parcels in, deliveries out."""
+    """Parcels in."""
 
     store: Store
     adapters: Mapping[str, Adapter]
@@ -35,6 +34,26 @@ class Flow:
         Raises:
             Unavailable: nothing was kept; the sender's own retry brings it again.
         """
+        return self.store.write(self.opened(adapter, parcel))
+
+    def receive_all(self, arrived: Iterable[tuple[Adapter, Parcel]]) -> list[Future[Answer]]:
+        """As `receive`, each for itself and all in one commit. Done when it returns."""
+        return self.store.write_all([self._opened(adapter, parcel) for adapter, parcel in arrived])
+
+    def _opened(self, adapter: Adapter, parcel: Parcel) -> Callable[[Transaction], Answer]:
+        """As `opened`; what that raises, the work raises."""
+        try:
+            return self.opened(adapter, parcel)
+        except Exception as trouble:
+            raised = trouble
+
+        def work(tx: Transaction) -> Answer:
+            raise raised
+
+        return work
+
+    def opened(self, adapter: Adapter, parcel: Parcel) -> Callable[[Transaction], Answer]:
+        """One parcel, opened and read before any transaction begins; what is returned weighs and keeps it in one. Raises Unavailable."""
         now = self.clock()
         try:
             envelope = adapter.open(parcel, now)
@@ -42,7 +61,8 @@ class Flow:
             return self._unopened(adapter, parcel, unopened, now)
         if envelope.enquiry is not None:  # one message handler asks another: nothing is kept
             asked = replace(envelope, enquiry=self.store.enquired(envelope.sender, envelope.enquiry))
-            return Answer(Verdict(), adapter.seal.receipt(asked, None, now))
+            told = Answer(Verdict(), adapter.seal.receipt(asked, None, now))
+            return lambda tx: told
         message: Any = envelope.receipt
         refused: Refused | None = None
         if message is None:
@@ -54,17 +74,18 @@ class Flow:
         letter_id = str(uuid.uuid4())
 
         def work(tx: Transaction) -> Answer:
-            if (earlier := self.settling.before(tx, adapter, envelope)) is not None:
+            try:
+                earlier = self.settling.before(tx, adapter, envelope)
+            except Refused as altered:  # the id was used before with another content, or it came too late
+                return self._unopened(adapter, parcel, Unopened(altered, envelope), now)(tx)
+            if earlier is not None:
                 return earlier
             verdict = self._verdict(tx, adapter, message, refused)
-            reply = self._answered(tx, adapter, envelope, verdict, receipt, letter_id)
+            reply = receipt if isinstance(message, Receipt) else self._answered(tx, adapter, envelope, verdict, receipt, letter_id)
             tx.file(envelope, adapter.name, verdict, reply, parcel)
             return Answer(verdict, reply, later=adapter.seal.acknowledges and not envelope.wants_reply)
 
-        try:
-            return self.store.write(work)
-        except Refused as altered:  # the id was used before with another content, or it came too late
-            return self._unopened(adapter, parcel, Unopened(altered, envelope), now)
+        return work
 
     def _verdict(self, tx: Transaction, adapter: Adapter, message: Any, refused: Refused | None) -> Verdict:
         if refused is not None:
@@ -83,9 +104,7 @@ class Flow:
     def _answered(
         self, tx: Transaction, adapter: Adapter, envelope: Envelope, verdict: Verdict, receipt: Parcel | None, letter_id: str,
     ) -> Parcel | None:
-        """What goes straight back; an application receipt that cannot is owed as a letter."""
-        if envelope.receipt is not None:
-            return None
+        """What goes straight back; an application receipt that cannot is owed as a letter. (A receipt is never answered.)"""
         letter = Letter(letter_id, envelope.conversation, "receipt", tx.now, refers_to=envelope.id)
         content = adapter.format.answer(envelope, verdict, letter)
         if adapter.answers == "reply":
@@ -102,48 +121,16 @@ class Flow:
             )
         return receipt
 
-    def _unopened(self, adapter: Adapter, parcel: Parcel, unopened: Unopened, now: datetime) -> Answer:
+    def _unopened(self, adapter: Adapter, parcel: Parcel, unopened: Unopened, now: datetime) -> Callable[[Transaction], Answer]:
         """Nothing inside was believed. What could be read of the header is filed, so that an operator sees it; the sender is told."""
         reply = adapter.seal.refusal(unopened, now)
         verdict = Verdict(unopened.problem, unopened.detail, unopened.where)
-        self.store.write(lambda tx: tx.file_refused(unopened.header, adapter.name, adapter.party, verdict, reply, parcel))
         header = unopened.header
-        if reply is None and header is not None and header.receipt is None and adapter.answers == "reply":
-            reply = answer_parcel(adapter.format.answer(header, verdict, Letter("", "", "receipt", now)), verdict)
-        return Answer(verdict, reply)
 
-    def deliver(self, delivery: Delivery) -> Delivery:
-        """One try: the letter is written and sealed once, sent, and its fate kept. Returns the delivery as it then stands."""
-        adapter, now = self.adapters[delivery.adapter], self.clock()
-        if now >= delivery.expires:
-            return self.settling.step(adapter, delivery, Step.EXPIRED, Problem.NOT_DELIVERED.value)
-        if delivery.state is not State.DUE:  # its receipt is overdue: the same letter again
-            delivery = self.settling.step(adapter, delivery, Step.OVERDUE if delivery.state is State.SENT else Step.EXPIRED)
-        delivery = resuming.known(adapter, delivery, now, self)
-        if delivery.state is not State.DUE:
-            return delivery
-        try:
-            delivery, parcel = self._sealed(adapter, delivery, now)
-            reply = adapter.carrier.send(parcel)
-        except Unavailable as later:
-            return self.settling.step(adapter, delivery, Step.UNAVAILABLE, f"{Problem.UNAVAILABLE.value} {later.detail}")
-        except Refused as why:
-            return self.settling.step(adapter, delivery, Step.REFUSED, f"{why.problem.value} {why.detail}")
-        reach("after-remote-send")
-        delivery = self.settling.step(adapter, delivery, Step.SENT)
-        if not adapter.seal.acknowledges:
-            return self.settling.step(adapter, delivery, Step.ARRIVED)
-        if reply is not None:
-            self.receive(adapter, reply)
-        return delivery
+        def work(tx: Transaction) -> Answer:
+            tx.file_refused(header, adapter.name, adapter.party, verdict, reply, parcel)
+            if reply is None and header is not None and header.receipt is None and adapter.answers == "reply":
+                return Answer(verdict, answer_parcel(adapter.format.answer(header, verdict, Letter("", "", "receipt", now)), verdict))
+            return Answer(verdict, reply)
 
-    def _sealed(self, adapter: Adapter, delivery: Delivery, now: datetime) -> tuple[Delivery, Parcel]:
-        """The parcel: the stored one on a later try, else written from the subject's state now and stored before it leaves."""
-        if delivery.parcel is not None and (stored := self.store.parcel(delivery.parcel)) is not None:
-            return delivery, stored
-        letter = Letter(delivery.id, delivery.conversation, delivery.function, now, delivery.expires, delivery.refers_to)
-        content = self.store.content(delivery.content) if delivery.content else None
-        if content is None:
-            content = adapter.format.write(self.keeping.stated(self.store, delivery.subject, delivery.version), letter)
-        parcel = adapter.seal.close(content, letter, now)
-        return self.store.write(lambda tx: tx.keep_parcel(delivery, parcel)), parcel
+        return work

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from hub.access import AuditLine
-from hub.adapter import Adapter, Owner
-from hub.booking import ANSWER, MOVED_FROM, Asker, Booking, Outcome, Statement, Status, gather, statements, weigh, which, with_taken
+from hub.adapter import Adapter, Owner, owning
+from hub.availability import times
+from hub.booking import ANSWER, MOVED_FROM, Asker, Booking, Department, Outcome, Statement, Status, gather, statements, weigh, which, with_taken
+from hub.booking.clock import begin
 from hub.booking.conventions import SHOP_BOOKING, appointment_id, extension, identifier, with_extension
+from hub.booking.free import Span, covered
 from hub.booking.life import What
 from hub.booking.stays import after, stay_id
-from hub.booking.views import stated_department
+from hub.booking.views import is_booking, stated_department
 from hub.delivery import Delivery, State
 from hub.message import Resource, Resources
-from hub.problem import Problem, Refused
-from hub.store import Change, Store, Transaction
+from hub.problem import Problem, Refused, Unavailable
+from hub.store import Change, Lacking, Store, Transaction
 
 BOOKING = "booking"
 """The function (a row in mappings/functions.toml) by which partners are told of an appointment."""
+Calendar = Callable[[Department, datetime, AuditLine | None], tuple[Span, ...] | None]
+"""When whoever owns a department's calendar is free, from today to the horizon; None: the hub's seats decide. Raises Unavailable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +46,14 @@ class Speaker:
     asker: Asker = Asker.PERSON
     overrules: str = ""
     """Staff's reason for passing the rules of booking; it stands on the timeline. Empty: they bind."""
+    held: frozenset[str] = frozenset()
+    """Slots that were held for whoever speaks: the calendar's owner was asked then."""
+    waits: bool = True
+    """Somebody waits for the answer. A letter is not kept waiting while a calendar's owner is down: its answer to the booking decides."""
 
     @classmethod
     def of(cls, adapter: Adapter) -> Speaker:
-        return cls(adapter.name, adapter.may_state, f"adapter:{adapter.name}", "vendor", adapter.departments)
+        return cls(adapter.name, adapter.may_state, f"adapter:{adapter.name}", "vendor", adapter.departments, waits=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +67,8 @@ class Keeping:
     """Owes the notices that a change causes: what, whether a customer asked for it, the Appointment before and after (hub.noticing)."""
     freed: Callable[[Transaction, str], object] = lambda *_: None
     """A time of this department became free: whoever waits longest for it is offered it, in the same transaction (hub.offering)."""
+    calendar: Calendar = lambda *_: None
+    """What the owner of a department's calendar said lately (`hub.asking.Asking.known`)."""
 
     def keep(self, tx: Transaction, speaker: Speaker, message: Resources) -> tuple[str, ...]:
         """Weighs and keeps each statement; all or none.
@@ -91,6 +103,9 @@ class Keeping:
         tx.note(about[0], outcome.what.value, "already so" if outcome.nothing_new else reason, origin=speaker.name)
         if outcome.nothing_new:
             return tuple(about)
+        if outcome.takes and outcome.appointment is not None and not {seat.slot for seat in outcome.takes} <= speaker.held:
+            asked = Booking.of(outcome.appointment)
+            self.free_elsewhere(tx, speaker, asked.department, (asked.start, asked.end), asked.patient, own_times(stored))
         self._seat(tx, id_, outcome)
         if outcome.appointment is not None:
             self.check(outcome.appointment)
@@ -106,10 +121,35 @@ class Keeping:
             self.freed(tx, changed.department)
         return tuple(about)
 
+    def free_elsewhere(
+        self, tx: Transaction, speaker: Speaker, code: str, span: Span, person: str = "", own: Sequence[Span] = (),
+    ) -> None:
+        """The owner of the department's calendar, where it is not the hub, has this time free; `own` counts as free. Who speaks for the service
+        is not asked.
+
+        Raises:
+            Refused: FULL.
+            Unavailable: the owner must be asked first (`Lacking`), or does not answer.
+        """
+        if "confirm" in speaker.may or owning(self.adapters, Owner.EPJ, code) is None or (service := tx.get("HealthcareService", code)) is None:
+            return
+        department = Department.of(service.resource)
+        line = AuditLine(tx.now, person, speaker.reader, speaker.ground, "free-times", speaker.on_behalf_of, speaker.channel)
+        try:
+            spans = self.calendar(department, tx.now, line)
+        except Lacking:
+            raise
+        except Unavailable:
+            if speaker.waits:
+                raise
+            return
+        if spans is not None and tx.now <= span[0] and not covered([*spans, *own], *span):
+            raise Refused(Problem.FULL, "the calendar of the service is not free then", "Appointment.start")
+
     def _settles(self, statement: Statement, stored: Resource | None) -> bool:
         """The hub itself decides over this department's bookings: a row of the partner's adapter (`owner`)."""
         department = stated_department(stored or statement.appointment)
-        return any(a.owner is Owner.HUB and (not a.departments or department in a.departments) for a in self.adapters.values())
+        return owning(self.adapters, Owner.HUB, department) is not None
 
     def _away(self, tx: Transaction, speaker: Speaker, stated: Resource) -> tuple[str, ...]:
         """Keeps that somebody is away, or home again: the rules of booking read it, and the portal shows the visits as paused."""
@@ -151,7 +191,8 @@ class Keeping:
         tx.hand_seats(holder, [slot for slot in outcome.keeps if slot not in taken], before_move(holder))
         touched = dict.fromkeys(tx.free_seats(holder) if outcome.frees else ())
         touched |= dict.fromkeys(tx.free_seats(before_move(holder)) if outcome.drops_old else ())
-        tx.hand_seats(before_move(holder), taken, holder)  # back to its confirmed time: its own seats there
+        if outcome.frees:
+            tx.hand_seats(before_move(holder), taken, holder)  # back to its confirmed time: its own seats there
         for seat in outcome.takes:
             tx.take_seat(seat.slot, holder, seat.capacity)
             touched[seat.slot] = None
@@ -173,15 +214,18 @@ class Keeping:
                     due_at=tx.now, expires=tx.now + adapter.patience_for(BOOKING, tx.now).give_up_after, created=tx.now, key=change.reference,
                     conversation=change.id, version=change.version, answer_due=adapter.answer_due,
                 ),
+                replaces=() if change.version == 1 else None,
             )
 
     def stated(self, store: Store, reference: str, version: int) -> Resources:
-        """What a letter about one version of an appointment says: that version, then whom and what it is for.
+        """What a letter about one version of an appointment says: that version, then whom and what it is for. About a department: its times.
 
         Not the current one: that may be the partner's own word, come while the letter waited. A newer state of ours has a letter of its
         own, and supersedes this one while nobody has tried to send it.
         """
         type_, _, id_ = reference.partition("/")
+        if type_ == "HealthcareService":
+            return times(store, id_)
         kept = store.version(type_, id_, version)
         if kept is None:
             raise Refused(Problem.UNKNOWN_RESOURCE, "the version that the letter is about is not kept")
@@ -197,14 +241,23 @@ class Keeping:
         return kept.resource
 
 
+def own_times(stored: Resource | None) -> list[Span]:
+    """The times that a booking has already: its own, and the confirmed one from before a move that is not answered."""
+    if stored is None or not is_booking(stored):
+        return []
+    before = extension(stored, MOVED_FROM)
+    booking = Booking.of(stored)
+    return [(booking.start, booking.end), *([(begin(before["start"]), begin(before["end"]))] if before else [])]
+
+
 def before_move(appointment: str) -> str:
     """Who holds the seats of a booking's confirmed time while another one is asked for."""
     return f"before-move:{appointment}"
 
 
-def count_seats(tx: Transaction, slots: Iterable[str]) -> None:
+def count_seats(tx: Transaction, slots: Collection[str]) -> None:
     """Each Slot resource as its seats are now."""
-    for slot in slots:
+    for slot, (taken, held) in tx.seats(slots).items():
         kept = tx.get("Slot", slot)
         if kept is not None:
-            tx.keep(with_taken(kept.resource, tx.seats_taken(slot), tx.seats_held(slot)), origin="hub")
+            tx.keep(with_taken(kept.resource, taken, held), origin="hub")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hub.adapter import Adapter, Line, Surroundings
+from hub.booking.notices import Channel
 from hub.config import AdapterText, Hub, Misconfigured, Part
 
 ROOT = Path(__file__).parents[1]
@@ -18,6 +19,8 @@ FUNCTIONS = "mappings/functions.toml"
 def make_adapter(hub: Hub, text: AdapterText) -> Adapter:
     """One adapter from its text: its carrier, seal and format are found by entry point. Raises Misconfigured."""
     functions = read_functions(hub.home)
+    if unknown := text.wants - {*functions, *(f"notice-{channel}" for channel in Channel)}:
+        raise Misconfigured(f"adapters/{text.name}.toml: wants {min(unknown)!r}, which is no row of {FUNCTIONS}; there are {', '.join(functions)}")
 
     def make(group: str, part: Part) -> Any:
         return factory(group, part.kind, text.name)(surroundings(hub, text, part, functions))

@@ -5,20 +5,26 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import orjson
 
-from hub.access import Mandate, Person, Protection, Reader, Scope, may_see, protection
+from hub.access import AuditLine, Ground, Mandate, Person, Protection, Reader, Scope, may_see, protection
 from hub.adapter import Adapter
 from hub.booking import Booking
 from hub.booking.clock import begin
 from hub.booking.life import What
-from hub.booking.notices import GATHERED_FOR, Contact, Kind, contacts, kind_of, loud, reminded_at, text
+from hub.booking.notices import GATHERED_FOR, Channel, Contact, Kind, Level, contacts, kind_of, loud, reaches, reminded_at, text
 from hub.booking.waiting import Waiting
 from hub.delivery import Delivery, State
 from hub.message import Content, Resource
-from hub.store import Stored, Transaction
+from hub.problem import Problem, Refused
+from hub.store import Store, Stored, Transaction
+
+PAUSE = timedelta(minutes=1)
+PATIENT = timedelta(minutes=10)
+"""How long a test is tried: whoever waits for it should hear soon."""
+TEST = "{}: Dette er en prøve fra drift. Du trenger ikke gjøre noe."
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,35 @@ class Noticing:
                 ends = due + adapter.patience_for(function, tx.now).give_up_after
                 tx.owe(self._delivery(tx, adapter, contact, series, Kind.MISSED, key, due, ends), self._content(contact, Kind.MISSED))
 
+    def channels(self) -> tuple[Channel, ...]:
+        """Those that an adapter carries."""
+        return tuple(channel for channel in Channel if f"notice-{channel}" in self._wanted())
+
+    def test(self, store: Store, channel: str, address: str, by: str) -> str:
+        """Sends an operator's test to a number or an e-mail address of their own; the delivery's id. The address is kept in the encrypted
+        content alone. One a minute for each operator.
+
+        Raises:
+            Refused: INVALID: nothing carries this, or the address is none; TOO_MANY.
+        """
+        contact = Contact(Channel(channel), address, Level.NORMAL) if channel in self.channels() and reaches(channel, address) else None
+        if contact is None:
+            raise Refused(Problem.INVALID, "no number, or no e-mail address, that a notice can be sent to")
+        (adapter, *_), made = self._carriers(contact), str(uuid.uuid4())
+
+        def work(tx: Transaction) -> None:
+            if not tx.first_time(f"notice-test|{by}|{tx.now:%Y%m%d%H%M}", tx.now + PAUSE):
+                raise Refused(Problem.TOO_MANY, "one test a minute")
+            content = orjson.dumps({"to": contact.address, "text": TEST.format(self.municipality)})
+            tx.owe(Delivery(
+                id=made, adapter=adapter.name, function=f"notice-{contact.channel}", subject="", state=State.DUE, due_at=tx.now,
+                expires=tx.now + PATIENT, created=tx.now, key=f"test:{made}", conversation=made, answer_due=False, note="test",
+            ), Content(content, "application/json"))
+            tx.audit(AuditLine(tx.now, "", by, Ground.OPERATOR.value, f"test-{contact.channel}", "", "console"))
+
+        store.write(work)
+        return made
+
     def _wanted(self) -> set[str]:
         return {word for adapter in self.adapters.values() for word in adapter.wants if word.startswith("notice-")}
 
@@ -75,25 +110,27 @@ class Noticing:
 
     def _news(self, tx: Transaction, contact: Contact, booking: Booking, kind: Kind) -> None:
         """The newest of what happened in GATHERED_FOR; a cancelled time and a new one become «moved»."""
-        key = f"news:{booking.department}:{contact.digest}"
+        key, function = f"news:{booking.department}:{contact.digest}", f"notice-{contact.channel}"
         for adapter in self._carriers(contact):
-            if kind is Kind.RECEIPT and any(d.note == Kind.CANCELLED for d in tx.untried(adapter.name, key, f"notice-{contact.channel}")):
+            earlier = tx.untried(adapter.name, key, function)
+            if kind is Kind.RECEIPT and any(d.note == Kind.CANCELLED for d in earlier):
                 kind = Kind.MOVED
             due = loud(tx.now + GATHERED_FOR)
-            ends = due + adapter.patience_for(f"notice-{contact.channel}", tx.now).give_up_after
-            tx.owe(self._delivery(tx, adapter, contact, booking, kind, key, due, ends), self._content(contact, kind))
+            ends = due + adapter.patience_for(function, tx.now).give_up_after
+            tx.owe(self._delivery(tx, adapter, contact, booking, kind, key, due, ends), self._content(contact, kind), replaces=earlier)
 
     def _reminder(self, tx: Transaction, contact: Contact, booking: Booking, after: Resource) -> None:
         """One per visit, at its newest time; gone with the visit."""
-        key = f"reminder:{booking.id}:{contact.digest}"
+        key, function = f"reminder:{booking.id}:{contact.digest}", f"notice-{contact.channel}"
         due = reminded_at(after, tx.now) if booking.active and contact.wants(Kind.REMINDER) else None
         for adapter in self._carriers(contact):
-            function = f"notice-{contact.channel}"
+            earlier = tx.untried(adapter.name, key, function) if booking.version > 1 else []
             if due is None or booking.status not in ("pending", "booked"):
-                tx.withdraw(adapter.name, key, function)
-            elif not any(d.due_at == due for d in tx.untried(adapter.name, key, function)):
+                if earlier:
+                    tx.withdraw(adapter.name, key, function)
+            elif not any(d.due_at == due for d in earlier):
                 made = self._delivery(tx, adapter, contact, booking, Kind.REMINDER, key, due, begin(after["start"]))
-                tx.owe(made, self._content(contact, Kind.REMINDER))
+                tx.owe(made, self._content(contact, Kind.REMINDER), replaces=earlier)
 
     def _carriers(self, contact: Contact) -> list[Adapter]:
         return [adapter for adapter in self.adapters.values() if f"notice-{contact.channel}" in adapter.wants]

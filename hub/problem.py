@@ -82,6 +82,7 @@ class Problem(Enum):
     BAD_GRANT = "BB-426"
     BAD_SUBSCRIPTION = "BB-428"
     BAD_EXPORT = "BB-429"
+    NOT_SYNTHETIC = "BB-430"
     # What did not work out
     UNAVAILABLE = "BB-901"
     NOT_DELIVERED = "BB-902"
@@ -157,6 +158,7 @@ TEXT: dict[Problem, str] = {
     Problem.BAD_GRANT: "Tokenforespørselen er ugyldig. Bruk client_credentials med private_key_jwt.",
     Problem.BAD_SUBSCRIPTION: "Abonnementet kan ikke opprettes slik. Kontroller emne, filter, kanal og adresse.",
     Problem.BAD_EXPORT: "Eksporten kan ikke startes slik. Kontroller Prefer, _type, _since og _outputFormat.",
+    Problem.NOT_SYNTHETIC: "Dette er en sandkasse for oppdiktede personer. Bruk syntetiske fødselsnummer (måned + 80).",
     Problem.UNAVAILABLE: "Vi får ikke kontakt akkurat nå. Ingenting er endret. Prøv igjen senere.",
     Problem.NOT_DELIVERED: "Meldingen kom ikke fram til mottakeren innen fristen.",
 }

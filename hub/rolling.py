@@ -47,7 +47,7 @@ def _fitted(tx: Transaction, slot: Resource) -> bool:
     kept = tx.get("Slot", slot["id"])
     if kept is not None:
         slot = with_extension(kept.resource, "capacity", "Integer", extension(slot, "capacity"))
-    fitted = with_taken(slot, tx.seats_taken(slot["id"]), tx.seats_held(slot["id"]))
+    fitted = with_taken(slot, *tx.seats([slot["id"]])[slot["id"]])
     return tx.keep(fitted, origin="hub").version != (kept.version if kept else 0)
 
 

@@ -5,13 +5,15 @@ It is never on by itself, never in production, and never on a database that hold
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from hub.booking.national_id import is_synthetic
 from hub.config import Hub, Misconfigured
 from hub.fhir.index import NATIONAL_IDS
 from hub.fhir.query import Query
 from hub.message import Resource
+from hub.problem import Problem, Refused
 from hub.rolling import roll_slots
 from hub.store import Store, Transaction
 
@@ -30,6 +32,32 @@ def switched_on(hub: Hub) -> bool:
     if on and hub.environment == "production":
         raise Misconfigured("hub.toml [sandbox]: a production hub holds real persons and cannot be a sandbox")
     return on
+
+
+def admits(number: str) -> None:
+    """Raises Refused NOT_SYNTHETIC for a national id that a living person could have, wherever one is written or looked for."""
+    if not is_synthetic(number):
+        raise Refused(Problem.NOT_SYNTHETIC, "a sandbox holds synthetic national ids only")
+
+
+def watch(tx: Transaction) -> None:
+    """After every transaction that changed something: no national id but synthetic ones, also where no index looks. Raises Refused."""
+    for change in tx.changes:
+        if any(system.encode() in change.body for system in NATIONAL_IDS):
+            for number in _numbers(change.resource):
+                admits(number)
+
+
+def _numbers(node: Any) -> Iterator[str]:
+    """The value of every identifier with the system of a national id, at any depth."""
+    if isinstance(node, list):
+        for item in node:
+            yield from _numbers(item)
+    elif isinstance(node, dict):
+        if node.get("system") in NATIONAL_IDS:
+            yield str(node.get("value", ""))
+        for item in node.values():
+            yield from _numbers(item)
 
 
 def guard(source: Store | Transaction) -> None:

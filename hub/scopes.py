@@ -60,17 +60,20 @@ _OPERATIONS = {
     "$status": "r", "$events": "r",
 }
 _METHODS = {"GET": "r", "HEAD": "r", "PUT": "u", "PATCH": "u", "DELETE": "d"}
+_OF_A_TYPE = {**_METHODS, "POST": "c", "GET": "s", "HEAD": "s"}
 
 
 def needed(method: str, path: tuple[str, ...]) -> tuple[str, str] | None:
     """(type, letter) that a request to this path below the FHIR base needs; None: whoever executes it must ask per entry or type."""
     if not path or path[0].startswith(("_", "$")) or path[0] == "SubscriptionTopic":  # what can be subscribed to is no secret
         return None
+    if len(path) == 1:
+        return path[0], _OF_A_TYPE.get(method, "u")
     operation = next((part for part in path[1:] if part.startswith("$")), None)
     if operation is not None:
         return path[0], _OPERATIONS.get(operation, "u")
     if path[1:] == ("_search",):
         return path[0], "s"
-    if len(path) == 1 or path[1] == "_history":
-        return path[0], {"POST": "c", "GET": "s", "HEAD": "s"}.get(method, _METHODS.get(method, "u"))
+    if path[1] == "_history":
+        return path[0], _OF_A_TYPE.get(method, "u")
     return path[0], _METHODS.get(method, "u")

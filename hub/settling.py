@@ -11,6 +11,7 @@ from hub.delivery import Delivery, Impossible, State, Step
 from hub.message import Answer, Envelope, Receipt, ReceiptKind
 from hub.problem import Problem, Refused
 from hub.store import Store, Transaction
+from hub.store.values import persons
 
 STEPS = {
     ReceiptKind.ARRIVED: Step.ARRIVED,
@@ -75,17 +76,15 @@ class Settling:
             self.rejected(tx, adapter, before)
         return (before.subject,)
 
-    def step(self, adapter: Adapter, before: Delivery, step: Step, note: str = "") -> Delivery:
-        def work(tx: Transaction) -> Delivery:
-            current = tx.delivery(before.id) or before
-            if current.state is not before.state:  # a receipt was quicker than this try
-                return current
-            after = current.after(step, tx.now, adapter.patience_for(current.function, current.created), note)
-            tx.settle(after, current, step, note)
-            self.moved(tx, current, after)
-            return after
-
-        return self.store.write(work)
+    def step(self, tx: Transaction, adapter: Adapter, before: Delivery, step: Step, note: str = "") -> Delivery:
+        """What became of a try. The delivery as it then stands; untouched where a receipt was quicker than the try."""
+        current = tx.delivery(before.id) or before
+        if current.state is not before.state:
+            return current
+        after = current.after(step, tx.now, adapter.patience_for(current.function, current.created), note)
+        tx.settle(after, current, step, note)
+        self.moved(tx, current, after)
+        return after
 
     def resend(self, delivery_id: str, by: str, reason: str) -> None:
         """An operator's word: the same letter once more. Raises Refused when it is unknown or already where it should be."""
@@ -102,6 +101,8 @@ class Settling:
             except Impossible as odd:
                 raise Refused(Problem.IMPOSSIBLE_CHANGE, str(odd)) from odd
             tx.settle(after, before, Step.RESEND, reason)
-            tx.audit(AuditLine(tx.now, before.subject, by, "operator", "resend", "", "console"))
+            kept = tx.get(*before.subject.partition("/")[::2])
+            whose = persons([kept]) if kept else ()
+            tx.audit(*(AuditLine(tx.now, person, by, "operator", "resend", "", "console") for person in whose or ("",)))
 
         self.store.write(work)

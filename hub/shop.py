@@ -6,24 +6,23 @@ order bears a key of its maker's: the same order twice is one booking.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from hub.access import AuditLine
 from hub.booking import Asker, Booking, Decision, Department, Statement, covering, gather, weigh
 from hub.booking.clock import MIDNIGHT, at, local, write
 from hub.booking.conventions import BY_CITIZEN, BY_REPRESENTATIVE, BY_SERVICE, SHOP_BOOKING
-from hub.booking.free import Day, Span, Time, Wish, closed_elsewhere, covered, free_times
+from hub.booking.free import Day, Span, Time, Wish, closed_elsewhere, free_times
 from hub.booking.views import is_booking
 from hub.customer import Customer, Held, Order, Service
 from hub.fhir.query import DateIs, Query, ReferenceIs
-from hub.keeping import Keeping, count_seats
+from hub.keeping import Calendar, Keeping, count_seats, own_times
 from hub.message import Resource, Resources
 from hub.problem import Problem, Refused
 from hub.store import Store, Stored, Transaction, micros
 
-Calendar = Callable[[str, datetime, datetime, AuditLine | None], tuple[Span, ...] | None]
 HELD_FOR = timedelta(minutes=5)
 MANY = 100_000
 _DAY = timedelta(days=1)
@@ -36,9 +35,7 @@ class Shop:
     store: Store
     keeping: Keeping
     calendar: Calendar = lambda *_: None
-    """When the partner that owns a department's calendar is free; None where the hub's seats decide (`hub.asking.Asking.free`)."""
-    owned: Callable[[str], bool] = lambda _: False
-    """A partner owns this department's calendar: only then is anything looked up for it (`hub.asking.Asking.owned`)."""
+    """`hub.asking.Asking.free`."""
 
     def services(self, person: str, now: datetime) -> list[Service]:
         """Every department that a decision in force before the horizon covers, by name."""
@@ -97,14 +94,14 @@ class Shop:
             Refused: what `hub.booking.rules.check` says.
             Unavailable: the partner that owns the calendar does not answer.
         """
-        if self.owned(order.department):
-            self._free_elsewhere(customer, order)
 
         def work(tx: Transaction) -> Held:
             touched = tx.free_seats(customer.holder)
             statement, stored = self._stated(tx, customer, order)
             outcome = weigh(statement, stored, gather(statement, stored, tx), may=customer.may, departments=customer.departments,
                             origin=customer.origin, now=tx.now, asker=customer.asker, overrules=bool(customer.overrules))
+            self.keeping.free_elsewhere(
+                tx, customer.speaker, order.department, (order.start, order.end), customer.person, own_times(stored))
             until = tx.now + HELD_FOR
             own = Booking.of(stored).slots if stored else ()
             wanted = [seat for seat in outcome.takes if seat.slot not in own]
@@ -145,8 +142,6 @@ class Shop:
 
     def book(self, customer: Customer, order: Order) -> str:
         """As `confirm`, without a hold before. Raises Refused, Unavailable."""
-        if self.owned(order.department) and (order.moves or self.store.get("Appointment", order.appointment(customer)) is None):
-            self._free_elsewhere(customer, order)
         return self._order(customer, order, must_hold=False)
 
     def _order(self, customer: Customer, order: Order, *, must_hold: bool) -> str:
@@ -160,7 +155,7 @@ class Shop:
             if must_hold and not done and not _is_held(tx, customer, order, stored):
                 raise Refused(Problem.HOLD_EXPIRED, "the time was not held any more", "Appointment.start")
             touched = tx.free_seats(customer.holder)
-            self.keeping.keep(tx, customer.speaker, Resources((statement.appointment,)))
+            self.keeping.keep(tx, replace(customer.speaker, held=frozenset(touched)), Resources((statement.appointment,)))
             count_seats(tx, touched)
             return id_
 
@@ -204,21 +199,9 @@ class Shop:
         return Statement(stated), kept.resource if kept else None
 
     def _calendar(self, customer: Customer, department: Department, now: datetime) -> tuple[Span, ...] | None:
-        """Whole days, so that what is asked for one person is good for the next."""
-        today, speaker = local(now).date(), customer.speaker
+        speaker = customer.speaker
         line = AuditLine(now, customer.person, speaker.reader, speaker.ground, "free-times", speaker.on_behalf_of, speaker.channel)
-        return self.calendar(department.code, at(today, MIDNIGHT), at(today + (department.horizon_days + 2) * _DAY, MIDNIGHT), line)
-
-    def _free_elsewhere(self, customer: Customer, order: Order) -> None:
-        """The partner that owns the calendar has this time free; a moved booking's own time counts as free. Raises Refused FULL, Unavailable."""
-        now = self.store.now()
-        department = self.department(order.department)
-        spans = self._calendar(customer, department, now)
-        if spans is None or order.start < now or (local(order.start).date() - local(now).date()).days > department.horizon_days:
-            return  # no calendar of its own; or the rules say what is wrong
-        own = [self._own(customer, order.moves)] if order.moves else []
-        if not covered([*spans, *((b.start, b.end) for b in own)], order.start, order.end):
-            raise Refused(Problem.FULL, "the calendar of the service is not free then", "Appointment.start")
+        return self.calendar(department, now, line)
 
     def _own(self, customer: Customer, id_: str) -> Booking:
         kept = self.store.get("Appointment", id_)

@@ -4,26 +4,36 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 import uuid
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import groupby
 
 from hub.adapter import Adapter
-from hub.delivery import Delivery, Step
+from hub.delivering import deliver
+from hub.delivery import Delivery
 from hub.flow import Flow
 from hub.message import Parcel
 from hub.problem import Refused, Unavailable
+from hub.store import Presence
 
-LEASE = timedelta(seconds=60)
-"""How long a claim holds when its process dies. Longer than any single send may take."""
+LEASE = timedelta(minutes=2)
+"""How long a claim holds. Longer than a batch of letters and the last of its sends may take."""
+BATCH = 16
+"""Letters to one partner that are tried together, and share commits."""
+BESIDE = 0.25
+"""Seconds that a batch is under way before a second one begins beside it: a partner that is quick gets all that is due from one thread."""
 SOAP_FAULT = 500
 PROBES = 2
 """Receipts in a row that may fail to leave before a visit to a mailbox ends."""
 PROBE = timedelta(minutes=1)
 """How long nothing is tried at a partner that is down. A letter's own pause may be the twelve hours of a CPA; the others do not wait for that."""
+LOOK = timedelta(seconds=5)
+"""How often it is asked whether other workers live, and what those that do not had claimed is taken back."""
 IDLE = 0.05
 """Seconds between two looks when nothing was due; a commit that owes something wakes the worker at once."""
 
@@ -51,20 +61,26 @@ class Worker:
         self.flow = flow
         self._due = due
         self.name = f"worker-{uuid.uuid4().hex[:8]}"
+        self._threads_to = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="deliver")
-        self._room = threads * 4
-        self._busy: Counter[str] = Counter()
+        self._begun: dict[str, list[float]] = defaultdict(list)
+        """When each adapter's batches that are under way began."""
+        self._last: dict[str, float] = {}
+        """When each adapter's last batch began: who waited longest is next."""
         self._down: dict[str, datetime] = {}
         """Adapters that did not answer: until when one probe at a time is sent."""
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._chores = {chore: flow.clock() for chore in chores}
+        self._chores = {chore: flow.clock() for chore in (Chore(LOOK, self._take_back), *chores)}
         """When each is due next."""
+        self._presence: Presence | None = None
         self._apart: dict[Chore, threading.Thread] = {}
 
     def start(self) -> None:
+        """Raises Unavailable."""
+        self._presence = self.flow.store.attend(self.name)
         self._threads = [threading.Thread(target=self._run, name=self.name, daemon=True)]
         self._threads += [
             threading.Thread(target=self._collect, args=(adapter,), name=f"collect-{adapter.name}", daemon=True)
@@ -79,12 +95,21 @@ class Worker:
         self._wake.set()
 
     def stop(self) -> None:
-        """Lets what is being sent finish; what was only claimed is claimed again after its lease."""
+        """Lets what is being sent finish, and lets go of what was only claimed."""
         self._stop.set()
         self._wake.set()
-        for thread in self._threads:
+        for thread in (*self._threads, *self._apart.values()):
             thread.join(timeout=10)
         self._pool.shutdown(wait=True)
+        if self._presence is not None:
+            try:
+                self._presence.end()
+            except Unavailable as later:
+                log.warning("stopped while the store did not answer: %s", later.detail)
+
+    def _take_back(self, _: datetime) -> None:
+        if self._presence is not None and (back := self._presence.take_back()):
+            log.warning("%d letters that a worker held when it died are due again", back)
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -101,24 +126,27 @@ class Worker:
             self._wake.clear()
 
     def _round(self) -> bool:
-        """Claims and hands out what there is room for. True if anything was."""
+        """Claims and hands out what there is room for. True if anything was claimed."""
         now = self.flow.clock()
         for chore, due in self._chores.items():
             if now >= due:
                 self._chores[chore] = now + chore.every
                 self._chore(chore, now)
-        found = False
-        for adapter in self.flow.adapters.values() if self._due is None else self._due(now):
-            room = self._room_for(adapter, now)
-            if room <= 0:
-                continue
-            claimed = self.flow.store.claim(room, now, LEASE, [adapter.name], self.name)
+        if self._due is None:
+            adapters = self.flow.adapters
+            owing = self.flow.store.owing(adapters, now)
+        else:
+            adapters = {adapter.name: adapter for adapter in self._due(now)}
+            owing = list(adapters)
+        wanted = self._wanted([adapters[name] for name in owing], now)
+        claimed = self.flow.store.claim(wanted, now, LEASE, self.name) if wanted else []
+        for name, batch in groupby(claimed, lambda delivery: delivery.adapter):
+            began = time.monotonic()
             with self._lock:
-                self._busy[adapter.name] += len(claimed)
-            for delivery in claimed:
-                self._pool.submit(self._deliver, delivery).add_done_callback(self._done)
-            found = found or bool(claimed)
-        return found
+                self._begun[name].append(began)
+                self._last[name] = began
+            self._pool.submit(self._deliver, adapters[name], list(batch), began)
+        return bool(claimed)
 
     def _chore(self, chore: Chore, now: datetime) -> None:
         """Does it; what waits for others goes on beside the rounds, one at a time each, and its troubles are only logged."""
@@ -128,35 +156,33 @@ class Worker:
             self._apart[chore] = threading.Thread(target=_beside, args=(chore, now), name="chore", daemon=True)
             self._apart[chore].start()
 
+    def _wanted(self, owing: Iterable[Adapter], now: datetime) -> dict[str, int]:
+        """How many letters may be claimed for whom: a batch for each free thread, first for whom the last one is longest ago."""
+        with self._lock:
+            free = self._threads_to - sum(map(len, self._begun.values()))
+            rooms = [(self._last.get(adapter.name, 0.0), adapter.name, self._room_for(adapter, now)) for adapter in owing]
+        return {name: room for _, name, room in sorted(rooms) if room > 0 and (free := free - 1) >= 0}
+
     def _room_for(self, adapter: Adapter, now: datetime) -> int:
-        """How many more of an adapter's letters may be under way: one slow partner never takes every thread, one that is down gets a probe."""
-        with self._lock:
-            busy = self._busy[adapter.name]
-            if sum(self._busy.values()) >= self._room:
-                return 0
-            down_until = self._down.get(adapter.name)
+        """How many letters of an adapter's may begin now: one slow partner never takes every thread, one that is down gets a probe."""
+        begun, down_until = self._begun[adapter.name], self._down.get(adapter.name)
         if down_until is not None:
-            return 1 if busy == 0 and now >= down_until else 0
-        return adapter.concurrency * 2 - busy
+            return 1 if not begun and now >= down_until else 0
+        return BATCH if not begun or (len(begun) < adapter.concurrency and time.monotonic() > begun[-1] + BESIDE) else 0
 
-    def _deliver(self, delivery: Delivery) -> None:
+    def _deliver(self, adapter: Adapter, batch: list[Delivery], began: float) -> None:
+        down_until = None
         try:
-            after = self.flow.deliver(delivery)
-        finally:
-            with self._lock:
-                self._busy[delivery.adapter] -= 1
-        down = after.note.startswith(str(Step.UNAVAILABLE)) or (after.state is delivery.state and after.tries > delivery.tries)
+            down_until = deliver(self.flow, adapter, batch, lambda: not self._stop.is_set())
+        except Exception:  # a bug of ours, or the store is down: nothing was settled, the lease brings them back
+            log.exception("a delivery failed inside the hub")
         with self._lock:
-            if down:
-                self._down[delivery.adapter] = min(after.due_at, self.flow.clock() + PROBE)
+            self._begun[adapter.name].remove(began)
+            if down_until is not None:
+                self._down[adapter.name] = min(down_until, self.flow.clock() + PROBE)
             else:
-                self._down.pop(delivery.adapter, None)
+                self._down.pop(adapter.name, None)
         self.wake()
-
-    def _done(self, future: Future[None]) -> None:
-        trouble = future.exception()
-        if trouble is not None:  # a bug of ours: nothing was settled, the lease brings it back
-            log.error("a delivery failed inside the hub", exc_info=trouble)
 
     def _collect(self, adapter: Adapter) -> None:
         """Takes what lies waiting at a carrier that is polled; each parcel is stored before its source lets go of it."""

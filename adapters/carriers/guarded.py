@@ -1,31 +1,19 @@
-"""Calling where a stranger said: the name is looked up here, judged, and the address that was judged is the one that is called."""
+"""Calling where a stranger said: the name is looked up here, judged, and the address that was judged is the one that is called.
+
+The certificate is still the name's. Nobody can change the address between look and call."""
 
 from __future__ import annotations
 
 import ipaddress
 import socket
-from typing import Any
-
-import httpx
 
 from hub.endpoint import Address, Allowed
 from hub.problem import Unavailable
 
 
-class GuardedTransport(httpx.HTTPTransport):
-    """httpx's transport behind `Allowed`. The certificate is still the name's; nobody can change the address between look and call."""
-
-    def __init__(self, allowed: Allowed, **options: Any) -> None:
-        super().__init__(**options)
-        self._allowed = allowed
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Raises Refused BAD_SUBSCRIPTION; Unavailable when the name has no address."""
-        host = request.url.host
-        address = self._allowed.reach(host, look_up(host, request.url.port or 443))
-        request.extensions = {**request.extensions, "sni_hostname": host}
-        request.url = request.url.copy_with(host=str(address))
-        return super().handle_request(request)
+def address_of(allowed: Allowed, host: str, port: int) -> str:
+    """The address to call, judged anew for each call. Raises Refused BAD_SUBSCRIPTION; Unavailable when the name has no address."""
+    return str(allowed.reach(host, look_up(host, port)))
 
 
 def look_up(host: str, port: int) -> list[Address]:

@@ -10,16 +10,17 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlencode
 
-import httpx
-
-from adapters.carriers.http import HttpCarrier, client, content_of, wait_of
+from adapters.carriers.connections import Connections
+from adapters.carriers.http import HttpCarrier
 from hub.adapter import Surroundings
 from hub.config import Misconfigured, duration
 from hub.fhir import strict_json
 from hub.message import Parcel
 from hub.problem import Problem, Refused, Unavailable
 
+ACCEPT = {"accept": "application/json"}
 LARGEST_PAGE = 10_000_000
 PAGES = 100
 """In one look; the next look goes on."""
@@ -42,8 +43,7 @@ class PollCarrier:
             self._every = duration(str(settings.get("every", "30s"))).total_seconds()
         except (KeyError, ValueError) as wrong:
             raise Misconfigured(f"adapters/{surroundings.name}.toml carrier: {wrong}") from wrong
-        self._wait, self._client = wait_of(settings), client(surroundings, self._url)
-        self._client.headers["accept"] = "application/json"
+        self._connections = Connections(surroundings, self._url)
         to = str(settings.get("send", ""))
         self._out = HttpCarrier(replace(surroundings, settings={**settings, "url": to})) if to else None
         self._file = surroundings.home / "cursors" / surroundings.name
@@ -83,14 +83,10 @@ class PollCarrier:
 
     def _page(self) -> Iterator[tuple[Parcel, str]]:
         behind = self._file.read_text(encoding="utf-8") if self._file.exists() else ""
-        until = time.monotonic() + self._wait * 2
-        try:
-            with self._client.stream("GET", self._url, params={self._parameter: behind} if behind else {}) as answer:
-                content = content_of(answer, LARGEST_PAGE, until, "page of events")
-        except httpx.HTTPError as trouble:
-            raise Unavailable(f"{type(trouble).__name__} from the shop's address") from trouble
-        if not answer.is_success:
-            raise Unavailable(f"HTTP {answer.status_code} from the shop")
+        asked = f"{'&' if '?' in self._url else '?'}{urlencode({self._parameter: behind})}" if behind else ""
+        status, _, content = self._connections.exchange("GET", self._url + asked, None, ACCEPT, LARGEST_PAGE, "page of events")
+        if not 200 <= status < 300:
+            raise Unavailable(f"HTTP {status} from the shop")
         try:
             items = strict_json.at(strict_json.load(content), self._items)
         except Refused as wrong:
@@ -111,7 +107,7 @@ class PollCarrier:
         beside.rename(self._file)
 
     def close(self) -> None:
-        self._client.close()
+        self._connections.close()
         if self._out is not None:
             self._out.close()
 

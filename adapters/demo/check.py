@@ -18,7 +18,7 @@ import httpx
 
 from adapters.demo.customer import ApiShop
 from adapters.demo.home import EPJS, OWNS_CALENDAR, DemoHome, make_home
-from adapters.demo.outside import Outside, seats_wrong, shown_visits
+from adapters.demo.outside import Outside, seats_wrong, shown_visits, times_wrong
 from adapters.demo.processes import HUB, Processes, TookTooLong, free_ports, wait_for
 from adapters.demo.shop import Order, Planner, Shop, planner, wrong_ones
 
@@ -219,8 +219,10 @@ def _verify(outside: Outside, day: _Day, report: Report, faults: bool) -> None:
         report.wrong.append("the EPJs do not have every booking exactly once")
     for appointment in appointments:
         report.wrong += _one_end(appointment, told.get(appointment["id"], {}), encounters.get(appointment["id"]))
-    bad = seats_wrong(list(outside.search("Slot")), appointments)
-    report.wrong += [f"slot {slot} counts its places wrongly" for slot in bad]
+    slots, told_shop = list(outside.search("Slot")), outside.told_shop()
+    report.wrong += [f"slot {slot} counts its places wrongly" for slot in seats_wrong(slots, appointments)]
+    report.wrong += [f"slot {slot}: the shop was told something else" for slot in times_wrong(slots, told_shop)]
+    report.counts["departments whose free times the shop has"] = len(told_shop)
     _portal(outside, day, report)
     _told(outside, records, report)
     _count(outside, appointments, records, report)

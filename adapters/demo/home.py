@@ -38,6 +38,8 @@ wants = ["notice-sms"]
 answer_due = false
 '''
 """Notices are files: nobody in the demo has a telephone."""
+SHOP_FOLDER = "folders/tjenesteshop/out"
+"""In the hub's home: where the shop is told which times are free."""
 BATCH = 200
 
 
@@ -124,10 +126,10 @@ departments = ["*"]
 ''', encoding="utf-8")
     (home.hub / "adapters" / "tjenesteshop.toml").write_text(f'''title = "Tjenesteshop"
 party = "tjenesteshop"
-carrier = {{ kind = "memory" }}
+carrier = {{ kind = "folder" }}
 seal = {{ kind = "plain" }}
 format = {{ kind = "mapped", mapping = "tjenesteshop.toml" }}
-wants = []
+wants = ["free-busy"]
 may = ["book", "move", "cancel"]
 answers = "reply"
 answer_due = false

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 
-from adapters.demo.home import EPJS, DemoHome
-from hub.booking.conventions import extension
+from adapters.demo.home import EPJS, SHOP_FOLDER, DemoHome
+from hub.booking.clock import read
+from hub.booking.conventions import extension, points_to
 from hub.message import Resource
 
 WAITING = ("due", "sent", "arrived")
@@ -24,10 +27,10 @@ class Outside:
         self._client = httpx.Client(timeout=30, trust_env=False)
         self._fhir = {"authorization": f"Bearer {home.vendor_token}"}
 
-    def waiting(self) -> int:
-        """Deliveries that the hub still owes its partners, by its own health page. A notice waits for its hour."""
+    def waiting(self, partners: Collection[str] = (*EPJS, "tjenesteshop")) -> int:
+        """Deliveries that the hub still owes these, by its own health page. (A notice waits for its hour.)"""
         found = self._client.get(f"{self._home.url}/health").json()["deliveries"]
-        return sum(n for key, n in found.items() if key.rpartition("/")[2] in WAITING and not key.startswith("sms/"))
+        return sum(n for key, n in found.items() if key.partition("/")[0] in partners and key.rpartition("/")[2] in WAITING)
 
     def notices(self) -> dict[str, int]:
         """What people are told by SMS: how many were sent, and how many wait for morning or for the day before a visit."""
@@ -35,12 +38,21 @@ class Outside:
         return {key.rpartition("/")[2]: n for key, n in found.items() if key.startswith("sms/")}
 
     def deliveries(self) -> dict[str, int]:
+        """Letters to EPJs, per state."""
         counted: Counter[str] = Counter()
         for key, n in self._client.get(f"{self._home.url}/health").json()["deliveries"].items():
-            if key.startswith("sms/"):
-                continue
-            counted[key.rpartition("/")[2]] += n
-        return dict(counted)
+            name, _, state = key.partition("/")
+            counted[state] += n if name in EPJS else 0
+        return dict(+counted)
+
+    def told_shop(self) -> dict[str, dict[str, Any]]:
+        """The newest free times that the shop was told of each department."""
+        told: dict[str, dict[str, Any]] = {}
+        for path in (self._home.hub / SHOP_FOLDER).glob("*"):
+            if not path.suffix and not path.name.startswith("."):
+                letter = json.loads(path.read_bytes())
+                told[letter["avdeling"]] = max(letter, told.get(letter["avdeling"], letter), key=lambda one: str(one["sendt"]))
+        return told
 
     def records(self) -> dict[str, dict[str, Any]]:
         """Each EPJ's own records."""
@@ -88,3 +100,14 @@ def seats_wrong(slots: list[Resource], appointments: list[Resource]) -> list[str
     """Slots whose count of taken places is not the number of appointments that point to them."""
     counted = Counter(ref["reference"].partition("/")[2] for a in appointments for ref in a.get("slot", ()))
     return [s["id"] for s in slots if int(extension(s, "taken") or 0) != counted[s["id"]]]
+
+
+def times_wrong(slots: list[Resource], told: dict[str, dict[str, Any]]) -> list[str]:
+    """Slots ahead of which a shop was told another number of free places than there is, or nothing."""
+    places = {(name, read(time["fra"], "")): time["ledigePlasser"] for name, letter in told.items() for time in letter["tider"]}
+    ahead = min((start for _, start in places), default=datetime.now(UTC)) + timedelta(hours=1)
+    return [
+        slot["id"] for slot in slots
+        if (start := read(slot["start"], "")) > ahead
+        and places.get((points_to(slot["schedule"], "Schedule"), start)) != int(extension(slot, "capacity")) - int(extension(slot, "taken") or 0)
+    ]

@@ -34,14 +34,17 @@ class FhirFormat:
         return Resources(tuple(items))
 
     def write(self, message: Message, letter: Letter) -> Content:
-        """The Appointment alone; with more, a collection; of a question, what it is about."""
+        """The Appointment alone; with more, a collection; of a department, its Slots; of a question, what it is about."""
         if isinstance(message, Question):
             return Content(orjson.dumps(message.about), MEDIA_TYPE)
         if not isinstance(message, Resources) or not message.items:
             raise Refused(Problem.NOT_SUPPORTED, "this format writes resources")
-        stated = [item for item in message.items if item["resourceType"] in STATED]
-        one = stated[0] if len(stated) == 1 else {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": r} for r in stated]}
-        return Content(orjson.dumps(one), MEDIA_TYPE)
+        told = ("Slot",) if message.items[0]["resourceType"] == "HealthcareService" else STATED
+        stated = [item for item in message.items if item["resourceType"] in told]
+        if len(stated) == 1 and told is STATED:
+            return Content(orjson.dumps(stated[0]), MEDIA_TYPE)
+        bundle = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": r} for r in stated]}
+        return Content(orjson.dumps(bundle), MEDIA_TYPE)
 
     def answer(self, envelope: Envelope, verdict: Verdict, letter: Letter) -> Content | None:
         """An OperationOutcome with our number."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,10 @@ import orjson
 from hub.adapter import Surroundings
 from hub.booking import clock
 from hub.booking.clock import begin, local
-from hub.booking.conventions import SHOP_BOOKING, identifier
+from hub.booking.conventions import SHOP_BOOKING, extension, identifier
 from hub.booking.views import performer
 from hub.fhir import strict_json
-from hub.fhir.strict_json import at
+from hub.fhir.strict_json import at, keys
 from hub.message import Content, Envelope, Letter, Message, Resource, Resources, Verdict
 from hub.problem import Problem, Refused
 
@@ -53,10 +54,11 @@ class Mapping_:
             self.actions: dict[str, str] = dict(table["actions"])
             self.rules: list[dict[str, Any]] = list(table["rules"])
             self.out: list[dict[str, Any]] = list(table.get("out", ()))
+            self.free_busy: dict[str, Any] = {"list": "", "rules": [], "each": [], **table.get("free_busy", {})}
         except KeyError as missing:
             raise UnusableMapping(f"the mapping lacks {missing}") from missing
         self.codes: dict[str, dict[str, str]] = dict(table.get("codes", {}))
-        for rule in (*self.rules, *self.out):
+        for rule in (*self.rules, *self.out, *self.free_busy["rules"], *self.free_busy["each"]):
             if "to" not in rule or sum(key in rule for key in ("path", "value", "join")) != 1:
                 raise UnusableMapping("a rule needs `to` and one of `path`, `value`, `join`")
             if "codes" in rule and rule["codes"] not in self.codes:
@@ -75,16 +77,26 @@ class Mapping_:
         action = self._action(source)
         made: Resource = {"resourceType": "Appointment", "status": self.actions[action]}
         for rule, value in self._applied(source, action):
-            _put(made, rule["to"].split("."), value)
+            _put(made, keys(rule["to"]), value)
         return made
 
     def told(self, source: dict[str, Any]) -> dict[str, Any]:
         """The partner's JSON about `{"letter": …, "appointment": …}`, by the rules under [[out]]. Raises Refused UNKNOWN_CODE."""
+        return self._made(self.out, source)
+
+    def free(self, source: dict[str, Any], slots: Iterable[Resource]) -> dict[str, Any]:
+        """The partner's JSON about a department's times, by the rules under [free_busy]. Raises Refused UNKNOWN_CODE."""
+        rules = self.free_busy
+        made = self._made(rules["rules"], source)
+        _put(made, keys(rules["list"]), [self._made(rules["each"], {"slot": slot}) for slot in slots])
+        return made
+
+    def _made(self, rules: Iterable[dict[str, Any]], source: dict[str, Any]) -> dict[str, Any]:
         made: dict[str, Any] = {}
-        for rule in self.out:
+        for rule in rules:
             value = self._value(rule, source)
             if value is not None:
-                _put(made, rule["to"].split("."), value)
+                _put(made, keys(rule["to"]), value)
         return made
 
     def explain(self, source: dict[str, Any]) -> list[Explained]:
@@ -138,13 +150,14 @@ def _operation(rule: dict[str, Any]) -> str:
     return next((key for key in ("codes", "form", "join", "value") if key in rule), "path")
 
 
+@lru_cache(maxsize=1024)
 def pointer(path: str) -> str:
     """A path as a JSON pointer (RFC 6901)."""
     return "/" + path.replace(".", "/")
 
 
-def _put(target: Any, keys: list[str], value: Any) -> None:
-    for key, following in pairwise(keys):
+def _put(target: Any, way: tuple[str, ...], value: Any) -> None:
+    for key, following in pairwise(way):
         empty: Any = [] if following.isdigit() else {}
         if isinstance(target, list):
             while len(target) <= int(key):
@@ -155,7 +168,7 @@ def _put(target: Any, keys: list[str], value: Any) -> None:
     if isinstance(target, list):
         target.append(value)
     else:
-        target[keys[-1]] = value
+        target[way[-1]] = value
 
 
 def _instant(value: Any, where: str) -> str:
@@ -187,6 +200,11 @@ def _number(value: Any, where: str) -> int:
     return int(value)
 
 
+def _with_places(slot: Resource) -> Resource:
+    """With how many more can be booked."""
+    return {**slot, "places": max(int(extension(slot, "capacity") or 0) - int(extension(slot, "taken") or 0), 0)}
+
+
 def _local(value: Any, where: str) -> str:
     """A kept time in UTC as Norwegian wall time with its offset."""
     return local(begin(str(value))).isoformat()
@@ -210,15 +228,22 @@ class MappedFormat:
         return self._mapping.explain(strict_json.load(body))
 
     def write(self, message: Message, letter: Letter) -> Content:
-        """Where a booking stands, by the mapping's [[out]] rules. Raises Refused NOT_SUPPORTED where it has none."""
-        if not isinstance(message, Resources) or not self._mapping.out:
-            raise Refused(Problem.NOT_SUPPORTED, "the mapping has no [[out]] rules")
-        appointment = message.items[0]
-        source = {
-            "letter": {"id": letter.id, "made": clock.write(letter.made_at)},
-            "appointment": {**appointment, "employee": performer(appointment), "shop": identifier(appointment, SHOP_BOOKING)},
-        }
-        return Content(orjson.dumps(self._mapping.told(source)), self._mapping.media_type)
+        """Where a booking stands, by the mapping's [[out]] rules; a department's times, by [free_busy].
+
+        Raises:
+            Refused: NOT_SUPPORTED where it has none.
+        """
+        about = message.items[0] if isinstance(message, Resources) else {"resourceType": ""}
+        source: dict[str, Any] = {"letter": {"id": letter.id, "made": clock.write(letter.made_at)}}
+        match about["resourceType"]:
+            case "Appointment" if self._mapping.out:
+                employee, shop = performer(about), identifier(about, SHOP_BOOKING)
+                told = self._mapping.told({**source, "appointment": {**about, "employee": employee, "shop": shop}})
+            case "HealthcareService" if isinstance(message, Resources) and self._mapping.free_busy["list"]:
+                told = self._mapping.free({**source, "department": about}, map(_with_places, message.items[1:]))
+            case _:
+                raise Refused(Problem.NOT_SUPPORTED, "the mapping has no [[out]] or no [free_busy] rules")
+        return Content(orjson.dumps(told), self._mapping.media_type)
 
     def answer(self, envelope: Envelope, verdict: Verdict, letter: Letter) -> Content | None:
         """The verdict: what we think, what to change, and what it became."""

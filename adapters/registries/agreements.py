@@ -59,7 +59,7 @@ class Agreement:
         """
         if self.decides is not None:
             return self.decides(action, ours)
-        return replace(REGISTER, sync=self.sync, ack=self.ack, duplicate_elimination=self.duplicate_elimination, endpoint=self.endpoint)
+        return _without_cpa(self.sync, self.ack, self.duplicate_elimination, self.endpoint)
 
     def in_force(self, at: datetime) -> bool:
         return (self.start is None or self.start <= at) and (self.end is None or at <= self.end)
@@ -67,6 +67,12 @@ class Agreement:
     def allows(self, action: Action, *, ours: bool) -> bool:
         """All of role, service, action and direction must be agreed; without a CPA the letter's type decides, not its envelope."""
         return not self.formal or action in (self.we_send if ours else self.they_send)
+
+
+@cache
+def _without_cpa(sync: bool, ack: str, duplicate_elimination: bool, endpoint: str) -> Terms:
+    """The national defaults, but for what the settings say: the same for every letter."""
+    return replace(REGISTER, sync=sync, ack=ack, duplicate_elimination=duplicate_elimination, endpoint=endpoint)
 
 
 def agreement(folder: Path, own: str, partner: str, settings: Mapping[str, Any]) -> Agreement:

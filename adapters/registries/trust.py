@@ -100,7 +100,7 @@ class Trust:
     roots: tuple[asn1.Certificate, ...] = ()
     others: tuple[asn1.Certificate, ...] = ()
     _kept: Kept = field(default_factory=lambda: Kept(()))
-    _found: dict[tuple[bytes, str], tuple[datetime, Standing]] = field(default_factory=dict)
+    _found: dict[tuple[x509.Certificate, str], tuple[datetime, Standing]] = field(default_factory=dict)
 
     def demand(self, certificate: x509.Certificate, purpose: str, at: datetime) -> tuple[str, ...]:
         """Remarks on a certificate that may be used.
@@ -122,14 +122,13 @@ class Trust:
             return Standing.NOT_YET if at < certificate.not_valid_before_utc else Standing.EXPIRED
         if self.policy.trusted is None:
             return Standing.TRUSTED
-        if not USES[purpose] & certs.purposes(certificate):
-            return Standing.WRONG_USE
-        der = certs.der(certificate)
-        known = self._found.get((der, purpose))
+        known = self._found.get((certificate, purpose))
         if known is not None and abs(at - known[0]) < self.policy.recheck:
             return known[1]
-        found = asyncio.run(self._judged(asn1.Certificate.load(der), at))
-        self._found[der, purpose] = (at, found)
+        if not USES[purpose] & certs.purposes(certificate):
+            return Standing.WRONG_USE
+        found = asyncio.run(self._judged(asn1.Certificate.load(certs.der(certificate)), at))
+        self._found[certificate, purpose] = (at, found)
         return found
 
     async def _judged(self, certificate: asn1.Certificate, at: datetime) -> Standing:

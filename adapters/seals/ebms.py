@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -184,12 +183,12 @@ class EbmsSeal:
         if refused is not None:
             return self._error(envelope_, refused, at)
         if envelope_.enquiry is not None:
-            return self._sealed(_told(self._signal(envelope_, "", at), envelope_.enquiry), [])
+            return self._sealed(self._signal(envelope_, at=at, **_told(envelope_.enquiry)), [])
         if not envelope_.wants_receipt:
             return None
         references = tuple((uri, element.encode()) for uri, element in orjson.loads(envelope_.transport.get("references", "[]")))
         return self._sealed(
-            replace(self._signal(envelope_, envelope.ACKNOWLEDGMENT, at), acknowledges=envelope_.id, references=references), [],
+            self._signal(envelope_, envelope.ACKNOWLEDGMENT, at, acknowledges=envelope_.id, references=references), [],
         )
 
     def confirms(self, receipt: Receipt, sent: Parcel) -> bool:
@@ -206,20 +205,18 @@ class EbmsSeal:
         )
         return self._sealed(header, [])
 
-    def _signal(self, to: Envelope, action: str, at: datetime) -> Header:
-        """A signal back: parties and roles swapped, the same agreement and conversation."""
+    def _signal(self, to: Envelope, action: str, at: datetime, **said: Any) -> Header:
+        """A signal back: parties and roles swapped, the same agreement and conversation, and what it says."""
         return Header(
             sender=EbParty((PartyId(self._own),), to.transport.get("role_to", "")),
             receiver=EbParty((PartyId(self._partner),), to.transport.get("role_from", "")), cpa_id=to.transport.get("cpa") or self.agreement.id,
             conversation_id=to.conversation or to.id, service=envelope.SIGNAL_SERVICE, action=action,
-            message_id=f"{uuid.uuid4()}@{self._domain}", timestamp=at, ref_to_message_id=to.id,
+            message_id=f"{uuid.uuid4()}@{self._domain}", timestamp=at, ref_to_message_id=to.id, **said,
         )
 
     def _error(self, to: Envelope, refused: Refused, at: datetime) -> Parcel:
         told = EbError(EBMS[refused.problem].value, "Error", f"{refused.problem.value} {refused.detail}", refused.where)
-        return self._sealed(
-            replace(self._signal(to, envelope.MESSAGE_ERROR, at), errors=(told,), highest_severity="Error"), [],
-        )
+        return self._sealed(self._signal(to, envelope.MESSAGE_ERROR, at, errors=(told,), highest_severity="Error"), [])
 
     def refusal(self, unopened: Unopened, at: datetime) -> Parcel | None:
         """A MessageError where there is somebody to tell; a SOAP Fault where nothing could be read; nothing to a broken signal or a Fault."""
@@ -243,13 +240,13 @@ def _enquiry(header: Header) -> Enquiry | None:
     return Enquiry(header.status_of) if header.enquiry or answer else None
 
 
-def _told(signal: Header, enquiry: Enquiry) -> Header:
+def _told(enquiry: Enquiry) -> dict[str, Any]:
     """Pong, or the status of a message of the asker's own. An unknown id and somebody else's are told alike: ids cannot be probed."""
     if not enquiry.about:
-        return replace(signal, action=envelope.PONG)
+        return {"action": envelope.PONG}
     known = MessageStatus.PROCESSED if enquiry.accepted else MessageStatus.RECEIVED
     status = Status(known if enquiry.received else MessageStatus.UNAUTHORIZED, enquiry.about, enquiry.received)
-    return replace(signal, action=envelope.STATUS_RESPONSE, status=status)
+    return {"action": envelope.STATUS_RESPONSE, "status": status}
 
 
 def _receipt(header: Header) -> Receipt | None:

@@ -105,6 +105,10 @@ def week(instant: datetime) -> tuple[int, int]:
 
 def week_bounds(instant: datetime) -> tuple[datetime, datetime]:
     """Monday 00:00 to the next Monday 00:00 in Norway; 167 or 169 hours in the weeks of the clock change."""
-    day = local(instant).date()
+    return _week_of(local(instant).date())
+
+
+@lru_cache(maxsize=1024)
+def _week_of(day: date) -> tuple[datetime, datetime]:
     monday = day - timedelta(days=day.weekday())
     return at(monday, MIDNIGHT), at(monday + 7 * _DAY, MIDNIGHT)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Generic, TypeVar
 from uuid import NAMESPACE_URL, uuid5
 
 from hub.message import Resource
+
+View = TypeVar("View")
 
 BASE = "https://besoksbro.example/fhir"
 FNR = "urn:oid:2.16.578.1.12.4.1.4.1"
@@ -30,6 +32,22 @@ BY_REPRESENTATIVE: Resource = {"coding": [{"system": CANCELATION, "code": "APVAI
 NOT_AT_HOME: Resource = {"coding": [{"system": CANCELATION, "code": "AIH", "display": "Ikke hjemme"}]}
 
 
+class Remembered(Generic[View]):
+    """Makes the view of a resource once, as long as the same object is asked about: resources are never changed, copies are."""
+
+    def __init__(self, make: Callable[[Resource], View], most: int = 1024) -> None:
+        self._make, self._most = make, most
+        self._made: dict[int, tuple[Resource, View]] = {}
+
+    def __call__(self, resource: Resource) -> View:
+        made = self._made.get(id(resource))
+        if made is None or made[0] is not resource:
+            if len(self._made) >= self._most:
+                self._made.clear()
+            made = self._made[id(resource)] = resource, self._make(resource)  # kept with it, so that its id stays its own
+        return made[1]
+
+
 def appointment_id(origin: str, shop_id: str) -> str:
     """The Appointment id of what `origin` (an adapter, or the portal) calls `shop_id`: the same at every repetition."""
     return str(uuid5(NAMESPACE_URL, f"{origin}|{shop_id}"))
@@ -47,7 +65,11 @@ def url(name: str) -> str:
 
 def extension(resource: Mapping[str, Any], name: str) -> Any:
     """The value of one of our extensions, whatever its type; None when it is not there."""
-    return next((_value(item) for item in resource.get("extension") or () if item.get("url") == url(name)), None)
+    wanted = url(name)
+    for item in resource.get("extension") or ():
+        if item.get("url") == wanted:
+            return _value(item)
+    return None
 
 
 def parts(resource: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
@@ -64,7 +86,10 @@ def every(resource: Mapping[str, Any], name: str) -> list[Any]:
 
 
 def _value(item: Mapping[str, Any]) -> Any:
-    return next((value for key, value in item.items() if key.startswith("value")), None)
+    for key, value in item.items():
+        if key.startswith("value"):
+            return value
+    return None
 
 
 def with_extension(resource: Resource, name: str, kind: str, value: Any) -> Resource:

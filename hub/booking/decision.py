@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 from hub.booking.clock import MIDNIGHT, at, begin, end, local, week_bounds
-from hub.booking.conventions import SERVICE_TYPE, codes, every, extension, points_to
+from hub.booking.conventions import SERVICE_TYPE, Remembered, codes, every, extension, points_to
 from hub.booking.department import Department
 from hub.booking.opening import Closure
 from hub.booking.views import Booking
@@ -84,17 +84,7 @@ class Decision:
     @classmethod
     def of(cls, request: Resource) -> Decision:
         """Reads a ServiceRequest; one that tells no amount grants none."""
-        repeat = (request.get("occurrenceTiming") or {}).get("repeat") or {}
-        bounds = repeat.get("boundsPeriod") or {}
-        return cls(
-            id=request["id"], active=request.get("status") == "active" and request.get("doNotPerform") is not True,
-            patient=str((request.get("subject") or {}).get("reference", "")), service=codes(request.get("code"), SERVICE_TYPE),
-            department=points_to(extension(request, "department"), "HealthcareService"),
-            starts=begin(bounds["start"]) if "start" in bounds else None, ends=end(bounds["end"]) if "end" in bounds else None,
-            grant=_grant(repeat, request.get("quantityQuantity") or {}),
-            pauses=tuple(Closure.of({"during": period}) for period in every(request, "pause")),
-            carries_over=extension(request, "unused") == "carried-over",
-        )
+        return _decision(request)
 
     def covers(self, patient: str, department: Department, start: datetime, until: datetime) -> bool:
         """It is this person's, in force and not paused through the visit, and about this department's service."""
@@ -137,6 +127,23 @@ class Decision:
 
     def _used(self, mine: list[Booking], first: datetime, until: datetime) -> int:
         return sum(self.costs(b.start, b.end) for b in mine if first <= b.start < until)
+
+
+def _read(request: Resource) -> Decision:
+    repeat = (request.get("occurrenceTiming") or {}).get("repeat") or {}
+    bounds = repeat.get("boundsPeriod") or {}
+    return Decision(
+        id=request["id"], active=request.get("status") == "active" and request.get("doNotPerform") is not True,
+        patient=str((request.get("subject") or {}).get("reference", "")), service=codes(request.get("code"), SERVICE_TYPE),
+        department=points_to(extension(request, "department"), "HealthcareService"),
+        starts=begin(bounds["start"]) if "start" in bounds else None, ends=end(bounds["end"]) if "end" in bounds else None,
+        grant=_grant(repeat, request.get("quantityQuantity") or {}),
+        pauses=tuple(Closure.of({"during": period}) for period in every(request, "pause")),
+        carries_over=extension(request, "unused") == "carried-over",
+    )
+
+
+_decision = Remembered(_read)
 
 
 def _grant(repeat: dict[str, Any], quantity: dict[str, Any]) -> Grant:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from hub.booking.clock import MIDNIGHT, local
-from hub.booking.conventions import SERVICE_TYPE, codes, extension, parts
+from hub.booking.conventions import SERVICE_TYPE, Remembered, codes, extension, parts
 from hub.booking.opening import DAYS, Closure, Opening
 from hub.message import Resource
 
@@ -97,24 +97,11 @@ class Department:
     @classmethod
     def of(cls, service: Resource) -> Department:
         """Reads a HealthcareService by the conventions in docs/booking.md."""
-        extra = tuple(_extra(part) for part in parts(service, "extra-opening"))
-        slot = max(_number(service, "slot-minutes", 30), 1)
-        notice = _number(service, "notice-minutes", NOTICE)
-        may = extension(service, "who-may-book")
-        return cls(
-            code=service["id"], active=service.get("active", True) is True, name=service.get("name", ""),
-            service=codes(service.get("type"), SERVICE_TYPE),
-            openings=(*(Opening.of(a) for a in service.get("availableTime") or ()), *extra),
-            closures=tuple(Closure.of(n) for n in service.get("notAvailable") or ()),
-            capacity=_number(service, "capacity", 0), slot_minutes=slot, horizon_days=_number(service, "horizon-days", HORIZON),
-            notice_minutes=notice, move_minutes=_number(service, "move-minutes", notice),
-            cancel_minutes=_number(service, "cancel-minutes", notice), visit_minutes=max(_number(service, "visit-minutes", slot), 1),
-            buffer_minutes=max(_number(service, "buffer-minutes", 0), 0),
-            staffing=tuple(Staffing.of(part) for part in parts(service, "staffing")),
-            askers=frozenset(Asker) if may is None else frozenset(a for a in Asker if a.value in str(may).split()),
-            answer_hours=_number(service, "answer-hours", ANSWER_HOURS), offer_minutes=_number(service, "offer-minutes", OFFER_MINUTES),
-            lengths=tuple(sorted({int(n) for n in str(extension(service, "visit-lengths") or "").split()})),
-        )
+        return _department(service)
+
+    def __hash__(self) -> int:
+        """Cheap, since grids are looked up by department for every booking."""
+        return hash((self.code, self.slot_minutes, self.capacity))
 
     def offers(self, minutes: int) -> bool:
         """A visit may last so long."""
@@ -128,6 +115,30 @@ class Department:
         """How many visits can be made in the slot that begins at `start`: the last staffing that holds, else the usual number."""
         wall = local(start).replace(tzinfo=None)
         return next((s.capacity for s in reversed(self.staffing) if s.holds(wall)), self.capacity)
+
+
+def _read(service: Resource) -> Department:
+    extra = tuple(_extra(part) for part in parts(service, "extra-opening"))
+    slot = max(_number(service, "slot-minutes", 30), 1)
+    notice = _number(service, "notice-minutes", NOTICE)
+    may = extension(service, "who-may-book")
+    return Department(
+        code=service["id"], active=service.get("active", True) is True, name=service.get("name", ""),
+        service=codes(service.get("type"), SERVICE_TYPE),
+        openings=(*(Opening.of(a) for a in service.get("availableTime") or ()), *extra),
+        closures=tuple(Closure.of(n) for n in service.get("notAvailable") or ()),
+        capacity=_number(service, "capacity", 0), slot_minutes=slot, horizon_days=_number(service, "horizon-days", HORIZON),
+        notice_minutes=notice, move_minutes=_number(service, "move-minutes", notice),
+        cancel_minutes=_number(service, "cancel-minutes", notice), visit_minutes=max(_number(service, "visit-minutes", slot), 1),
+        buffer_minutes=max(_number(service, "buffer-minutes", 0), 0),
+        staffing=tuple(Staffing.of(part) for part in parts(service, "staffing")),
+        askers=frozenset(Asker) if may is None else frozenset(a for a in Asker if a.value in str(may).split()),
+        answer_hours=_number(service, "answer-hours", ANSWER_HOURS), offer_minutes=_number(service, "offer-minutes", OFFER_MINUTES),
+        lengths=tuple(sorted({int(n) for n in str(extension(service, "visit-lengths") or "").split()})),
+    )
+
+
+_department = Remembered(_read)
 
 
 def _extra(part: dict[str, Any]) -> Opening:

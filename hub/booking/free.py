@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
+from itertools import islice
 
 from hub.booking.clock import local
 from hub.booking.decision import Decision
@@ -34,6 +35,8 @@ class Place:
     end: datetime
     slot: str
     capacity: int
+    day: date
+    """The local day that it begins on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,10 @@ class Wish:
 @lru_cache(maxsize=4096)
 def places(department: Department, day: date) -> tuple[Place, ...]:
     """The department's slots that begin in a day's opening hours, in order."""
-    return tuple(Place(c.start, c.end, slot_id(department.code, c.start), department.capacity_at(c.start)) for c in grid(department, day))
+    return tuple(
+        Place(c.start, c.end, slot_id(department.code, c.start), department.capacity_at(c.start), local(c.start).date())
+        for c in grid(department, day)
+    )
 
 
 def free_times(
@@ -99,9 +105,8 @@ def free_times(
     welcome = wish.department.active and wish.asker in wish.department.askers and (same or wish.department.offers(wish.minutes))
     found: dict[date, list[Time]] = {}
     for number, place in enumerate(row):
-        day = local(place.start).date()
-        if welcome and place.start >= earliest and day in days and (time := chooser.at(number)) is not None:
-            found.setdefault(day, []).append(time)
+        if welcome and place.start >= earliest and place.day in days and (time := chooser.at(number)) is not None:
+            found.setdefault(place.day, []).append(time)
     return tuple(Day(day, bool(places(wish.department, day)), tuple(found.get(day, ()))) for day in days)
 
 
@@ -128,26 +133,27 @@ class _Chooser:
         self, wish: Wish, decisions: list[Decision] | None, own: list[Booking], row: list[Place], taken: Mapping[str, int],
     ) -> None:
         self.wish, self.decisions, self.own, self.row, self.taken = wish, decisions, own, row, taken
+        self.busy = [(b.start, b.end) for b in own if b.active]
         self.length = timedelta(minutes=wish.minutes)
         self.held = wish.moved.slots if wish.moved else ()
         self.ends = [place.end for place in row]
-        self.left_of: dict[tuple[str, datetime], int] = {}
+        self.left_of: dict[tuple[str, date], int] = {}
 
     def at(self, number: int) -> Time | None:
         """The time that begins with this slot; None when it cannot be chosen."""
-        start = self.row[number].start
+        start, day = self.row[number].start, self.row[number].day
         until = start + self.length
-        if not self._filled(number, until) or any(b.active and b.start < until and start < b.end for b in self.own):
+        if not self._filled(number, until) or any(first < until and start < last for first, last in self.busy):
             return None
         if self.wish.stays and paused(self.wish.stays, start, until):
             return None
         left = self._seats(start, self.wish.department.busy_until(until))
-        return Time(start, until, left) if left > 0 and self._granted(start, until) else None
+        return Time(start, until, left) if left > 0 and self._granted(start, until, day) else None
 
     def _filled(self, number: int, until: datetime) -> bool:
         """Slots follow each other without a gap until the visit ends: then it is open all the way, since each slot is."""
         reached = self.row[number].start
-        for place in self.row[number:]:
+        for place in islice(self.row, number, None):
             if place.start != reached or reached >= until:
                 break
             reached = place.end
@@ -156,20 +162,22 @@ class _Chooser:
     def _seats(self, start: datetime, until: datetime) -> int:
         """The fewest seats left in any slot that is used."""
         left = None
-        for place in self.row[bisect_right(self.ends, start):]:
+        for place in islice(self.row, bisect_right(self.ends, start), None):
             if place.start >= until:
                 break
             here = place.capacity - self.taken.get(place.slot, 0) + self.held.count(place.slot)
             left = here if left is None else min(left, here)
         return left or 0
 
-    def _granted(self, start: datetime, until: datetime) -> bool:
+    def _granted(self, start: datetime, until: datetime, day: date) -> bool:
         return self.decisions is None or any(
-            d.covers(self.wish.patient, self.wish.department, start, until) and d.costs(start, until) <= self._left(d, start) for d in self.decisions
+            d.covers(self.wish.patient, self.wish.department, start, until) and d.costs(start, until) <= self._left(d, start, day)
+            for d in self.decisions
         )
 
-    def _left(self, decision: Decision, start: datetime) -> int:
-        key = (decision.id, decision.period(start)[0])
+    def _left(self, decision: Decision, start: datetime, day: date) -> int:
+        """What is left for a visit on this local day: periods are whole ones."""
+        key = (decision.id, day)
         if key not in self.left_of:
             self.left_of[key] = decision.balance(self.own, start).left
         return self.left_of[key]

@@ -7,6 +7,7 @@ read by whoever holds the telephone, and be sent to persons with a protected add
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
@@ -23,6 +24,10 @@ REMINDED_AT = time(10)
 """On the day before."""
 GATHERED_FOR = timedelta(minutes=2)
 """What happens within this becomes one notice: the newest."""
+
+
+_NUMBER = re.compile(r"\+?[0-9](?: ?[0-9]){4,14}", re.ASCII)
+_MAILBOX = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+", re.ASCII)
 
 
 class Kind(StrEnum):
@@ -95,6 +100,11 @@ class Contact:
 
     def wants(self, kind: Kind) -> bool:
         return kind in _BY_LEVEL[self.level]
+
+
+def reaches(channel: str, address: str) -> bool:
+    """It looks like a telephone number, or like an e-mail address."""
+    return (_NUMBER if channel == Channel.SMS else _MAILBOX).fullmatch(address) is not None
 
 
 def level_of(person: Resource) -> Level:

@@ -22,6 +22,7 @@ class Cell:
     end: datetime
 
 
+@lru_cache(maxsize=4096)
 def is_open(department: Department, start: datetime, until: datetime) -> bool:
     """True when the department is open through the whole of [start, until): neither start nor end outside, no gap, no closing day.
 
@@ -62,6 +63,7 @@ def slot_id(department: str, start: datetime) -> str:
     return f"{department}-{start.astimezone(UTC):%Y%m%dT%H%MZ}"
 
 
+@lru_cache(maxsize=4096)
 def cells_over(department: Department, start: datetime, until: datetime) -> tuple[Cell, ...]:
     """The cells that share time with [start, until), in order."""
     found = {c for day in _days(start, until) for c in grid(department, day) if c.start < until and start < c.end}
@@ -76,6 +78,7 @@ class Seat:
     capacity: int
 
 
+@lru_cache(maxsize=4096)
 def seats_over(department: Department, start: datetime, until: datetime) -> tuple[Seat, ...]:
     """A seat in each slot that shares time with [start, until), in order."""
     return tuple(Seat(slot_id(department.code, c.start), department.capacity_at(c.start)) for c in cells_over(department, start, until))

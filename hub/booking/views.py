@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from hub.booking.clock import begin
-from hub.booking.conventions import DEPARTMENT, extension, identifier, kind_of, points_to
+from hub.booking.conventions import DEPARTMENT, Remembered, extension, identifier, kind_of, points_to
 from hub.message import Resource
 
 
@@ -46,20 +46,27 @@ class Booking:
     @classmethod
     def of(cls, appointment: Resource) -> Booking:
         """Reads a kept Appointment. KeyError or ValueError here is a bug of ours: what is kept follows the conventions."""
-        return cls(
-            id=appointment["id"], status=Status(appointment["status"]),
-            start=begin(appointment["start"]), end=begin(appointment["end"]),
-            patient=f"Patient/{_first(points_to(a, 'Patient') for a in actors(appointment))}",
-            department=_first(points_to(a, "HealthcareService") for a in actors(appointment)),
-            decision=_first(points_to(r, "ServiceRequest") for r in appointment.get("basedOn") or ()),
-            slots=tuple(points_to(r, "Slot") for r in appointment.get("slot") or ()),
-            performer=performer(appointment), sequence=int(extension(appointment, "sequence") or 0), version=version(appointment),
-        )
+        return _booking(appointment)
 
     @property
     def active(self) -> bool:
         """It takes the person's time: it is planned, happening or happened."""
         return self.status not in (Status.CANCELLED, Status.NOSHOW)
+
+
+def _read(appointment: Resource) -> Booking:
+    return Booking(
+        id=appointment["id"], status=Status(appointment["status"]),
+        start=begin(appointment["start"]), end=begin(appointment["end"]),
+        patient=f"Patient/{_first(points_to(a, 'Patient') for a in actors(appointment))}",
+        department=_first(points_to(a, "HealthcareService") for a in actors(appointment)),
+        decision=_first(points_to(r, "ServiceRequest") for r in appointment.get("basedOn") or ()),
+        slots=tuple(points_to(r, "Slot") for r in appointment.get("slot") or ()),
+        performer=performer(appointment), sequence=int(extension(appointment, "sequence") or 0), version=version(appointment),
+    )
+
+
+_booking = Remembered(_read)
 
 
 def is_booking(appointment: Resource) -> bool:

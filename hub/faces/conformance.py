@@ -6,8 +6,8 @@ from urllib.parse import urlencode
 
 import orjson
 
-from hub.faces.interaction import JSON, Answer, Asked
-from hub.faces.operations import searchset
+from hub.faces.interaction import JSON, READS, Answer, Asked
+from hub.fhir import bundle
 from hub.fhir.outcome import outcome
 from hub.fhir.profiles import Profiles
 from hub.message import Resource
@@ -33,29 +33,30 @@ def rows() -> list[Resource]:
     } for type_ in TYPES]
 
 
-def answer(asked: Asked, profiles: Profiles, base: str) -> Answer:
-    """Read, or search by `url` and `_id`.
+def answer(asked: Asked, pairs: list[tuple[str, str]], profiles: Profiles, base: str) -> Answer:
+    """Read, or search by `url` and `_id`; `pairs` is what is searched by.
 
     Raises:
-        Refused: UNKNOWN_RESOURCE; NO_SUCH_INTERACTION for anything but reading; BAD_SEARCH.
+        Refused: UNKNOWN_RESOURCE, BAD_SEARCH.
     """
     type_, below = asked.path[0], asked.path[1:]
     of_type = [r for r in profiles.resources if r["resourceType"] == type_]
-    if asked.method not in ("GET", "HEAD") or len(below) > 1 or below == ("_history",):
-        raise Refused(Problem.NO_SUCH_INTERACTION, f"{type_} is read and searched by GET only")
-    if below:
+    if len(below) > 1 or below == ("_history",) or (asked.method not in READS and below != ("_search",)):
+        raise Refused(Problem.UNKNOWN_RESOURCE, f"{type_} is read and searched, and nothing more")
+    if below and below != ("_search",):
         found = next((r for r in of_type if r["id"] == below[0]), None)
         if found is None:
             raise Refused(Problem.UNKNOWN_RESOURCE, f"no {type_} with that id")
         return _given(orjson.dumps(found))
-    wanted = {name: value.split(",") for name, value in asked.pairs if name in UNDERSTOOD and value}
-    others = sorted({name[:40] for name, _ in asked.pairs if name not in UNDERSTOOD and name not in ("_count", "_format", "_pretty", "_summary")})
+    wanted = {name: value.split(",") for name, value in pairs if name in UNDERSTOOD and value}
+    others = sorted({name[:40] for name, _ in pairs if name not in UNDERSTOOD and name not in ("_count", "_format", "_pretty", "_summary")})
     if others and asked.strict:
         raise Refused(Problem.BAD_SEARCH, f"{type_} is searched by {' and '.join(UNDERSTOOD)}")
     matches = [r for r in of_type if _matches(r, wanted, profiles)]
     note = outcome(Problem.BAD_SEARCH, "ignored: what this type is not searched by") if others else None
     used = urlencode([(name, ",".join(values)) for name, values in wanted.items()])
-    return _given(searchset([orjson.dumps(r) for r in matches], links=[("self", f"{base}/{type_}" + (f"?{used}" if used else ""))], note=note))
+    links = [("self", f"{base}/{type_}" + (f"?{used}" if used else ""))]
+    return _given(bundle.made([orjson.dumps(r) for r in matches], len(matches), links, note))
 
 
 def _matches(resource: Resource, wanted: dict[str, list[str]], profiles: Profiles) -> bool:

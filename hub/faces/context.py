@@ -64,6 +64,14 @@ def _no_replay(envelope: int, by: str, reason: str) -> Verdict:
     raise RuntimeError("replay is not connected")
 
 
+def _no_notice(channel: str, address: str, by: str) -> str:
+    raise RuntimeError("notices are not connected")
+
+
+def _no_turn(subscription: str, to: str, by: str, reason: str) -> None:
+    raise RuntimeError("subscriptions are not connected")
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """Everything a page needs and may not find for itself."""
@@ -92,6 +100,12 @@ class Context:
     it cannot be sent again."""
     replay: Callable[[int, str, str], Verdict] = _no_replay
     """`replay(envelope_key, by, reason)`: receives a parcel that could not be opened once more; what is thought of it now. Raises Refused."""
+    turn: Callable[[str, str, str, str], None] = _no_turn
+    """`turn(subscription_id, to, by, reason)`: `off`, `requested` or `deleted` (hub.feeds.Feeds.turn). Raises Refused."""
+    channels: Callable[[], tuple[str, ...]] = tuple
+    """By what notices can be sent: `sms`, `email`."""
+    test_notice: Callable[[str, str, str], str] = _no_notice
+    """`test_notice(channel, address, by)`: the id of the delivery (hub.noticing.Noticing.test). Raises Refused."""
     token: Callable[[int], str] = secrets.token_urlsafe
     templates: Environment = field(default_factory=lambda: templates())
 

@@ -19,14 +19,15 @@ import orjson
 
 from hub.access import AuditLine, Reader
 from hub.faces.beside import File
-from hub.faces.interaction import Answer, Asked
+from hub.faces.interaction import READS, Answer, Asked
 from hub.faces.parameters import parameters_of
 from hub.faces.web import ID
 from hub.fhir import strict_json, times
 from hub.fhir.definitions import Definitions
 from hub.fhir.limits import limit
+from hub.fhir.outcome import outcome
 from hub.fhir.query import NEVER, Query
-from hub.problem import Problem, Refused
+from hub.problem import Issue, Problem, Refused
 from hub.store import Export, Store, Transaction
 from hub.store.values import persons
 
@@ -42,40 +43,50 @@ UNDERSTOOD = frozenset({"_type", "_since", "_outputFormat"})
 NEVER_EXPORTED = frozenset({"AuditEvent", "Bundle", "OperationOutcome", "Parameters", "Subscription"})
 """Views, what is no record, and what holds a client's secrets."""
 PATIENT = ("Patient", "$export")
+DELETED = "deleted"
+"""The name of the file that tells what was deleted."""
 
 
 class Exports:
     """hub.faces.beside.Part."""
 
     largest = 64 * 1024
+    worded = False
 
     def __init__(self, store: Store, definitions: Definitions, base_url: str, clock: Callable[[], datetime]) -> None:
         self._store, self._definitions, self._base, self._clock = store, definitions, base_url, clock
 
-    def serves(self, method: str, path: tuple[str, ...]) -> bool:
-        return path[:1] in (("$export",), ("$export-file",)) or path == PATIENT
+    def methods(self, path: tuple[str, ...]) -> tuple[str, ...]:
+        match path:
+            case ("$export",) | ("Patient", "$export"):
+                return "GET", "POST"
+            case ("$export", _):
+                return (*READS, "DELETE")
+            case ("$export-file", _, _):
+                return READS
+        return ()
 
     def answer(self, asked: Asked, reader: Reader) -> Answer | File:
         match asked.path:
             case ("$export",) | ("Patient", "$export"):
                 return self._kick_off(asked, reader)
-            case ("$export", id_) if asked.method in ("GET", "HEAD"):
-                return self._status(self._own(reader, id_), reader)
             case ("$export", id_) if asked.method == "DELETE":
                 return self._end(reader, id_)
-            case ("$export-file", id_, type_) if asked.method == "GET":
+            case ("$export", id_):
+                return self._status(self._own(reader, id_), reader)
+            case ("$export-file", id_, type_) if type_ == DELETED:
+                return File(NDJSON, self._deleted(self._own(reader, id_), reader))
+            case ("$export-file", id_, type_):
                 bounds = dict(parse_qsl(asked.query))
                 return self._file(self._own(reader, id_), type_, reader, bounds.get("from", ""), bounds.get("until", ""))
         raise Refused(Problem.UNKNOWN_RESOURCE, "no such address")
 
     def _kick_off(self, asked: Asked, reader: Reader) -> Answer:
-        """202 and where to ask on. Raises Refused BAD_EXPORT, SCOPE_MISSING, NO_SUCH_INTERACTION."""
-        if asked.method not in ("GET", "POST"):
-            raise Refused(Problem.NO_SUCH_INTERACTION, "$export is asked for by GET or POST")
-        if "respond-async" not in asked.header(b"prefer"):
+        """202 and where to ask on; what was ignored is told in an OperationOutcome. Raises Refused BAD_EXPORT, SCOPE_MISSING."""
+        if "respond-async" not in asked.prefers:
             raise Refused(Problem.BAD_EXPORT, "an export is asked for with Prefer: respond-async")
-        wanted = _wanted(asked)
-        types = self._types(asked, reader, wanted.get("_type", ""))
+        wanted, ignored = _wanted(asked)
+        types, unknown = self._types(asked, reader, wanted.get("_type", ""))
         try:
             since = times.span(wanted["_since"].replace(" ", "+"))[0] if wanted.get("_since") else NEVER
         except (ValueError, OverflowError) as wrong:
@@ -88,10 +99,13 @@ class Exports:
             tx.export(Export(id_, reader.reference, request, types, asked.path == PATIENT, since, tx.newest(), now, now + KEPT))
 
         self._store.write(begin)
-        return Answer(202, b"", ((b"content-location", f"{self._base}/$export/{id_}".encode()),))
+        told = [f"the parameter {name[:40]}" for name in ignored] + ["a type of _type that is not exported here"] * bool(unknown)
+        issues = [Issue("not-supported", "", f"ignored: {what}", Problem.BAD_EXPORT, severity="warning") for what in told]
+        note = outcome(Problem.BAD_EXPORT, issues=issues) if issues else b""
+        return Answer(202, note, ((b"content-location", f"{self._base}/$export/{id_}".encode()),))
 
-    def _types(self, asked: Asked, reader: Reader, named: str) -> tuple[str, ...]:
-        """The types to export, each with the scopes for it: reading and searching."""
+    def _types(self, asked: Asked, reader: Reader, named: str) -> tuple[tuple[str, ...], list[str]]:
+        """The types to export, each with the scopes for it (reading and searching); and those that are asked for and never exported."""
         offered = [t for t in self._definitions.served if t not in NEVER_EXPORTED and (asked.path != PATIENT or self._about_a_person(t))]
         chosen = [t for t in named.split(",") if t] or offered
         unknown = [t for t in chosen if t not in offered]
@@ -101,7 +115,7 @@ class Exports:
         for type_ in (t for t in chosen if t in offered):
             if not (reader.may(whole or type_, "r") and reader.may(whole or type_, "s")):
                 raise Refused(Problem.SCOPE_MISSING, f"this needs system/{whole or type_}.rs")
-        return tuple(dict.fromkeys(t for t in chosen if t in offered and self._sees(reader, t)))
+        return tuple(dict.fromkeys(t for t in chosen if t in offered and self._sees(reader, t))), unknown
 
     def _about_a_person(self, type_: str) -> bool:
         return type_ == "Patient" or "patient" in self._definitions.parameters.get(type_, {})
@@ -130,8 +144,23 @@ class Exports:
             "transactionTime": export.at.isoformat(timespec="milliseconds"), "request": export.request, "requiresAccessToken": True,
             "output": output, "error": [],
         }
+        if export.since != NEVER and any(self._gone(export, reader)):
+            manifest["deleted"] = [{"type": "Bundle", "url": f"{self._base}/$export-file/{export.id}/{DELETED}"}]
         expires = format_datetime(export.expires, usegmt=True).encode()
         return Answer(200, orjson.dumps(manifest), ((b"expires", expires),), media_type="application/json")
+
+    def _gone(self, export: Export, reader: Reader) -> Iterator[str]:
+        """References of what was deleted since: of types that belong to no department, which are the only ones that are deleted."""
+        for type_ in export.types if not export.of_patients else ():
+            if self._definitions.served[type_].delete and self._sees(reader, type_) and limit(reader, type_, self._definitions) is None:
+                yield from (f"{type_}/{id_}" for id_ in self._store.exports.gone(export, type_))
+
+    def _deleted(self, export: Export, reader: Reader) -> Iterator[bytes]:
+        """Bundles of type transaction, one a line (Bulk Data Access 2.0, «deleted»)."""
+        gone = list(self._gone(export, reader))
+        for first in range(0, len(gone), A_PAGE):
+            entries = [{"request": {"method": "DELETE", "url": reference}} for reference in gone[first:first + A_PAGE]]
+            yield orjson.dumps({"resourceType": "Bundle", "type": "transaction", "entry": entries}) + b"\n"
 
     def _any(self, type_: str) -> bool:
         return bool(self._store.search(Query(type_, count=1)).entries)
@@ -164,25 +193,30 @@ class Exports:
                 AuditLine(now, person, reader.reference, reader.ground.value, f"export {type_}", "", "fhir") for person in fresh
             )
             if found:
-                yield b"".join([each.body + b"\n" for each in found])
+                yield "".join([f"{each.text}\n" for each in found]).encode()
             going = first != ""
 
 
-def _wanted(asked: Asked) -> dict[str, str]:
-    """The parameters, of the query and of a Parameters body. Raises Refused BAD_EXPORT for what is not understood (not when lenient)."""
+def _wanted(asked: Asked) -> tuple[dict[str, str], list[str]]:
+    """The parameters, of the query and of a Parameters body; and the names of those that are ignored, where the client is lenient.
+
+    Raises:
+        Refused: BAD_EXPORT for one that is not understood.
+    """
     pairs: list[tuple[str, Any]] = [(n, v) for n, v in parse_qsl(asked.query) if n != "_format"]
     if asked.body:
         pairs += parameters_of(strict_json.load(asked.body))
     unknown = sorted({name for name, _ in pairs if name not in UNDERSTOOD})
     if unknown and not asked.lenient:
-        raise Refused(Problem.BAD_EXPORT, f"understood are {', '.join(sorted(UNDERSTOOD))}; Prefer: handling=lenient ignores the rest")
+        known = ", ".join(sorted(UNDERSTOOD))
+        raise Refused(Problem.BAD_EXPORT, f"understood are {known}; Prefer: handling=lenient ignores the rest", unknown[0][:40])
     found: dict[str, str] = {}
     for name, value in pairs:
         if name in UNDERSTOOD and isinstance(value, str):
             found[name] = f"{found[name]},{value}" if name == "_type" and name in found else value
     if found.get("_outputFormat", NDJSON).replace(" ", "+") not in FORMATS:
         raise Refused(Problem.BAD_EXPORT, f"_outputFormat is {NDJSON}")
-    return found
+    return found, unknown
 
 
 def _bounds(cuts: list[str]) -> list[str]:

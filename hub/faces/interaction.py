@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC
 from email.utils import format_datetime
 from typing import Any, Protocol
-from urllib.parse import parse_qsl
 
 from hub.access import Reader
 from hub.faces.web import ID
 from hub.fhir.outcome import OUTCOME, outcome
 from hub.fhir.query import Query
+from hub.fhir.search import parameters_in
 from hub.problem import Problem, Refused, Unavailable
 from hub.store import Stored
 from hub.store.values import Page
@@ -22,6 +22,7 @@ from hub.store.values import Page
 log = logging.getLogger(__name__)
 JSON = "application/fhir+json"
 Header = tuple[bytes, bytes]
+READS = ("GET", "HEAD")
 MIRRORED = (b"x-request-id", b"x-correlation-id")
 """Headers that go back as they came."""
 _TAG = re.compile(r'(?:W/)?"(\d{1,18})"', re.ASCII)
@@ -46,15 +47,20 @@ class Asked:
     @property
     def pairs(self) -> list[tuple[str, str]]:
         """The query's parameters."""
-        return parse_qsl(self.query, keep_blank_values=True)
+        return parameters_in(self.query)
+
+    @property
+    def prefers(self) -> str:
+        """`Prefer` in small letters, without the quotes and spaces that its values may have (RFC 7240 2)."""
+        return self.header(b"prefer").lower().replace('"', "").replace(" ", "")
 
     @property
     def strict(self) -> bool:
-        return "handling=strict" in self.header(b"prefer")
+        return "handling=strict" in self.prefers
 
     @property
     def lenient(self) -> bool:
-        return "handling=lenient" in self.header(b"prefer")
+        return "handling=lenient" in self.prefers
 
     @property
     def if_match(self) -> int | None:
@@ -102,6 +108,11 @@ def tagged(tag: str) -> int | None:
     return int(match[1]) if match else None
 
 
+def named(tags: str, etag: str) -> bool:
+    """`If-None-Match` names this version: in a list, or by a star (RFC 9110 13.1.2)."""
+    return tags.strip() == "*" or etag in [tag.strip() for tag in tags.split(",")]
+
+
 def version_headers(found: Stored) -> tuple[Header, ...]:
     """ETag and Last-Modified."""
     at = format_datetime(found.last_updated.astimezone(UTC), usegmt=True)
@@ -117,6 +128,11 @@ def refusal(of: Refused) -> Answer:
 def later(of: Unavailable) -> Answer:
     """503, with the time to wait."""
     return Answer(503, outcome(Problem.UNAVAILABLE, of.detail), ((b"retry-after", str(int(of.retry_after or 5)).encode()),))
+
+
+def allow(methods: Iterable[str]) -> Header:
+    """`Allow` for an address with these methods; OPTIONS goes with every address (hub.faces.oauth.Admission)."""
+    return b"allow", ", ".join([*methods, "OPTIONS"]).encode()
 
 
 def known(id_: str) -> str:
@@ -138,8 +154,11 @@ def failed(trouble: Exception) -> Answer:
 
 
 def below(scope: Any) -> tuple[str, ...]:
-    """The address below where the face stands, in parts."""
-    return tuple(part for part in scope["path"][len(scope.get("root_path", "")):].split("/") if part)
+    """The address below where the face stands, in parts. Noted in the scope: gate and face ask the same."""
+    found: tuple[str, ...] | None = scope.get("below")
+    if found is None:
+        found = scope["below"] = tuple([part for part in scope["path"][len(scope.get("root_path", "")):].split("/") if part])
+    return found
 
 
 async def read_body(receive: Any, largest: int) -> bytes | None:

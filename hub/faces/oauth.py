@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 import orjson
 
 from hub.faces import conformance
-from hub.faces.interaction import MIRRORED, below
+from hub.faces.interaction import MIRRORED, Answer, allow, below, respond
 from hub.fhir.outcome import OUTCOME, outcome
 from hub.oauth import jose
 from hub.oauth.gate import Call, Gate, NotAdmitted
@@ -49,12 +49,14 @@ class Admission:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         path = below(scope)
+        if scope["method"] == "OPTIONS":
+            return await self._options(scope, send, self._inner.methods(path))
         if path in PUBLIC or (path and path[0] in conformance.TYPES):
             await self._inner(scope, receive, send)
             return None
         raw = scope.get("raw_path") or scope["path"].encode()
         wanted = self._needed(scope["method"], path)
-        call = Call(scope["method"], raw.partition(b"?")[0].decode("latin-1"), wanted, tuple(scope["headers"]))
+        call = Call.of(scope["method"], raw.partition(b"?")[0].decode("latin-1"), wanted, scope["headers"])
         try:
             if self._gate.quick(call):
                 reader = self._gate.admit(call)
@@ -67,6 +69,13 @@ class Admission:
             wait: Header = (b"retry-after", str(int(later.retry_after or 5)).encode())
             return await _send(send, scope, 503, self._says(Problem.UNAVAILABLE, later.detail), (wait,), self._kind)
         await self._inner({**scope, "reader": reader}, receive, send)
+
+
+    async def _options(self, scope: Any, send: Any, methods: tuple[str, ...]) -> None:
+        """What may be done with an address, for anybody. No `Access-Control-*`: a web page in a browser calls no face of machines."""
+        if not methods:
+            return await _send(send, scope, 404, self._says(Problem.UNKNOWN_RESOURCE, "no such address"), (), self._kind)
+        await respond(send, "OPTIONS", dict(scope["headers"]), Answer(204, b"", (allow(methods),)))
 
 
 class OAuth:

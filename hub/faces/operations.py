@@ -17,17 +17,16 @@ import orjson
 from hub.access import Reader
 from hub.booking.conventions import points_to
 from hub.faces import interaction
-from hub.faces.interaction import Answer, tagged
+from hub.faces.interaction import READS, Answer, tagged
 from hub.faces.parameters import UNDERSTOOD, appointment_of, parameters_of, patient_of, reference_of, wish_of
 from hub.faces.web import ID
-from hub.fhir import strict_json
+from hub.fhir import bundle, strict_json
 from hub.fhir.outcome import outcome
-from hub.keeping import Speaker
+from hub.keeping import Calendar, Speaker
 from hub.message import Resource
 from hub.problem import Problem, Refused
 from hub.scheduling.desk import HOLD_PREFIX, Desk, client
 from hub.scheduling.offers import Found, find
-from hub.shop import Calendar
 from hub.store import Store
 
 OPERATIONS = ("$find", "$hold", "$book", "$cancel")
@@ -53,21 +52,19 @@ class Operations:
     """hub.faces.beside.Part."""
 
     largest = 1024 * 1024
+    worded = True
 
     def __init__(
         self, store: Store, desk: Desk, base_url: str, clock: Callable[[], datetime], calendar: Calendar = lambda *_: None,
     ) -> None:
         self._store, self._desk, self._base, self._clock, self._calendar = store, desk, base_url, clock, calendar
 
-    def serves(self, method: str, path: tuple[str, ...]) -> bool:
-        return operation(path) is not None
+    def methods(self, path: tuple[str, ...]) -> tuple[str, ...]:
+        found = operation(path)
+        return found[2] if found else ()
 
     def answer(self, asked: interaction.Asked, reader: Reader) -> Answer:
-        name, id_, methods = operation(asked.path) or ("", "", ())
-        if asked.method not in methods:
-            return Answer(
-                405, outcome(Problem.NOT_SUPPORTED, f"{name} is called by {' or '.join(methods)}"), ((b"allow", ", ".join(methods).encode()),),
-            )
+        name, id_, _ = operation(asked.path) or ("", "", ())
         return Answer(200, self._do(_asked(asked, reader, name, id_)))
 
     def _do(self, asked: Asked) -> bytes:
@@ -77,14 +74,14 @@ class Operations:
                 wish = wish_of(asked.parameters)
                 return self._found(asked, find(self._store, asked.reader, wish, self._clock(), self._calendar))
             case "$hold":
-                return searchset([orjson.dumps(self._store.write(lambda tx: desk.hold(tx, caller, appointment_of(asked.parameters))))])
+                return bundle.made([orjson.dumps(self._store.write(lambda tx: desk.hold(tx, caller, appointment_of(asked.parameters))))], 1)
             case "$book":
-                return searchset([self._store.write(lambda tx: desk.book(tx, caller, self._to_book(tx, caller, asked))).body])
+                return bundle.made([self._store.write(lambda tx: desk.book(tx, caller, self._to_book(tx, caller, asked))).body], 1)
             case "$cancel":
                 id_ = asked.id or reference_of(asked.parameters)
                 reason = next((v for n, v in asked.parameters if n == "reason" and isinstance(v, dict)), None)
                 cancelled = self._store.write(lambda tx: desk.cancel(tx, caller, id_, reason, asked.version))
-                return searchset([cancelled.body] if cancelled else [])
+                return bundle.made([cancelled.body], 1) if cancelled else bundle.made((), 0)
         raise AssertionError(asked.operation)
 
     def _to_book(self, tx: Any, caller: Speaker, asked: Asked) -> Resource:
@@ -112,14 +109,14 @@ class Operations:
             if found.next is not None:
                 more = [*((n, v) for n, v in used if n != "_after"), ("_after", "~".join(found.next))]
                 links.append(("next", f"{self._base}/Appointment/$find?{urlencode(more)}"))
-        return searchset([orjson.dumps(o) for o in found.offers], found.total, links, note)
+        return bundle.made([orjson.dumps(o) for o in found.offers], found.total, links, note)
 
 
 def operation(below: tuple[str, ...]) -> tuple[str, str, tuple[str, ...]] | None:
     """(operation, id, methods) that a path below the FHIR base means; None: it is not one of ours."""
     match below:
         case ("Appointment", "$find"):
-            return "$find", "", ("GET", "HEAD", "POST")
+            return "$find", "", (*READS, "POST")
         case ("Appointment", "$hold" | "$book" | "$cancel" as name):
             return name, "", ("POST",)
         case ("Appointment", id_, "$cancel") if ID.fullmatch(id_):
@@ -128,22 +125,9 @@ def operation(below: tuple[str, ...]) -> tuple[str, str, tuple[str, ...]] | None
 
 
 def _asked(asked: interaction.Asked, reader: Reader, name: str, id_: str) -> Asked:
-    """Raises Refused NOT_ACCEPTABLE, UNREADABLE, INVALID, OUT_OF_DATE."""
+    """Raises Refused UNREADABLE, INVALID, OUT_OF_DATE."""
     parameters: list[tuple[str, Any]] = [(n, v) for n, v in asked.pairs if v]
     if asked.body:
-        if asked.header(b"content-type").partition(";")[0].strip().lower() not in ("application/fhir+json", "application/json"):
-            raise Refused(Problem.NOT_ACCEPTABLE, "a body is application/fhir+json")
         parameters += parameters_of(strict_json.load(asked.body))
     version = tagged(asked.header(b"if-match"))
     return Asked(name, id_, parameters, reader, "" if version is None else str(version), asked.strict, asked.method != "POST")
-
-
-def searchset(entries: list[bytes], total: int | None = None, links: list[tuple[str, str]] | None = None, note: bytes | None = None) -> bytes:
-    """A searchset of stored or made bytes. `total` is always told."""
-    pieces = [b'{"resource":' + body + b',"search":{"mode":"match"}}' for body in entries]
-    if note is not None:
-        pieces.append(b'{"resource":' + note + b',"search":{"mode":"outcome"}}')
-    head: dict[str, Any] = {"resourceType": "Bundle", "type": "searchset", "total": len(entries) if total is None else total}
-    if links:
-        head["link"] = [{"relation": relation, "url": url} for relation, url in links]
-    return orjson.dumps(head)[:-1] + (b',"entry":[' + b",".join(pieces) + b"]" if pieces else b"") + b"}"

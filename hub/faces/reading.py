@@ -9,11 +9,12 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import quote, urlencode
 
 from hub.access import Reader
-from hub.faces.interaction import Answer, Asked, Source, known, version_headers
-from hub.fhir import bundle, search, times
+from hub.faces.interaction import Answer, Asked, Source, known, named, version_headers
+from hub.fhir import bundle, index, paging, search, times
 from hub.fhir.definitions import Definitions
 from hub.fhir.index import HashId
 from hub.fhir.limits import limit, limited
+from hub.fhir.meeting import meets
 from hub.fhir.outcome import outcome
 from hub.fhir.query import FOREVER, NEVER, DateIs, IdIs, Query, ReferenceIs
 from hub.fhir.search import Parsed
@@ -44,7 +45,7 @@ class Reading:
         else:
             number = int(version) if version.isascii() and version.isdigit() and len(version) < 18 else 0
             found = self._source.version(type_, known(id_), number)
-        if found is None or not (self.may_see(asked.reader, type_, id_) or (found.deleted and self._sees_all(asked.reader, type_))):
+        if found is None or not (self.may_see(asked.reader, type_, id_) or self._saw(asked.reader, type_, id_)):
             raise Refused(Problem.UNKNOWN_RESOURCE, f"no {type_} with that id or version")
         if found.deleted:
             raise Refused(Problem.DELETED, f"this {type_} was deleted")
@@ -63,13 +64,13 @@ class Reading:
             Refused: UNKNOWN_RESOURCE, BAD_SEARCH.
         """
         options = dict(asked.pairs)
-        count = search.count_of(options.get("_count", str(USUAL_HISTORY)))
+        count = paging.count_of(options.get("_count", str(USUAL_HISTORY)))
         bounds = _bounds(options)
-        before = search.cursor(options["_cursor"])[0][0] if "_cursor" in options else FOREVER
+        before = paging.cursor(options["_cursor"], self._hash_id)[0][0] if "_cursor" in options else FOREVER
         total = None
         if id_:
             every = [v for v in self._source.history(type_, known(id_)) if bounds[0] <= v.updated < bounds[1]]
-            if not self.may_see(asked.reader, type_, id_) and not (every and every[0].deleted and self._sees_all(asked.reader, type_)):
+            if not self.may_see(asked.reader, type_, id_) and not self._saw(asked.reader, type_, id_):
                 raise Refused(Problem.UNKNOWN_RESOURCE, f"no {type_} with that id")
             total, found = len(every), [v for v in every if v.seq < before][:count + 1]
         else:
@@ -79,7 +80,7 @@ class Reading:
         kept = [(n, v) for n, v in asked.pairs if n in ("_count", "_since", "_at")]
         links = [("self", _with(where, kept))]
         if len(found) > count > 0:
-            links.append(("next", _with(where, [*kept, ("_cursor", search.token((found[count - 1].seq, 0)))])))
+            links.append(("next", _with(where, [*kept, ("_cursor", paging.token((found[count - 1].seq, 0), False, self._hash_id))])))
         return Answer(200, bundle.history(self._base, shown, total, links), (), persons(shown), f"history {type_ or 'all'}")
 
     def search(self, asked: Asked, type_: str, pairs: list[tuple[str, str]]) -> Answer:
@@ -87,14 +88,14 @@ class Reading:
         secret = search.national(pairs)
         if secret and asked.method != "POST":
             raise Refused(Problem.BAD_SEARCH, f"a search by national id must be sent as POST {type_}/_search, so that no log holds it")
-        parsed = search.parse(type_, pairs, asked.strict, self._definitions, self._hash_id)
+        parsed = search.parse(type_, pairs, asked.strict, self._definitions, self._hash_id, self._base)
         page = self._source.search(limited(asked.reader, parsed.query, self._definitions))
         shown = [pair for pair in parsed.used if not search.national([pair])] if secret else parsed.used
         whole = asked.path == (type_,) and asked.query.isascii() and 0 < len(pairs) == len(shown)  # the address as it came is the search
         links = [("self", f"{self._base}/{type_}?{asked.query}" if whole else self._link(type_, shown))]
         for relation, cursor in (("next", page.next), ("previous", page.before)):
             if cursor is not None:
-                links.append((relation, self._link(type_, [*shown, ("_cursor", search.token(cursor, relation == "previous"))])))
+                links.append((relation, self._link(type_, [*shown, ("_cursor", paging.token(cursor, relation == "previous", self._hash_id))])))
         note = outcome(Problem.BAD_SEARCH, f"ignored: {', '.join(parsed.ignored)}") if parsed.ignored else None
         included = [e for e in page.included if self.may_see(asked.reader, e.type, e.id)]
         entries = [self._part(e, parsed) for e in page.entries] if parsed.summary or parsed.elements else page.entries
@@ -111,16 +112,21 @@ class Reading:
         if person is None or person.deleted or not self.may_see(asked.reader, "Patient", id_):
             raise Refused(Problem.UNKNOWN_RESOURCE, "no Patient with that id")
         found = {person.reference: person}
-        for type_ in self._definitions.served:
+        wanted = {type_ for name, value in asked.pairs if name == "_type" for type_ in value.split(",") if type_}
+        ignored = sorted({name[:40] for name, _ in asked.pairs} - {"_type", "_format", "_pretty"})
+        if asked.strict and (ignored or not wanted <= set(self._definitions.served)):
+            raise Refused(Problem.BAD_SEARCH, "$everything understands _type, with types that are served here")
+        for type_ in self._definitions.served if not wanted else wanted & set(self._definitions.served):
             if "patient" in self._definitions.parameters.get(type_, {}) and type_ != "Patient" and not self._definitions.served[type_].view:
                 try:
-                    query = limited(asked.reader, Query(type_, (ReferenceIs("patient", (("Patient", id_),)),), count=search.MOST), self._definitions)
+                    query = limited(asked.reader, Query(type_, (ReferenceIs("patient", (("Patient", id_),)),), count=paging.MOST), self._definitions)
                 except Refused:
                     continue
                 found |= {each.reference: each for each in self._source.search(query).entries}
-        entries = list(found.values())
-        links = [("self", f"{self._base}/Patient/{id_}/$everything")]
-        return Answer(200, bundle.searchset(self._base, entries, [], len(entries), links), (), persons(entries), "everything Patient")
+        entries = [one for one in found.values() if not wanted or one.type in wanted]
+        links = [("self", _with(f"{self._base}/Patient/{id_}/$everything", [pair for pair in asked.pairs if pair[0] == "_type"]))]
+        note = outcome(Problem.BAD_SEARCH, f"ignored: {', '.join(ignored)}") if ignored else None
+        return Answer(200, bundle.searchset(self._base, entries, [], len(entries), links, note), (), persons(entries), "everything Patient")
 
     def publish(self, asked: Asked, now: int) -> Answer:
         """`Slot/$publish`: every slot ahead that this reader sees, one per line, for who polls (SMART Scheduling Links). 304 while nothing changed.
@@ -134,7 +140,7 @@ class Reading:
         headers = ((b"etag", tag.encode()), (b"cache-control", b"private, max-age=30"))
         if asked.header(b"if-none-match") == tag:
             return Answer(304, b"", headers)
-        return Answer(200, b"".join(slot.body + b"\n" for slot in slots), headers, media_type="application/fhir+ndjson")
+        return Answer(200, "".join([f"{slot.text}\n" for slot in slots]).encode(), headers, media_type="application/fhir+ndjson")
 
     def may_see(self, reader: Reader | None, type_: str, id_: str) -> bool:
         """The reader's scopes and departments give this resource."""
@@ -144,31 +150,38 @@ class Reading:
             return False
         return bound is None or bool(self._source.search(Query(type_, (IdIs((id_,)), bound), count=1)).entries)
 
-    def _sees_all(self, reader: Reader | None, type_: str) -> bool:
-        """A deleted resource belongs to no department any more: only who sees every one is told that it was there."""
+    def _saw(self, reader: Reader | None, type_: str, id_: str) -> bool:
+        """It is deleted, and this reader saw it until then: they are told that it was there (R4 http.html#read), and nobody else is."""
+        gone = self._source.get(type_, id_)
+        if gone is None or not gone.deleted:
+            return False
         try:
-            return limit(reader, type_, self._definitions) is None
+            bound = limit(reader, type_, self._definitions)
         except Refused:
             return False
+        if bound is None:
+            return True
+        last = self._source.version(type_, id_, gone.version - 1)
+        return last is not None and meets(id_, index.indexer(self._definitions, self._hash_id)(last.resource), (bound,))
 
     def _part(self, found: Stored, parsed: Parsed) -> Stored:
         if not parsed.summary and not parsed.elements:
             return found
-        return found._replace(body=subset(found.body, parsed.summary, parsed.elements, self._definitions))
+        return found._replace(text=subset(found.text, parsed.summary, parsed.elements, self._definitions))
 
     def _link(self, type_: str, pairs: Iterable[tuple[str, str]]) -> str:
         return _with(f"{self._base}/{type_}", pairs)
 
 
 def conditional(
-    asked: Asked, type_: str, criteria: list[tuple[str, str]], source: Source, definitions: Definitions, hash_id: HashId,
+    asked: Asked, type_: str, criteria: list[tuple[str, str]], source: Source, definitions: Definitions, hash_id: HashId, base: str,
 ) -> list[Stored]:
     """At most two of the resources that match the criteria of a conditional interaction, among those the reader sees.
 
     Raises:
         Refused: BAD_SEARCH: a criterion that is not known would match too much; no criterion at all.
     """
-    parsed = search.parse(type_, criteria, True, definitions, hash_id)
+    parsed = search.parse(type_, criteria, True, definitions, hash_id, base)
     if not parsed.query.conditions:
         raise Refused(Problem.BAD_SEARCH, "a conditional interaction needs at least one search parameter")
     return source.search(replace(limited(asked.reader, parsed.query, definitions), count=2, cursor=None, includes=())).entries
@@ -192,7 +205,7 @@ def _bounds(options: dict[str, str]) -> tuple[int, int]:
 def _unchanged(asked: Asked, found: Stored) -> bool:
     tags = asked.header(b"if-none-match")
     if tags:
-        return tags == "*" or found.etag in [t.strip() for t in tags.split(",")]
+        return named(tags, found.etag)
     since = asked.header(b"if-modified-since")
     if not since:
         return False

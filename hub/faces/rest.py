@@ -20,13 +20,14 @@ import orjson
 from hub.access import AuditLine, Reader
 from hub.faces import conformance
 from hub.faces.bundles import Bundles
-from hub.faces.interaction import JSON, Answer, Asked, failed, read_body, respond
+from hub.faces.formats import FORM, acceptable, in_json, kind_of, worded
+from hub.faces.interaction import JSON, READS, Answer, Asked, allow, below, failed, read_body, respond
 from hub.faces.parameters import parameters_of
 from hub.faces.reading import Reading
 from hub.faces.web import ID
 from hub.faces.writing import Writing
 from hub.feeds import Feeds
-from hub.fhir import openapi, strict_json, times, validate, xml
+from hub.fhir import openapi, strict_json, times, validate
 from hub.fhir.definitions import Definitions
 from hub.fhir.index import HashId
 from hub.fhir.outcome import validated
@@ -34,19 +35,13 @@ from hub.problem import Issue, Problem, Refused
 from hub.scheduling.desk import Desk
 from hub.store import Store, Transaction
 
-XML = "application/fhir+xml"
-ANSWERS = {
-    JSON: JSON, "application/json": JSON, "text/json": JSON, "json": JSON, "*/*": JSON, "application/*": JSON,
-    XML: XML, "application/xml": XML, "text/xml": XML, "xml": XML,
-}
-"""What may be asked for, and what is given."""
-FORM = "application/x-www-form-urlencoded"
-PATCHES = ("application/json-patch+json", "application/merge-patch+json")
 LARGEST_FORM = 64 * 1024
 LARGEST = 4 * 1024 * 1024
 LONG = (("$publish",), ("$everything",))
 """Reads that take longer than the event loop can wait."""
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
+CHANGES = {"update": ("PUT",), "patch": ("PATCH",), "delete": ("DELETE",)}
+"""Interaction → its method, of one resource or, with a condition, of a type."""
 
 
 class Rest:
@@ -63,6 +58,8 @@ class Rest:
         operations = [*server.get("operation", ()), *conformance.OPERATIONS]
         server = {**server, "resource": [*server["resource"], *conformance.rows()], "operation": operations}
         self._offered = {resource["type"]: {i["code"] for i in resource["interaction"]} for resource in server["resource"]}
+        self._of_type = {t: _methods(o, {"search-type": READS, "create": ("POST",), **CHANGES}) for t, o in self._offered.items()}
+        self._of_one = {t: _methods(o, {"read": READS, **CHANGES}) for t, o in self._offered.items()}
         self._whole = {interaction["code"] for interaction in server["interaction"]}
         self._reading = self._reads(store)
         statement = {**definitions.capability, "rest": [server], "implementation": {"description": "Besøksbro", "url": self._base}}
@@ -76,8 +73,7 @@ class Rest:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         headers = dict(scope["headers"])
-        path = scope["path"][len(scope.get("root_path", "")):].strip("/")
-        method, parts = scope["method"], tuple(path.split("/")) if path else ()
+        method, parts = scope["method"], below(scope)
         searching, writing = parts[-1:] == ("_search",), method in WRITES
         body = await read_body(receive, LARGEST_FORM if searching else LARGEST) if writing else b""
         asked = Asked(
@@ -97,18 +93,15 @@ class Rest:
     def _guarded(self, asked: Asked, too_large: bool) -> tuple[Answer, str]:
         format_ = JSON
         try:
-            format_ = _acceptable(asked)
+            format_ = acceptable(asked)
             if too_large:
                 raise Refused(Problem.TOO_LARGE, "the body is too large: a search form has 64 KiB, a resource or Bundle 4 MiB")
-            answer = self._answered(asked)
-            if format_ == XML and answer.body and not answer.media_type:
-                answer = replace(answer, body=xml.to_xml(strict_json.load(answer.body), self._definitions))
+            answer = worded(self._answered(asked), format_, self._definitions)
         except Exception as trouble:
             answer = failed(trouble)
             if isinstance(trouble, Refused) and trouble.problem is Problem.NO_SUCH_INTERACTION:
-                answer = answer.with_headers((b"allow", self._allowed(asked)))
-        if format_ == XML and answer.status >= 400:
-            answer = replace(answer, body=xml.to_xml(strict_json.load(answer.body), self._definitions))
+                answer = answer.with_headers(allow(self.methods(asked.path)))
+            answer = worded(answer, format_, self._definitions)
         if answer.persons and asked.reader is not None:
             now, reader = self._clock(), asked.reader
             self._store.audit_later(
@@ -118,21 +111,26 @@ class Rest:
         return answer, format_
 
     def _answered(self, asked: Asked) -> Answer:
-        if asked.path in self._told and asked.method in ("GET", "HEAD"):
+        offered = self.methods(asked.path)
+        if offered and asked.method not in offered:
+            raise Refused(Problem.NO_SUCH_INTERACTION, "this method does not go with this address")
+        if asked.path in self._told:
             told = self._told[asked.path]
             return replace(told, status=304) if asked.headers.get(b"if-none-match") == dict(told.headers)[b"etag"] else told
         if asked.path[:1] and asked.path[0] in conformance.TYPES:
             return self._conformance(asked)
         if asked.reader is None:
             raise Refused(Problem.NOT_AUTHENTICATED, "a bearer token is needed")
-        if asked.path[-1:] == ("$validate",) and asked.method == "POST" and asked.path[0] in self._offered:
-            return self._validated(self._in_json(asked))
+        if not offered:
+            raise Refused(Problem.UNKNOWN_RESOURCE, "no such address" if asked.path and asked.path[0] in self._offered else "no such resource type")
+        if asked.path[-1:] == ("$validate",):
+            return self._validated(in_json(asked, self._definitions))
         if asked.method not in WRITES or asked.path[-1:] == ("_search",):
             return self._route(asked, self._reading, None)
         desk = self._desk
         if desk is None:
             raise Refused(Problem.NO_SUCH_INTERACTION, "this face only reads")
-        asked = self._in_json(asked)
+        asked = in_json(asked, self._definitions)
         if not asked.path:
             if asked.method != "POST":
                 raise Refused(Problem.NO_SUCH_INTERACTION, "a batch or transaction is posted here")
@@ -140,26 +138,14 @@ class Rest:
         return self._store.write(lambda tx: self._route(asked, self._reads(tx), self._writes(tx)))
 
     def _conformance(self, asked: Asked) -> Answer:
-        if _acceptable(asked) != JSON:
+        if acceptable(asked) != JSON:
             raise Refused(Problem.NOT_ACCEPTABLE, f"profiles and value sets are {JSON}")
-        return conformance.answer(asked, self._definitions.profiles, self._base)
+        pairs = asked.pairs + (_form(asked) if asked.path[1:] == ("_search",) else [])
+        return conformance.answer(asked, pairs, self._definitions.profiles, self._base)
 
     def _writes(self, tx: Transaction) -> Writing:
         assert self._desk is not None and self._feeds is not None
         return Writing(tx, self._desk, self._feeds, self._definitions, self._base, self._hash_id)
-
-    def _in_json(self, asked: Asked) -> Asked:
-        """The body as JSON, whichever of the formats it came in. Raises Refused WRONG_MEDIA_TYPE, UNREADABLE."""
-        sent = asked.header(b"content-type").partition(";")[0].strip().lower()
-        if asked.method == "DELETE" or (asked.method == "PATCH" and sent in PATCHES):
-            return asked
-        kind = ANSWERS.get(sent) if "*" not in sent and "/" in sent else None
-        if kind is None:
-            raise Refused(Problem.WRONG_MEDIA_TYPE, f"a body is {JSON} or {XML}; a patch {', '.join(PATCHES)} or Parameters")
-        if kind == JSON:
-            return replace(asked, headers={**asked.headers, b"content-type": (sent if asked.method == "PATCH" else JSON).encode()})
-        body = strict_json.dump(xml.from_xml(asked.body, self._definitions))
-        return replace(asked, body=body, headers={**asked.headers, b"content-type": JSON.encode()})
 
     def _route(self, asked: Asked, reading: Reading, writing: Writing | None) -> Answer:
         """One interaction to its handler."""
@@ -208,13 +194,13 @@ class Rest:
             case "POST" if not id_:
                 self._offers(type_, "create")
                 return writing.create(asked, type_, asked.promised)
-            case "PUT" if id_ or asked.query:
+            case "PUT":
                 self._offers(type_, "update")
                 return writing.update(asked, type_, id_) if id_ else writing.update_where(asked, type_, asked.query, asked.promised)
-            case "PATCH" if id_ or asked.query:
+            case "PATCH":
                 self._offers(type_, "patch")
                 return writing.patch(asked, type_, id_, "" if id_ else asked.query)
-            case "DELETE" if id_ or asked.query:
+            case "DELETE":
                 self._offers(type_, "delete")
                 return writing.delete(asked, type_, id_, "" if id_ else asked.query)
         raise Refused(Problem.NO_SUCH_INTERACTION, f"{asked.method} does not go with this address")
@@ -223,11 +209,35 @@ class Rest:
         if interaction not in self._offered.get(type_, ()):
             raise Refused(Problem.NO_SUCH_INTERACTION, f"{type_} has no {interaction}")
 
-    def _allowed(self, asked: Asked) -> bytes:
-        """The methods that the address has, for `Allow`."""
-        offered = self._offered.get(asked.path[0], set()) if asked.path else {"transaction"}
-        words = {"GET, HEAD": {"read", "search-type"}, "POST": {"create", "transaction"}, "PUT": {"update"}, "PATCH": {"patch"}, "DELETE": {"delete"}}
-        return ", ".join(method for method, codes in words.items() if codes & offered).encode()
+    def methods(self, path: tuple[str, ...]) -> tuple[str, ...]:
+        """The methods that an address has, for `Allow` and OPTIONS; none: there is no such address."""
+        if len(path) == 1 and path[0] in self._of_type:
+            return self._of_type[path[0]]
+        if len(path) == 2 and ID.fullmatch(path[1]):
+            return self._of_one.get(path[0], ())
+        if path in self._told or (path == ("_history",) and "history-system" in self._whole):
+            return READS
+        if not path:
+            return ("POST",) if self._desk else ()
+        offered = self._offered.get(path[0], set())
+        match path[1:]:
+            case ("_search",):
+                return _methods(offered, {"search-type": ("POST",)})
+            case ("$validate",) | (_, "$validate") if path[0] not in conformance.TYPES:
+                return ("POST",) if offered else ()
+            case ("$publish",) if path[0] == "Slot":
+                return READS
+            case (_, "$everything") if path[0] == "Patient":
+                return READS
+            case ("_history",):
+                return _methods(offered, {"history-type": READS})
+            case (_, "_history"):
+                return _methods(offered, {"history-instance": READS})
+            case (_, "_history", _):
+                return _methods(offered, {"vread": READS})
+            case (_, other) if path[0] == "Patient" and "patient" in self._definitions.parameters.get(other, {}):
+                return _methods(self._offered.get(other, set()), {"search-type": READS})
+        return ()
 
     def _validated(self, asked: Asked) -> Answer:
         """`$validate`: 200 whatever is found (R4 Resource-operation-validate)."""
@@ -240,25 +250,16 @@ class Rest:
         return Answer(200, validated(issues))
 
 
+def _methods(offered: set[str], words: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(method for interaction, methods in words.items() if interaction in offered for method in methods)
+
+
 def _document(body: bytes, media_type: str = "") -> Answer:
     """What is the same for everybody until the next release."""
     return Answer(200, body, ((b"etag", f'W/"{hashlib.sha256(body).hexdigest()[:16]}"'.encode()),), media_type=media_type)
 
 
 def _form(asked: Asked) -> list[tuple[str, str]]:
-    if asked.body and asked.header(b"content-type").partition(";")[0].strip().lower() != FORM:
+    if asked.body and kind_of(asked) != FORM:
         raise Refused(Problem.WRONG_MEDIA_TYPE, f"a search form is {FORM}")
     return parse_qsl(asked.body.decode("utf-8", "replace"), keep_blank_values=True)
-
-
-def _acceptable(asked: Asked) -> str:
-    """JSON or XML, by `_format` or Accept. Raises Refused NOT_ACCEPTABLE."""
-    wanted = next((v for n, v in asked.pairs if n == "_format"), None) if "format" in asked.query or "%" in asked.query else None
-    if wanted is None:
-        wanted = asked.header(b"accept") or "*/*"
-    given = ANSWERS.get(wanted)
-    for part in wanted.replace("fhir xml", "fhir+xml").replace("fhir json", "fhir+json").split(",") if given is None else ():
-        given = given or ANSWERS.get(part.partition(";")[0].strip().lower())
-    if given is None:
-        raise Refused(Problem.NOT_ACCEPTABLE, f"answers are {JSON} or {XML}")
-    return given

@@ -33,6 +33,11 @@ class Sandbox:
     def __init__(self, inner: Any, reset: Callable[[], int], pool: Executor) -> None:
         self._inner, self._reset, self._pool = inner, reset, pool
 
+    def methods(self, path: tuple[str, ...]) -> tuple[str, ...]:
+        """As `Beside.methods`."""
+        methods: tuple[str, ...] = ("POST",) if path == ("$reset",) else self._inner.methods(path)
+        return methods
+
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         async def marked(message: Any) -> None:
             """Every answer says where it came from."""

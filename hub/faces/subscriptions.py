@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 import orjson
 
 from hub.access import AuditLine, Reader
-from hub.faces.interaction import Answer, Asked, known
+from hub.faces.interaction import READS, Answer, Asked, known
 from hub.faces.parameters import parameters_of
 from hub.feeds import Feeds, load
 from hub.feeds.wish import CONTENTS
@@ -33,13 +33,18 @@ class Subscriptions:
     """hub.faces.beside.Part."""
 
     largest = 64 * 1024
+    worded = True
 
     def __init__(self, store: Store, feeds: Feeds, clock: Callable[[], datetime]) -> None:
         self._store, self._feeds, self._clock = store, feeds, clock
 
-    def serves(self, method: str, path: tuple[str, ...]) -> bool:
-        ours = path[:1] == ("SubscriptionTopic",) or (path[:1] == ("Subscription",) and path[-1] in ("$status", "$events"))
-        return ours and method in ("GET", "HEAD", "POST")
+    def methods(self, path: tuple[str, ...]) -> tuple[str, ...]:
+        match path:
+            case ("SubscriptionTopic", _):
+                return READS
+            case ("Subscription", "$status") | ("Subscription", _, "$status" | "$events"):
+                return (*READS, "POST")
+        return ()
 
     def answer(self, asked: Asked, reader: Reader) -> Answer:
         return self._answered(asked.path, parse_qsl(asked.query) + _parameters(asked.body), reader)

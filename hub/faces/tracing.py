@@ -41,12 +41,13 @@ class Tracing:
     """hub.faces.beside.Part."""
 
     largest = 16 * 1024
+    worded = True
 
     def __init__(self, store: Store, own: Own) -> None:
         self._store, self._own = store, own
 
-    def serves(self, method: str, path: tuple[str, ...]) -> bool:
-        return path == ("$message",) and method == "POST"
+    def methods(self, path: tuple[str, ...]) -> tuple[str, ...]:
+        return ("POST",) if path == ("$message",) else ()
 
     def answer(self, asked: Asked, reader: Reader) -> Answer:
         id_ = next((v for n, v in parameters_of(strict_json.load(asked.body)) if n == "id"), None)

@@ -9,7 +9,7 @@ import hmac
 import logging
 import re
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, urlsplit
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from hub.access import AuditLine
 from hub.faces import sessions
@@ -98,6 +98,7 @@ class Download:
 
 
 Answer = Page | Redirect | Download
+Endpoint = Callable[[Request], Awaitable[Response]]
 Handler = Callable[[Context, Asked], Answer]
 
 
@@ -200,6 +201,23 @@ class Face:
         return lambda request, _: self._respond(self.error(404))
 
 
+def joined(routes: Iterable[BaseRoute]) -> list[BaseRoute]:
+    """One route for each address, so that a 405 tells every method that the address has."""
+    found: dict[object, list[BaseRoute]] = {}
+    for route in routes:
+        found.setdefault(route.path if isinstance(route, Route) else id(route), []).append(route)
+    return [ways[0] if len(ways) == 1 else _either([way for way in ways if isinstance(way, Route)]) for ways in found.values()]
+
+
+def _either(ways: list[Route]) -> Route:
+    endpoints: dict[str, Endpoint] = {method: way.endpoint for way in ways for method in way.methods or ()}
+
+    async def endpoint(request: Request) -> Response:
+        return await endpoints[request.method](request)
+
+    return Route(ways[0].path, endpoint, methods=list(endpoints))
+
+
 async def _body(request: Request) -> bytes | None:
     """The body, or None when it is larger than any form of ours."""
     parts, size = [], 0
@@ -215,7 +233,7 @@ def _fields(body: bytes | None) -> dict[str, str] | None:
     if body is None:
         return None
     try:
-        return dict(parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=50))
+        return {name: value.replace("\0", "") for name, value in parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=50)}
     except ValueError:
         return {}
 

@@ -88,7 +88,7 @@ class Writing:
         Raises:
             Refused: UNKNOWN_RESOURCE, DELETED, MANY_MATCHES, BAD_PATCH, and as `update`.
         """
-        before = self._at(asked, type_, criteria) if criteria else self._current(asked, type_, id_)
+        before = self._current(asked, type_, id_) if id_ else self._at(asked, type_, criteria)
         if before is None:
             raise Refused(Problem.UNKNOWN_RESOURCE, f"no {type_} to patch")
         if before.deleted:
@@ -110,7 +110,7 @@ class Writing:
         Raises:
             Refused: IN_USE: it belongs to a record, or others point to it; MANY_MATCHES, OUT_OF_DATE, NOT_ALLOWED.
         """
-        before = self._at(asked, type_, criteria) if criteria else self._current(asked, type_, id_)
+        before = self._current(asked, type_, id_) if id_ else self._at(asked, type_, criteria)
         if before is None or before.deleted:
             return Answer(204)
         if not self._definitions.served[type_].delete:
@@ -123,7 +123,7 @@ class Writing:
 
     def match(self, asked: Asked, type_: str, criteria: str) -> Stored | None:
         """The one resource that matches; None: none does. Raises Refused MANY_MATCHES, BAD_SEARCH."""
-        found = conditional(asked, type_, search.pairs(criteria), self._tx, self._definitions, self._hash_id)
+        found = conditional(asked, type_, search.pairs(criteria), self._tx, self._definitions, self._hash_id, self._base)
         if len(found) > 1:
             raise Refused(Problem.MANY_MATCHES, "more than one resource meets the condition")
         return found[0] if found else None
@@ -152,14 +152,15 @@ class Writing:
         return found
 
     def _changed(self, asked: Asked, before: Stored | None, resource: Resource) -> Answer:
-        version = asked.if_match
+        version, there = asked.if_match, before is not None and not before.deleted
+        if (asked.header(b"if-match").strip() == "*" and not there) or (asked.header(b"if-none-match").strip() == "*" and there):
+            raise Refused(Problem.OUT_OF_DATE, "it is there already" if there else "there is none yet")
         if version is not None and (before is None or version != before.version):
             raise Refused(Problem.OUT_OF_DATE, f"the current version is {before.version if before else 0}")
         if self._definitions.served[resource["resourceType"]].write == "booking":
             caller = client(_reader(asked))
             return self._answer(asked, self._desk.update(self._tx, caller, resource, str(version) if version is not None else ""), 200)
-        new = before is None or before.deleted
-        return self._answer(asked, self._record(asked, resource, "create" if new else "update"), 201 if new else 200)
+        return self._answer(asked, self._record(asked, resource, "update" if there else "create"), 200 if there else 201)
 
     def _booked(self, asked: Asked, resource: Resource, sent: str) -> tuple[Stored, int]:
         """The same again gives the same booking, and 200. A hold's id books what it holds."""
@@ -192,8 +193,8 @@ class Writing:
         """As `Prefer: return=` wants it; the resource when it says nothing."""
         location = f"{self._base}/{kept.reference}/_history/{kept.version}".encode()
         headers = (*version_headers(kept), (b"location" if status == 201 else b"content-location", location))
-        prefer = asked.header(b"prefer")
-        body = b"" if "return=minimal" in prefer else informed("kept") if "return=OperationOutcome" in prefer else kept.body
+        prefers = asked.prefers
+        body = b"" if "return=minimal" in prefers else informed("kept") if "return=operationoutcome" in prefers else kept.body
         return Answer(status, body, headers)
 
 

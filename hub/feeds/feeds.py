@@ -20,13 +20,15 @@ from hub.booking.clock import begin
 from hub.delivery import Delivery, State
 from hub.endpoint import Allowed
 from hub.feeds.notifications import Writer
-from hub.feeds.wish import Reading, Wish, headers, secret, shown
+from hub.feeds.wish import XML, Reading, Wish, headers, secret, shown
 from hub.fhir.limits import OWNERS, limited
+from hub.fhir.meeting import meets
 from hub.fhir.query import Condition, IdIs, Query
+from hub.fhir.xml import to_xml
 from hub.message import Content, Resource
 from hub.problem import Problem, Refused
 from hub.scopes import Scopes
-from hub.store import Change, Store, Transaction
+from hub.store import Change, Store, Stored, Transaction
 from hub.store.feeds import ADAPTER, Event, Feed
 from hub.store.values import persons
 
@@ -105,21 +107,35 @@ class Feeds:
         for feed in tx.feeds.active():
             wish = self.wish(feed.body)
             for change in changes if wish else ():
-                if wish and change.type == wish.type and not change.deleted and self._hears(tx, feed, wish, change):
-                    self._tell(tx, feed, wish, change)
+                if wish and change.type == wish.type and not change.deleted and (content := self._heard(tx, feed, wish, change)) is not None:
+                    self._tell(tx, feed, wish, change, content)
 
-    def _hears(self, tx: Transaction, feed: Feed, wish: Wish, change: Change) -> bool:
-        """It is an event, it is among what was asked for, and the client may see it."""
-        if feed.ends is not None and feed.ends <= tx.now:
-            return False
-        if wish.topic is not None:
-            before = tx.version(change.type, change.id, change.version - 1)
-            if not wish.topic.triggered(before.resource if before and not before.deleted else None, change.resource):
-                return False
+    def _heard(self, tx: Transaction, feed: Feed, wish: Wish, change: Change) -> str | None:
+        """What is told of a change, one of CONTENTS; None: it is no event for this subscription.
+
+        By a topic that is what the client sees and asked for, as it is now or as it was before: whoever keeps what meets a filter must
+        hear that something left it. What the client does not see any more is named, and not shown.
+        """
+        before = tx.version(change.type, change.id, change.version - 1) if wish.topic is not None and change.version > 1 else None
+        before = None if before is None or before.deleted else before
         reader = self._reader(feed)
-        if reader is None:
+        if reader is None or (feed.ends is not None and feed.ends <= tx.now):
+            return None
+        if wish.topic is not None and not wish.topic.triggered(before.resource if before else None, change.resource):
+            return None
+        if self.sees(tx, reader, change.type, change.id, wish.conditions):
+            return wish.content
+        if before is None or not self._saw(tx, reader, before, wish.conditions):
+            return None
+        return wish.content if wish.content == "empty" or self.sees(tx, reader, change.type, change.id) else "id-only"
+
+    def _saw(self, tx: Transaction, reader: Reader, before: Stored, conditions: tuple[Condition, ...]) -> bool:
+        """As `sees`, of a version that is no longer the current one."""
+        try:
+            asked = limited(reader, Query(before.type, conditions), self._definitions)
+        except Refused:
             return False
-        return self.sees(tx, reader, change.type, change.id, wish.conditions)
+        return meets(before.id, tx.entries(before.resource), asked.conditions)
 
     def sees(self, source: Store | Transaction, reader: Reader, type_: str, id_: str, conditions: tuple[Condition, ...] = ()) -> bool:
         """The reader's scopes and departments give this resource, and it meets the conditions."""
@@ -134,17 +150,17 @@ class Feeds:
         known = self._known(feed.reader)
         return replace(known, scopes=known.scopes & Scopes.of(feed.scopes)) if known else None
 
-    def _tell(self, tx: Transaction, feed: Feed, wish: Wish, change: Change) -> None:
+    def _tell(self, tx: Transaction, feed: Feed, wish: Wish, change: Change, content: str) -> None:
         number = tx.feeds.number(feed.id)
         feed = replace(feed, events=number)
         if wish.topic is None:
-            body = change.body if wish.content == "full-resource" else b""
+            body = change.body if content == "full-resource" else b""
         else:
             told = (Event(number, change.reference, change.version, tx.now), change)
-            body = self.writer.notification(feed, wish, _TYPES[EVENT], [told], wish.content, tx.now)
+            body = self.writer.notification(feed, wish, _TYPES[EVENT], [told], content, tx.now)
         delivery = self._owe(tx, feed, wish, EVENT, change.reference, body, change.version)
         tx.feeds.record(feed.id, number, delivery.id)
-        if wish.content != "empty":
+        if content != "empty":
             tx.audit(*(
                 AuditLine(tx.now, person, feed.reader, Ground.VENDOR.value, f"notify {change.type}", channel="fhir") for person in persons([change])
             ))
@@ -161,8 +177,13 @@ class Feeds:
                 expires=tx.now + lives, created=tx.now, key=subject if function == EVENT else function, conversation=subject, version=version,
                 answer_due=False,
             ),
-            Content(body, "application/fhir+json" if body else ""), newest_wins=False,
+            self._content(wish, body), replaces=(),
         )
+
+    def _content(self, wish: Wish, body: bytes) -> Content:
+        if not body:
+            return Content(body, "")
+        return Content(to_xml(orjson.loads(body), self._definitions), XML) if wish.in_xml else Content(body, "application/fhir+json")
 
     def moved(self, tx: Transaction, before: Delivery, after: Delivery) -> None:
         """What became of a delivery, for its subscription: heard, so it is active; gone, so it is off; never heard, so it is in error."""
@@ -187,6 +208,32 @@ class Feeds:
             tx.withdraw_all(feed.adapter)
         resource = {key: value for key, value in kept.resource.items() if key != "error"}
         tx.keep({**resource, "status": status, **({"error": error} if error else {})}, origin="hub")
+
+    def turn(self, store: Store, id_: str, to: str, by: str, reason: str) -> None:
+        """An operator's word: `off`, `requested` (it is greeted anew) or `deleted`. Who and why stand in the access log and on the timeline.
+
+        Raises:
+            Refused: UNKNOWN_RESOURCE; BAD_SUBSCRIPTION when what it asks for is no longer offered.
+        """
+        store.write(lambda tx: self._turn(tx, id_, to, by, reason))
+
+    def _turn(self, tx: Transaction, id_: str, to: str, by: str, reason: str) -> None:
+        feed, kept = tx.feeds.get(id_), tx.get("Subscription", id_)
+        if feed is None or kept is None:
+            raise Refused(Problem.UNKNOWN_RESOURCE, "no such subscription")
+        wish = self.wish(feed.body)
+        if to == "deleted":
+            tx.remove(kept, origin=by)
+        elif to == "off":
+            self.set_status(tx, feed, "off", f"Slått av av kommunen: {reason}")
+        elif wish is None:
+            raise Refused(Problem.BAD_SUBSCRIPTION, "what it asks for is no longer offered")
+        else:
+            tx.withdraw_all(feed.adapter)
+            self.set_status(tx, feed, "requested")
+            self._owe(tx, replace(feed, status="requested"), wish, HANDSHAKE, f"Subscription/{id_}", b"")
+        tx.note(f"Subscription/{id_}", f"subscription-{to}", reason, origin=by)
+        tx.audit(AuditLine(tx.now, "", by, Ground.OPERATOR.value, f"subscription-{to}", "", "console"))
 
     def beat(self, store: Store) -> None:
         """Heartbeats that are due, where nothing waits that would tell as much; and what has come to its end."""

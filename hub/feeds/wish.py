@@ -23,7 +23,9 @@ SECRET = "https://besoksbro.example/fhir/StructureDefinition/webhook-secret"
 MASK = "***"
 """What stands in the stored resource instead of a header's value."""
 CONTENTS = ("empty", "id-only", "full-resource")
-JSON = ("application/fhir+json", "application/json")
+XML = "application/fhir+xml"
+PAYLOADS = {"application/fhir+json": False, "application/json": False, XML: True, "application/xml": True}
+"""What a payload may be → whether it is XML."""
 SHORTEST_PERIOD = timedelta(seconds=10)
 LONGEST_WAIT = timedelta(seconds=30)
 _HEADER = re.compile(r"([A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}): ?([\x20-\x7e]{1,4000})", re.ASCII)
@@ -47,6 +49,8 @@ class Wish:
     period: timedelta = timedelta()
     wait: timedelta = timedelta(seconds=10)
     """How long an answer may take."""
+    in_xml: bool = False
+    """What is sent is XML."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,8 @@ class Reading:
     topics: dict[str, Topic]
     """Canonical URL → topic."""
     hash_id: HashId
+    base: str = ""
+    """As `search.parse`."""
 
     def wish(self, resource: Resource) -> Wish:
         """The wish in a valid Subscription.
@@ -68,8 +74,9 @@ class Reading:
         if channel["type"] != "rest-hook" or _extension(channel.get("_type"), "backport-channel-type") is not None:
             raise _refused("the channel is rest-hook", "channel.type")
         payload = channel.get("payload")
-        if payload is not None and payload.partition(";")[0].strip() not in JSON:
-            raise _refused("the payload is application/fhir+json", "channel.payload")
+        in_xml = PAYLOADS.get(payload.partition(";")[0].strip()) if payload is not None else False
+        if in_xml is None:
+            raise _refused(f"the payload is application/fhir+json or {XML}", "channel.payload")
         endpoint = str(channel.get("endpoint", ""))
         topic = self.topics.get(resource["criteria"])
         if topic is None and resource["criteria"].startswith(("http:", "https:", "urn:")):
@@ -78,7 +85,7 @@ class Reading:
         content = _content(channel) if topic else "full-resource" if payload else "empty"
         if topic is None and payload and "?" in endpoint:
             raise _refused("resources are put below the endpoint, so it cannot have a query", "channel.endpoint")
-        return Wish(type_, conditions, topic, content, endpoint, _period(channel), _wait(channel))
+        return Wish(type_, conditions, topic, content, endpoint, _period(channel), _wait(channel), in_xml)
 
     def _criteria(self, criteria: str) -> tuple[str, tuple[Condition, ...]]:
         """R4: a search string, `Appointment?status=booked`."""
@@ -104,7 +111,7 @@ class Reading:
             raise _refused("a national id must not stand in a Subscription: find the person's id by POST Patient/_search", "criteria")
         if any(name in search.RESULT for name, _ in asked):
             raise _refused("criteria hold no paging, sorting or including", "criteria")
-        return search.parse(type_, asked, True, self.definitions, self.hash_id).query.conditions
+        return search.parse(type_, asked, True, self.definitions, self.hash_id, self.base).query.conditions
 
 
 def secret(resource: Resource, before: str) -> str:

@@ -1,4 +1,4 @@
-"""Bundles stitched from stored bytes: a search never parses a resource."""
+"""Bundles stitched from stored texts: a search never parses a resource."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Piece(Protocol):
     @property
     def version(self) -> int: ...
     @property
-    def body(self) -> bytes: ...
+    def text(self) -> str: ...
 
 
 class Version(Piece, Protocol):
@@ -38,16 +38,20 @@ def searchset(
     outcome: bytes | None = None,
 ) -> bytes:
     """A searchset: matches, then what was included, then an outcome entry."""
-    prefix = b'{"fullUrl":"' + base.encode() + b"/"
-    pieces = [
-        b"".join((prefix, e.type.encode(), b"/", e.id.encode(), b'","resource":', e.body, b',"search":{"mode":"match"}}')) for e in entries
-    ]
-    pieces += [
-        b"".join((prefix, e.type.encode(), b"/", e.id.encode(), b'","resource":', e.body, b',"search":{"mode":"include"}}')) for e in included
-    ]
-    if outcome is not None:
-        pieces.append(b'{"resource":' + outcome + b',"search":{"mode":"outcome"}}')
-    return _bundle(b"searchset", total, links, pieces)
+    prefix = f'{{"fullUrl":"{base}/'
+    pieces = [f'{prefix}{e.type}/{e.id}","resource":{e.text},"search":{{"mode":"match"}}}}' for e in entries]
+    pieces += [f'{prefix}{e.type}/{e.id}","resource":{e.text},"search":{{"mode":"include"}}}}' for e in included]
+    return _bundle("searchset", total, links, pieces + _noted(outcome))
+
+
+def _noted(outcome: bytes | None) -> list[str]:
+    return [] if outcome is None else [f'{{"resource":{outcome.decode()},"search":{{"mode":"outcome"}}}}']
+
+
+def made(resources: Iterable[bytes], total: int, links: Iterable[tuple[str, str]] = (), outcome: bytes | None = None) -> bytes:
+    """A searchset of what is no stored version and has no address: offers, holds, conformance resources."""
+    pieces = [f'{{"resource":{body.decode()},"search":{{"mode":"match"}}}}' for body in resources]
+    return _bundle("searchset", total, links, pieces + _noted(outcome))
 
 
 def history(base: str, versions: Sequence[Version], total: int | None, links: Iterable[tuple[str, str]]) -> bytes:
@@ -60,9 +64,9 @@ def history(base: str, versions: Sequence[Version], total: int | None, links: It
             "request": {"method": method, "url": v.type if first else f"{v.type}/{v.id}"},
             "response": {"status": status, "etag": v.etag, "lastModified": v.last_updated.isoformat(timespec="milliseconds")},
         }
-        resource = b"" if v.deleted else b',"resource":' + v.body
-        pieces.append(b'{"fullUrl":"' + f"{base}/{v.type}/{v.id}".encode() + b'"' + resource + b"," + orjson.dumps(entry)[1:])
-    return _bundle(b"history", total, links, pieces)
+        resource = "" if v.deleted else f',"resource":{v.text}'
+        pieces.append(f'{{"fullUrl":"{base}/{v.type}/{v.id}"{resource},{orjson.dumps(entry)[1:].decode()}')
+    return _bundle("history", total, links, pieces)
 
 
 def responses(kind: str, entries: Iterable[tuple[bytes, dict[str, str], bytes]]) -> bytes:
@@ -70,13 +74,13 @@ def responses(kind: str, entries: Iterable[tuple[bytes, dict[str, str], bytes]])
     pieces = []
     for resource, response, problem in entries:
         told = orjson.dumps(response)[:-1] + (b',"outcome":' + problem if problem else b"") + b"}"
-        pieces.append(b"{" + (b'"resource":' + resource + b"," if resource else b"") + b'"response":' + told + b"}")
-    return _bundle(kind.encode(), None, (), pieces)
+        pieces.append((b"{" + (b'"resource":' + resource + b"," if resource else b"") + b'"response":' + told + b"}").decode())
+    return _bundle(kind, None, (), pieces)
 
 
-def _bundle(kind: bytes, total: int | None, links: Iterable[tuple[str, str]], pieces: list[bytes]) -> bytes:
+def _bundle(kind: str, total: int | None, links: Iterable[tuple[str, str]], pieces: list[str]) -> bytes:
     relations = [{"relation": relation, "url": url} for relation, url in links]
-    link = b',"link":' + orjson.dumps(relations) if relations else b""
-    counted = b"" if total is None else b',"total":' + str(total).encode()
-    entry = b',"entry":[' + b",".join(pieces) + b"]" if pieces else b""
-    return b'{"resourceType":"Bundle","type":"' + kind + b'"' + counted + link + entry + b"}"
+    link = f',"link":{orjson.dumps(relations).decode()}' if relations else ""
+    counted = "" if total is None else f',"total":{total}'
+    entry = f',"entry":[{",".join(pieces)}]' if pieces else ""
+    return f'{{"resourceType":"Bundle","type":"{kind}"{counted}{link}{entry}}}'.encode()

@@ -75,7 +75,7 @@ class Served:
     """Made from other rows when it is asked for: no index has it, so that nothing includes it or chains through it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Definitions:
     """Everything, read once."""
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 from hub.fhir import times
-from hub.fhir.definitions import Definitions, Parameter
+from hub.fhir.definitions import Definitions
 from hub.fhir.query import DateEntry, Entries, ReferenceEntry, StringEntry, TokenEntry
 from hub.fhir.text import plain
 from hub.message import Resource
@@ -33,6 +33,20 @@ class _Path:
     system: str
 
 
+@dataclass(slots=True)
+class _Found:
+    """What was taken out of one resource so far."""
+
+    tokens: list[TokenEntry] = field(default_factory=list)
+    references: list[ReferenceEntry] = field(default_factory=list)
+    dates: list[DateEntry] = field(default_factory=list)
+    strings: list[StringEntry] = field(default_factory=list)
+
+
+Take = Callable[[Any, _Found], None]
+"""Takes one value out."""
+
+
 def digest(definitions: Definitions) -> str:
     """Stands for what is searched by, and how it is taken out: an index made under another digest must be made anew."""
     what = [(name, definitions.served[name].main, sorted(found.items())) for name, found in sorted(definitions.parameters.items())]
@@ -43,42 +57,51 @@ def indexer(definitions: Definitions, hash_id: HashId) -> Callable[[Resource], E
     """The function that extracts a resource's entries."""
 
     @cache
-    def compiled(type_: str) -> dict[Steps, list[tuple[Parameter, _Path]]]:
-        """What stands where; parameters that look in one place (actor, patient, location) share the way there."""
-        found: dict[Steps, list[tuple[Parameter, _Path]]] = {}
+    def compiled(type_: str) -> list[tuple[Steps, list[Take]]]:
+        """What stands where, and what takes it out; parameters that look in one place (actor, patient, location) share the way there."""
+        found: dict[Steps, list[Take]] = {}
         for parameter in definitions.parameters.get(type_, {}).values():
             for path in parameter.paths if parameter.name not in ("_id", "_lastUpdated") else ():
                 made = _compile(definitions, type_, path)
-                found.setdefault(made.steps, []).append((parameter, made))
-        return found
+                found.setdefault(made.steps, []).append(_TAKES[parameter.type](parameter.name, made, hash_id))
+        return list(found.items())
 
     def entries(resource: Resource) -> Entries:
-        type_ = resource["resourceType"]
-        tokens: list[TokenEntry] = []
-        references: list[ReferenceEntry] = []
-        dates: list[DateEntry] = []
-        strings: list[StringEntry] = []
-        for steps, looking in compiled(type_).items():
+        type_, found = resource["resourceType"], _Found()
+        for steps, takes in compiled(type_):
             if steps and resource.keys().isdisjoint(steps[0]):
                 continue
-            for value in _values(resource, steps, 0):
-                for parameter, path in looking:
-                    match parameter.type:
-                        case "token":
-                            tokens += _tokens(parameter.name, value, path.system, hash_id)
-                        case "uri":
-                            tokens.append(TokenEntry(parameter.name, "", str(value)))
-                        case "reference":
-                            _reference(parameter.name, value, path.target, tokens, references, hash_id)
-                        case "date":
-                            dates += (DateEntry(parameter.name, *period) for period in times.periods(value))
-                        case "string":
-                            strings += (StringEntry(parameter.name, plain(text)) for text in _strings(value))
+            for value in _values(resource, steps):
+                for take in takes:
+                    take(value, found)
         main = definitions.served[type_].main
-        at = next((d.low for d in dates if d.param == main and d.low > 0), 0)
-        return Entries(at, tuple(tokens), tuple(references), tuple(dates), tuple(strings))
+        at = next((d.low for d in found.dates if d.param == main and d.low > 0), 0)
+        return Entries(at, tuple(found.tokens), tuple(found.references), tuple(found.dates), tuple(found.strings))
 
     return entries
+
+
+def _token(name: str, path: _Path, hash_id: HashId) -> Take:
+    return lambda value, found: found.tokens.extend(_tokens(name, value, path.system, hash_id))
+
+
+def _uri(name: str, path: _Path, hash_id: HashId) -> Take:
+    return lambda value, found: found.tokens.append(TokenEntry(name, "", str(value)))
+
+
+def _reference(name: str, path: _Path, hash_id: HashId) -> Take:
+    return lambda value, found: _refer(name, value, path.target, found, hash_id)
+
+
+def _date(name: str, path: _Path, hash_id: HashId) -> Take:
+    return lambda value, found: found.dates.extend([DateEntry(name, *period) for period in times.periods(value)])
+
+
+def _string(name: str, path: _Path, hash_id: HashId) -> Take:
+    return lambda value, found: found.strings.extend([StringEntry(name, plain(text)) for text in _strings(value)])
+
+
+_TAKES = {"token": _token, "uri": _uri, "reference": _reference, "date": _date, "string": _string}
 
 
 def _compile(definitions: Definitions, type_: str, path: dict[str, Any]) -> _Path:
@@ -94,17 +117,17 @@ def _compile(definitions: Definitions, type_: str, path: dict[str, Any]) -> _Pat
     return _Path(tuple(steps), path.get("target", ""), path.get("system", ""))
 
 
-def _values(node: Any, steps: Steps, depth: int) -> Iterator[Any]:
-    if isinstance(node, list):
-        for item in node:
-            yield from _values(item, steps, depth)
-    elif depth == len(steps):
-        if node is not None:
-            yield node
-    elif isinstance(node, dict):
-        for name in steps[depth]:
-            if name in node:
-                yield from _values(node[name], steps, depth + 1)
+def _values(resource: Resource, steps: Steps) -> list[Any]:
+    here: list[Any] = [resource]
+    for names in steps:
+        below = [node[name] for node in here if isinstance(node, dict) for name in names if name in node]
+        here = []
+        for value in below:
+            if isinstance(value, list):
+                here += value
+            else:
+                here.append(value)
+    return [value for value in here if value is not None]
 
 
 def _tokens(name: str, value: Any, system: str, hash_id: HashId) -> Iterator[TokenEntry]:
@@ -122,9 +145,7 @@ def _tokens(name: str, value: Any, system: str, hash_id: HashId) -> Iterator[Tok
         yield TokenEntry(name, own, hash_id(own, value["value"]) if own in NATIONAL_IDS else str(value["value"]))
 
 
-def _reference(
-    name: str, value: Any, target: str, tokens: list[TokenEntry], references: list[ReferenceEntry], hash_id: HashId,
-) -> None:
+def _refer(name: str, value: Any, target: str, found: _Found, hash_id: HashId) -> None:
     """By its literal, and by its identifier, which in Norway is the normal case (facts/fhir.md 2.3)."""
     if isinstance(value, str):
         value = {"reference": value}
@@ -134,9 +155,9 @@ def _reference(
     if target and target not in (kind, value.get("type")):
         return
     if kind and id_:
-        references.append(ReferenceEntry(name, kind, id_))
+        found.references.append(ReferenceEntry(name, kind, id_))
     if isinstance(value.get("identifier"), dict):
-        tokens += _tokens(f"{name}:identifier", value["identifier"], "", hash_id)
+        found.tokens += _tokens(f"{name}:identifier", value["identifier"], "", hash_id)
 
 
 def _strings(value: Any) -> Iterator[str]:

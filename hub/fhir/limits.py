@@ -25,7 +25,7 @@ def limit(reader: Reader | None, type_: str, definitions: Definitions) -> Condit
         raise Refused(Problem.SCOPE_MISSING, f"this token does not give {type_}")
     parameter = definitions.served[type_].limit
     if parameter == OWN and reader is not None:
-        return TokenIs("_tag", ((OWNERS, reader.reference),))
+        return TokenIs("_tag", ((OWNERS, reader.reference),), wide=True)
     if reader is not None and reader.departments == ALL_DEPARTMENTS:
         return None
     if reader is None or parameter is None or not reader.departments:
@@ -34,7 +34,7 @@ def limit(reader: Reader | None, type_: str, definitions: Definitions) -> Condit
     if parameter == "_id":
         return IdIs(tuple(departments))
     kind = "Schedule" if parameter == "schedule" else "HealthcareService"
-    return ReferenceIs(parameter, tuple((kind, department) for department in departments))
+    return ReferenceIs(parameter, tuple((kind, department) for department in departments), wide=True)
 
 
 def limited(reader: Reader | None, query: Query, definitions: Definitions) -> Query:
@@ -45,7 +45,7 @@ def limited(reader: Reader | None, query: Query, definitions: Definitions) -> Qu
 
 def _inside(reader: Reader | None, type_: str, conditions: tuple[Condition, ...], definitions: Definitions) -> tuple[Condition, ...]:
     bound = limit(reader, type_, definitions)
-    if bound is None and not any(isinstance(c, (AnyOf, Chained, Has)) for c in conditions):
+    if bound is None and not [c for c in conditions if isinstance(c, (AnyOf, Chained, Has))]:
         return conditions
     walked = tuple(_walked(reader, type_, c, definitions) for c in conditions)
     return walked if bound is None else (*walked, bound)

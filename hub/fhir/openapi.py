@@ -15,6 +15,7 @@ OPERATIONS: dict[str, tuple[tuple[str, str], ...]] = {
 }
 """How an operation is called; one that is not listed is posted to its type."""
 RESULT = ("_count", "_sort", "_total", "_summary", "_elements", "_include", "_revinclude", "_format")
+_TOLD = {"_sort": {"description": "Search parameters of this type, at most five; - before one turns it round. The access log: by its time alone"}}
 _PRIMITIVES: dict[str, Json] = {
     "boolean": {"type": "boolean"}, "decimal": {"type": "number"}, "integer": {"type": "integer"}, "positiveInt": {"type": "integer", "minimum": 1},
     "unsignedInt": {"type": "integer", "minimum": 0}, "id": {"type": "string", "pattern": r"^[A-Za-z0-9\-.]{1,64}$"},
@@ -115,7 +116,7 @@ def _searched(row: Json) -> list[Json]:
         {"name": parameter["name"], "in": "query", "description": parameter.get("documentation", parameter["type"]), "schema": {"type": "string"}}
         for parameter in row.get("searchParam", ())
     ]
-    return [*own, *({"name": name, "in": "query", "schema": {"type": "string"}} for name in RESULT)]
+    return [*own, *({"name": name, "in": "query", "schema": {"type": "string"}, **_TOLD.get(name, {})} for name in RESULT)]
 
 
 def _patch() -> Json:

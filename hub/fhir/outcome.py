@@ -36,7 +36,7 @@ OUTCOME: dict[Problem, tuple[int, str]] = {
     Problem.BAD_TOKEN: (401, "login"), Problem.BAD_PROOF: (401, "login"), Problem.DPOP_NONCE: (401, "login"),
     Problem.SCOPE_MISSING: (403, "forbidden"), Problem.TOO_MANY: (429, "throttled"), Problem.BAD_CLIENT: (401, "login"),
     Problem.BAD_GRANT: (400, "invalid"), Problem.BAD_SUBSCRIPTION: (422, "not-supported"),
-    Problem.BAD_EXPORT: (400, "invalid"),
+    Problem.BAD_EXPORT: (400, "invalid"), Problem.NOT_SYNTHETIC: (422, "business-rule"),
     Problem.UNAVAILABLE: (503, "transient"), Problem.NOT_DELIVERED: (502, "incomplete"),
 }
 """Problem → (HTTP status, issue code)."""

@@ -69,6 +69,8 @@ class TokenIs:
     any_of: tuple[tuple[str | None, str | None], ...]
     negated: bool = False
     """`:not`: also resources without the element."""
+    wide: bool = False
+    """Much of the store meets it: a limit of the reader's, not what is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,8 @@ class ReferenceIs:
 
     param: str
     any_of: tuple[tuple[str | None, str], ...]
+    wide: bool = False
+    """As of TokenIs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,18 +168,40 @@ class Include:
 
 
 @dataclass(frozen=True, slots=True)
+class SortKey:
+    """One of the values that results stand in the order of (R4 3.1.1.6.1)."""
+
+    kind: str
+    """`at` (main time), `updated` (last change), `id`, or what the parameter is kept as: `token`, `reference`, `date`, `string`."""
+    param: str = ""
+    descending: bool = False
+
+
+BY_TIME = SortKey("at")
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
-    """One search of one type; all conditions hold. Order: main time, then key; `descending` turns it round."""
+    """One search of one type; all conditions hold."""
 
     type: str
     conditions: tuple[Condition, ...] = ()
     count: int = 50
     cursor: tuple[int, int] | None = None
-    """Keyset: the (sort value, key) of the last entry of the page before, or of the first of the page behind."""
+    """Keyset: the (place, key) of the last entry of the page before, or of the first of the page behind. Its place is its main time where
+    that is the order, else its sequence number in the change log: what it is sorted by stands in that version, and in no address."""
     back: bool = False
     """The page before the cursor is asked for."""
-    sort: str = "at"
-    """`at` (main time) or `updated` (last change)."""
-    descending: bool = False
+    sort: tuple[SortKey, ...] = (BY_TIME,)
+    """Results of which all of these are the same stand by main time, then by key. What has no value stands last in both directions."""
     total: bool = False
     includes: tuple[Include, ...] = field(default=())
+
+    @property
+    def by_time(self) -> bool:
+        """The order is that of the main time: the one that the indexes are made for."""
+        return len(self.sort) == 1 and self.sort[0].kind == "at"
+
+    @property
+    def descending(self) -> bool:
+        return self.sort[0].descending

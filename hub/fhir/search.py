@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
-import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import parse_qsl
 
-from hub.fhir import times
+from hub.fhir import paging, times
 from hub.fhir.definitions import Definitions, Parameter
 from hub.fhir.index import NATIONAL_IDS
+from hub.fhir.paging import HashId
 from hub.fhir.query import (
     AnyOf,
     Chained,
@@ -24,21 +23,24 @@ from hub.fhir.query import (
     Missing,
     Query,
     ReferenceIs,
+    SortKey,
     StringIs,
     TokenIs,
     UpdatedIs,
 )
 from hub.problem import Problem, Refused
 
-MOST = 1000
-USUAL = 50
 _PREFIX = re.compile(r"(eq|ne|gt|ge|lt|le|sa|eb|ap)(?=\d)")
 _MODIFIERS = {"token": {"not", "missing"}, "reference": {"identifier", "missing"}, "date": {"missing"}, "string": {"exact", "contains", "missing"},
               "uri": {"missing"}}
 RESULT = {"_count", "_sort", "_total", "_include", "_revinclude", "_summary", "_elements", "_cursor", "_format", "_pretty",
           "_include:iterate", "_revinclude:iterate"}
+_NATIONAL = re.compile("|".join(map(re.escape, sorted(NATIONAL_IDS))))
+_EVERYWHERE = ("_id", "_lastUpdated")
+"""Parameters that are kept as columns."""
 MOST_CHAINS = 4
-HashId = Callable[[str, str], str]
+MOST_PARAMETERS, MOST_VALUES = 50, 500
+"""Of one search; alternatives between commas are values. More than that no database reads."""
 Pairs = list[tuple[str, str]]
 
 
@@ -58,23 +60,28 @@ class Parsed:
     """`_elements`: only these, and what is mandatory."""
 
 
-def parse(type_: str, pairs: Iterable[tuple[str, str]], strict: bool, definitions: Definitions, hash_id: HashId) -> Parsed:
-    """Reads a search.
+def parse(
+    type_: str, pairs: Iterable[tuple[str, str]], strict: bool, definitions: Definitions, hash_id: HashId, base: str = "",
+) -> Parsed:
+    """Reads a search. `base`: ours, under which an absolute reference is one of our own; under another it is somebody else's.
 
     Raises:
         Refused: BAD_SEARCH: a value or modifier that cannot be understood; under `strict` also an unknown parameter.
     """
     conditions: list[Condition] = []
+    values = 0
     used: Pairs = []
     ignored: list[str] = []
     result: Pairs = []
     for name, value in pairs:
         if not value:
             continue
+        if "\0" in value:
+            raise Refused(Problem.BAD_SEARCH, "a value holds a control character")
         if name in RESULT:
             result.append((name, value))
             continue
-        made = _condition(type_, name, value, definitions, hash_id)
+        made = _condition(type_, name, value.replace(f"{base}/", "") if base and "://" in value else value, definitions, hash_id)
         if made is None:
             if strict:
                 raise Refused(Problem.BAD_SEARCH, f"unknown search parameter for {type_}: {_shown(name)}")
@@ -82,65 +89,71 @@ def parse(type_: str, pairs: Iterable[tuple[str, str]], strict: bool, definition
         else:
             conditions.append(made)
             used.append((name, value))
-    return _with_results(type_, tuple(conditions), used, ignored, result, definitions)
+            values += value.count(",") + 1
+    if len(conditions) > MOST_PARAMETERS or values > MOST_VALUES:
+        raise Refused(Problem.BAD_SEARCH, f"too costly: at most {MOST_PARAMETERS} parameters, and {MOST_VALUES} values in all")
+    place, back = None, False
+    for _, text in [pair for pair in result if pair[0] == "_cursor"]:
+        place, back = paging.cursor(text, hash_id)
+    wanted = _results(type_, tuple([pair for pair in result if pair[0] not in ("_cursor", "_format", "_pretty")]), definitions)
+    query = Query(type_, tuple(conditions), wanted.count, place, back, wanted.sort, wanted.total, wanted.includes)
+    return Parsed(query, (*used, *wanted.shown), tuple(ignored), wanted.counting, wanted.summary, wanted.elements)
 
 
 def _shown(name: str) -> str:
     return re.sub(r"[^\w.:-]", "?", name)[:40]
 
 
-def _with_results(
-    type_: str, conditions: tuple[Condition, ...], used: Pairs, ignored: list[str], result: Pairs, definitions: Definitions,
-) -> Parsed:
+@dataclass(frozen=True, slots=True)
+class _Results:
+    """What a search says of its result."""
+
+    shown: tuple[tuple[str, str], ...]
+    count: int
+    sort: tuple[SortKey, ...]
+    total: bool
+    includes: tuple[Include, ...]
+    counting: bool
+    summary: str
+    elements: tuple[str, ...]
+
+
+@lru_cache(maxsize=128)
+def _results(type_: str, result: tuple[tuple[str, str], ...], definitions: Definitions) -> _Results:
+    """Remembered: what clients say here is the same from search to search. Raises Refused BAD_SEARCH."""
     last = dict(result)
-    count = count_of(last.get("_count", str(USUAL)))
-    sort, descending = _sort(type_, last.get("_sort", ""), definitions)
-    counting = last.get("_summary") == "count" or count == 0
-    summary = last.get("_summary", "false")
+    count, summary = paging.count_of(last.get("_count", str(paging.USUAL))), last.get("_summary", "false")
+    counting = summary == "count" or count == 0
     if summary not in ("count", "false", "true", "text", "data"):
         raise Refused(Problem.BAD_SEARCH, "_summary is true, text, data, count or false")
     if last.get("_total", "none") not in ("none", "estimate", "accurate"):
         raise Refused(Problem.BAD_SEARCH, "_total is none, estimate or accurate")
-    includes = tuple(_include(name, value, definitions) for name, value in result if name.startswith(("_include", "_revinclude")))
-    at, back = cursor(last["_cursor"]) if "_cursor" in last else (None, False)
-    query = Query(
-        type_, conditions, count=0 if counting else count, cursor=at, back=back, sort=sort, descending=descending,
-        total=counting or last.get("_total") in ("estimate", "accurate"), includes=includes if summary != "text" else (),
+    asked = ((name, value) for name, value in result if name.startswith(("_include", "_revinclude")))
+    includes = tuple(include for name, value in asked for include in _includes(type_, name, value, definitions))
+    return _Results(
+        result, 0 if counting else count, paging.order(type_, last.get("_sort", ""), definitions),
+        counting or last.get("_total") in ("estimate", "accurate"), includes if summary != "text" else (), counting,
+        "" if summary in ("count", "false") else summary, tuple(_split(last["_elements"])) if "_elements" in last else (),
     )
-    shown = [pair for pair in result if pair[0] not in ("_cursor", "_format", "_pretty")]
-    elements = tuple(_split(last["_elements"])) if "_elements" in last else ()
-    return Parsed(query, (*used, *shown), tuple(ignored), counting, "" if summary in ("count", "false") else summary, elements)
 
 
-def count_of(text: str) -> int:
-    if not text.isascii() or not text.isdigit():
-        raise Refused(Problem.BAD_SEARCH, "_count is a whole number from 0")
-    return min(int(text), MOST)
-
-
-def _sort(type_: str, text: str, definitions: Definitions) -> tuple[str, bool]:
-    """By the main time, or `_lastUpdated`; `-` turns it round."""
-    name = text.removeprefix("-")
-    main = definitions.served[type_].main
-    if not name or name == main:
-        return "at", text.startswith("-")
-    if name == "_lastUpdated":
-        return "updated", text.startswith("-")
-    raise Refused(Problem.BAD_SEARCH, f"{type_} can be sorted by {main or 'nothing else'} and _lastUpdated")
-
-
-def _include(name: str, value: str, definitions: Definitions) -> Include:
-    source, _, rest = value.partition(":")
-    param, _, target = rest.partition(":")
-    known = definitions.parameters.get(source, {}).get(param)
-    if known is None or known.type != "reference" or definitions.served[source].view:
-        raise Refused(Problem.BAD_SEARCH, f"{name} names no reference parameter: Type:parameter")
+def _includes(type_: str, name: str, value: str, definitions: Definitions) -> Iterator[Include]:
+    """`Type:parameter[:Target]`; `*` for the parameter is every reference of the type, and `*` alone those of the type that is searched."""
+    source, _, rest = (f"{type_}:*" if value == "*" and name.startswith("_include") else value).partition(":")
+    wanted, _, target = rest.partition(":")
     kind, _, modifier = name.partition(":")
-    return Include(source, param, target or None, reverse=kind == "_revinclude", iterate=modifier == "iterate")
+    known = {n: p for n, p in definitions.parameters.get(source, {}).items() if p.type == "reference" and wanted in (n, "*")}
+    if not known or definitions.served[source].view:
+        raise Refused(Problem.BAD_SEARCH, f"{name} names no reference parameter: Type:parameter, or Type:*")
+    for param in known:
+        yield Include(source, param, target or None, reverse=kind == "_revinclude", iterate=modifier == "iterate")
 
 
 def _condition(type_: str, name: str, value: str, definitions: Definitions, hash_id: HashId, depth: int = 0) -> Condition | None:
     """None: the server knows no such parameter."""
+    parameter = definitions.parameters.get(type_, {}).get(name)
+    if parameter is not None and name not in _EVERYWHERE:
+        return _by_type(type_, parameter, "", value, definitions, hash_id)
     if depth > MOST_CHAINS:
         raise Refused(Problem.BAD_SEARCH, f"chained more than {MOST_CHAINS} times")
     if name.startswith("_has:"):
@@ -202,26 +215,28 @@ def _by_type(
     name, parts = parameter.name, _split(value)
     match parameter.type:
         case "token":
-            return TokenIs(name, tuple(_token(v, hash_id, parameter.implied) for v in parts), negated=modifier == "not")
+            return TokenIs(name, tuple([_token(v, hash_id, parameter.implied) for v in parts]), negated=modifier == "not")
         case "uri":
-            return TokenIs(name, tuple((None, _plain(v)) for v in parts))
+            return TokenIs(name, tuple([(None, _plain(v)) for v in parts]))
         case "date":
-            return DateIs(name, tuple(_date(v) for v in parts), main=definitions.served[type_].main == name)
+            return DateIs(name, tuple([_date(v) for v in parts]), main=definitions.served[type_].main == name)
         case "string":
-            return StringIs(name, tuple((modifier, _plain(v)) for v in parts))
-    if modifier == "identifier" or all("|" in v for v in parts):  # VKP writes patient=system|number (facts/fhir.md 2.4)
-        return TokenIs(f"{name}:identifier", tuple(_token(v, hash_id) for v in parts))
+            return StringIs(name, tuple([(modifier, _plain(v)) for v in parts]))
+    if modifier == "identifier" or ("|" in value and all("|" in v for v in parts)):  # VKP writes patient=system|number (facts/fhir.md 2.4)
+        return TokenIs(f"{name}:identifier", tuple([_token(v, hash_id) for v in parts]))
     target = modifier if modifier in definitions.types else None
-    return ReferenceIs(name, tuple(_reference(v, target) for v in parts))
+    return ReferenceIs(name, tuple([_reference(v, target) for v in parts]))
 
 
 def national(pairs: Iterable[tuple[str, str]]) -> bool:
     """Some value names a national id: such a search must come by POST, so that no log has it."""
-    return any(any(system in value for system in NATIONAL_IDS) for _, value in pairs)
+    return _NATIONAL.search("\n".join([value for _, value in pairs])) is not None
 
 
 def _split(value: str) -> list[str]:
     """Alternatives at commas that no backslash stands before."""
+    if "," not in value:
+        return [value] if value else []
     parts = re.split(r"(?<!\\),", value) if "\\" in value else value.split(",")
     return [part for part in parts if part]
 
@@ -244,9 +259,11 @@ def _token(value: str, hash_id: HashId, implied: frozenset[str] = frozenset()) -
 
 
 def _reference(value: str, target: str | None) -> tuple[str | None, str]:
-    """`id`, `Type/id` or an absolute URL."""
+    """`id`, `Type/id` or an absolute URL, which is not one of ours any more when it comes here (`parse`): it is nobody we know."""
     text = _plain(value).partition("/_history/")[0]
     kind, _, id_ = text.rpartition("/")
+    if "://" in kind:
+        return kind, id_
     return target or kind.rpartition("/")[2] or None, id_
 
 
@@ -266,20 +283,13 @@ def _boolean(value: str) -> bool:
     return value == "true"
 
 
-def token(cursor_: tuple[int, int], back: bool = False) -> str:
-    """A page link's cursor: opaque, holds no value of the search."""
-    return base64.urlsafe_b64encode(struct.pack(">qq?", *cursor_, back)).decode().rstrip("=")
-
-
-def cursor(text: str) -> tuple[tuple[int, int], bool]:
-    """What `token` was made of. Raises Refused BAD_SEARCH."""
-    try:
-        sort, key, back = struct.unpack(">qq?", base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    except (binascii.Error, struct.error, ValueError) as wrong:
-        raise Refused(Problem.BAD_SEARCH, "_cursor is not one of ours") from wrong
-    return (sort, key), back
-
-
 def pairs(criteria: str) -> Pairs:
     """The parameters of a conditional interaction, as they stand in `If-None-Exist` or behind `?`."""
-    return parse_qsl(criteria.partition("?")[2] or criteria, keep_blank_values=True)
+    return parameters_in(criteria.partition("?")[2] or criteria)
+
+
+def parameters_in(query: str) -> Pairs:
+    """The parameters of an address. Where nothing is escaped, as in most, splitting is all there is to do."""
+    if "%" in query or "+" in query:
+        return parse_qsl(query, keep_blank_values=True)
+    return [(name, value) for name, _, value in [part.partition("=") for part in query.split("&") if part]]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -10,6 +12,10 @@ import orjson
 from hub.problem import Problem, Refused
 
 DEEPEST = 64
+_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_HIDDEN = re.compile(rb"\\u00[01]|\\ud[89a-f]|\\[bf]", re.IGNORECASE)
+"""Escapes that may stand for what a text must not hold: rare, and then looked at again."""
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
 class Decimal(float):
@@ -43,11 +49,11 @@ def load(body: bytes) -> dict[str, Any]:
         Refused: UNREADABLE.
     """
     depth = deepest = 0
-    for byte in body:  # counted before parsing: a parser that recurses must not meet a million brackets
+    for byte in body.translate(None, _NO_BRACKETS):  # counted before parsing: a parser that recurses must not meet a million brackets
         if byte in b"[{":
             depth += 1
             deepest = max(deepest, depth)
-        elif byte in b"]}":
+        else:
             depth -= 1
     if deepest > DEEPEST and _deep(body):
         raise Refused(Problem.UNREADABLE, f"nested deeper than {DEEPEST} levels")
@@ -57,7 +63,27 @@ def load(body: bytes) -> dict[str, Any]:
         raise Refused(Problem.UNREADABLE, _what(wrong)) from wrong
     if not isinstance(value, dict):
         raise Refused(Problem.UNREADABLE, "not a JSON object")
+    if b"\\" in body and _HIDDEN.search(body):
+        _readable(value)
     return value
+
+
+def _readable(node: Any) -> None:
+    """Raises Refused UNREADABLE for a text with a control character (R4 2.24.0.1, string), or with half a character, which no UTF-8 has."""
+    if isinstance(node, str):
+        if _CONTROL.search(node):
+            raise Refused(Problem.UNREADABLE, "a control character in a text")
+        try:
+            node.encode()
+        except UnicodeEncodeError as half:
+            raise Refused(Problem.UNREADABLE, "half a character in a text") from half
+    elif isinstance(node, dict):
+        for key, item in node.items():
+            _readable(key)
+            _readable(item)
+    elif isinstance(node, list):
+        for item in node:
+            _readable(item)
 
 
 def _deep(body: bytes) -> bool:
@@ -97,9 +123,15 @@ def _what(wrong: Exception) -> str:
     return "not UTF-8" if isinstance(wrong, UnicodeDecodeError) else str(wrong) if type(wrong) is ValueError else "nested too deep"
 
 
+@lru_cache(maxsize=1024)
+def keys(path: str) -> tuple[str, ...]:
+    """The keys and numbers of a path."""
+    return tuple(path.split("."))
+
+
 def at(source: Any, path: str) -> Any:
     """What stands at a path of keys and numbers; None where it is missing, null or an empty text."""
-    for key in path.split("."):
+    for key in keys(path):
         if isinstance(source, dict):
             source = source.get(key)
         elif isinstance(source, list) and key.isdigit() and int(key) < len(source):

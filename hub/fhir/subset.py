@@ -11,19 +11,19 @@ _ALWAYS = ("resourceType", "id", "meta")
 _TAG = {"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "SUBSETTED"}
 
 
-def subset(body: bytes, summary: str, elements: tuple[str, ...], definitions: Definitions) -> bytes:
+def subset(text: str, summary: str, elements: tuple[str, ...], definitions: Definitions) -> str:
     """The part of a stored resource that was asked for.
 
     Args:
         summary: `true`, `text`, `data` or empty.
         elements: of `_elements`; empty: not asked for. `Type.element` holds for that type only.
     """
-    resource: Resource = orjson.loads(body)
+    resource: Resource = orjson.loads(text)
     wanted = _wanted(resource["resourceType"], summary, elements, definitions)
     kept = {key: value for key, value in resource.items() if key.removeprefix("_") in wanted}
     meta = resource.get("meta", {})
     kept["meta"] = {**meta, "tag": [*(t for t in meta.get("tag", ()) if t.get("code") != "SUBSETTED"), _TAG]}
-    return orjson.dumps(kept)
+    return orjson.dumps(kept).decode()
 
 
 def _wanted(type_: str, summary: str, elements: tuple[str, ...], definitions: Definitions) -> set[str]:

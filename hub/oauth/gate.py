@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -47,6 +47,13 @@ class Call:
     wanted: tuple[str, str] | None
     """(resource type, letter of `hub.scopes.ORDER`) that the token must be good for; None: whoever executes it asks."""
     headers: tuple[Header, ...]
+    shown: tuple[str, ...]
+    """Every Authorization header."""
+
+    @classmethod
+    def of(cls, method: str, path: str, wanted: tuple[str, str] | None, headers: Iterable[Header]) -> Call:
+        every = tuple(headers)
+        return cls(method, path, wanted, every, tuple([value.decode("latin-1") for key, value in every if key.lower() == b"authorization"]))
 
     def all(self, name: bytes) -> list[str]:
         return [value.decode("latin-1") for key, value in self.headers if key.lower() == name]
@@ -67,8 +74,7 @@ class Gate:
 
     def quick(self, call: Call) -> bool:
         """True when `admit` needs neither disk nor network: nothing shown, or a bearer token of hub.toml."""
-        shown = call.all(b"authorization")
-        return len(shown) != 1 or shown[0].count(".") != 2
+        return len(call.shown) != 1 or call.shown[0].count(".") != 2
 
     def admit(self, call: Call) -> Reader:
         """Who calls, when it may call this now.
@@ -89,8 +95,7 @@ class Gate:
         return reader
 
     def _known(self, call: Call) -> tuple[Reader, int]:
-        shown = call.all(b"authorization")
-        scheme, _, token = (shown[0] if len(shown) == 1 else "").partition(" ")
+        scheme, _, token = (call.shown[0] if len(call.shown) == 1 else "").partition(" ")
         token, scheme = token.strip(), scheme.lower()
         if scheme not in ("bearer", "dpop") or not token:
             raise Refused(Problem.NOT_AUTHENTICATED, "an access token is needed")

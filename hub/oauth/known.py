@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable
 
 from hub.access import Ground, Reader
@@ -19,3 +20,9 @@ def by_name(vendors: Iterable[VendorToken], clients: Iterable[Client]) -> Callab
         found.setdefault(reader.reference, []).append(reader)
     known = {reference: readers[0] for reference, readers in found.items() if len(readers) == 1}
     return known.get
+
+
+def by_token(vendors: Iterable[VendorToken]) -> Callable[[str], Reader | None]:
+    """Finds who holds a bearer token of hub.toml. Looked up by its digest, of which the time that it takes tells nothing."""
+    readers = {known.token_digest: Reader(f"vendor:{known.name}", Ground.VENDOR, departments=known.departments) for known in vendors}
+    return lambda token: readers.get(hashlib.sha256(token.encode()).hexdigest())

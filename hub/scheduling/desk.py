@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from hub.access import ALL_DEPARTMENTS, Ground, Reader
@@ -69,6 +69,7 @@ class Desk:
             raise Refused(Problem.INVALID, "no start", "Appointment.start")
         wanted = rules.Asked("", department, *span)
         rules.bookable(wanted, tx.now)
+        self.keeping.free_elsewhere(tx, caller, department.code, span)
         until = tx.now + HOLD
         touched = dict.fromkeys(tx.free_seats(_holder(caller, id_)))
         for seat in seats_over(department, span[0], wanted.busy_until):
@@ -93,7 +94,7 @@ class Desk:
         stated = _stated(asked, id_ or _name(asked) or self.fresh_id())
         known = tx.get("Appointment", which(Statement(stated), caller.name))
         try:
-            booked = known or self._kept(tx, caller, stated)
+            booked = known or self._kept(tx, replace(caller, held=frozenset(held)), stated)
         except Refused as refused:
             if id_ and not held and refused.problem is Problem.FULL:
                 raise Refused(Problem.HOLD_EXPIRED, "the hold ran out, and the time was taken", "Appointment.id") from refused

@@ -11,15 +11,15 @@ from datetime import datetime, timedelta
 
 from hub.access import ALL_DEPARTMENTS, Reader
 from hub.booking import Department
-from hub.booking.clock import MIDNIGHT, at, local, write
+from hub.booking.clock import local, write
 from hub.booking.conventions import HOME_SERVICES, HOME_VISIT
 from hub.booking.free import Time, closed_elsewhere, free_times
 from hub.booking.free import Wish as Visit
 from hub.booking.slots import slot_id
 from hub.fhir.query import IdIs, Query
+from hub.keeping import Calendar
 from hub.message import Resource
 from hub.problem import Problem, Refused
-from hub.shop import Calendar
 from hub.store import Store
 
 _DAY = timedelta(days=1)
@@ -98,7 +98,7 @@ def _free(store: Store, department: Department, start: datetime, until: datetime
     """The rules of booking turned round (`hub.booking.free`), for nobody in particular: a visit of the usual length."""
     today, last = local(now).date(), local(now).date() + (department.horizon_days + 2) * _DAY
     taken = store.seats_taken(f"{department.code}-{today - _DAY:%Y%m%d}", f"{department.code}-{last:%Y%m%d}")
-    spans = calendar(department.code, at(today, MIDNIGHT), at(last, MIDNIGHT), None)
+    spans = calendar(department, now, None)
     if spans is not None:
         taken = closed_elsewhere(department, (today + n * _DAY for n in range(department.horizon_days + 2)), spans, taken)
     first = local(start).date()

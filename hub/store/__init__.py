@@ -1,6 +1,8 @@
 """What is kept: resources with every version, envelopes, deliveries, seats, sessions and the access log. Nobody else sees rows."""
 
 from hub.store.exporting import Export
+from hub.store.letters import HEARTBEAT
+from hub.store.presence import Presence
 from hub.store.secrets import Secrets
 from hub.store.store import Store
 from hub.store.transaction import Transaction
@@ -10,6 +12,7 @@ from hub.store.values import (
     Change,
     Earlier,
     Filed,
+    Lacking,
     Page,
     Standing,
     Stored,
@@ -19,6 +22,6 @@ from hub.store.values import (
 )
 
 __all__ = [
-    "AdapterVersion", "AuditCheck", "Change", "Earlier", "Export", "Filed", "Page", "Secrets", "Standing", "Store", "Stored", "TimelineEntry",
-    "Transaction", "micros", "moment",
+    "AdapterVersion", "AuditCheck", "Change", "Earlier", "Export", "Filed", "HEARTBEAT", "Lacking", "Page", "Presence", "Secrets", "Standing",
+    "Store", "Stored", "TimelineEntry", "Transaction", "micros", "moment",
 ]

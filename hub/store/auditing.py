@@ -29,7 +29,7 @@ SEALED_AT_ONCE = 100_000
 
 
 def insert(connection: Connection, lines: Iterable[AuditLine]) -> None:
-    connection.many(_INSERT, [_row(line) for line in lines])
+    connection.later(_INSERT, [_row(line) for line in lines])
 
 
 def of(connection: Connection, person: str, limit: int) -> list[AuditLine]:

@@ -7,8 +7,10 @@ SQLAlchemy Core costs twenty times as much (facts/performance.md, l09) and every
 from __future__ import annotations
 
 import queue
+import re
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, TypeVar, cast
 
@@ -16,12 +18,13 @@ import psycopg
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
-from hub.problem import Unavailable
+from hub.problem import Refused, Unavailable
 
 T = TypeVar("T")
 BROKEN = (sqlite3.OperationalError, psycopg.OperationalError, psycopg.InterfaceError)
 """What a database that does not answer raises."""
-UNIQUE = (sqlite3.IntegrityError, psycopg.errors.UniqueViolation)
+UNIQUE = (sqlite3.IntegrityError, psycopg.errors.IntegrityError)
+"""What a database refuses to keep."""
 WRITER_LOCK = 0x42_45_53_4F
 """The advisory lock on PostgreSQL: one writer at a time per municipality (its database), as SQLite has by nature."""
 READ_TIMEOUT = "5s"
@@ -29,8 +32,11 @@ READERS = 24
 """Reads at a time, and so connections, of one process: PostgreSQL gives 100 to all of them unless it is told otherwise."""
 TURN = 30.0
 """Seconds that a read waits for its turn."""
+CACHE, SPARING = 65_536, 4096
+"""KiB of pages that a connection to SQLite keeps, and while it writes something large."""
 FEW = 64
 """Rows that PostgreSQL is sent as one INSERT."""
+_SPOKEN = re.compile(r"\b(?:from|join|into|update) (\w+)")
 
 
 @lru_cache(maxsize=1024)
@@ -38,26 +44,61 @@ def _percent(sql: str) -> str:
     return sql.replace("%", "%%").replace("?", "%s")
 
 
+@lru_cache(maxsize=1024)
+def _tables(sql: str) -> frozenset[str]:
+    """Every table that a statement reads or writes."""
+    return frozenset(_SPOKEN.findall(sql))
+
+
+def _table(insert: str) -> str:
+    return insert.split(" ", 3)[2]
+
+
 class Connection:
-    """A driver connection in autocommit mode: transactions begin and end by `begin` and `commit`."""
+    """A driver connection in autocommit mode: transactions begin and end by `begin`, `commit` and `rollback`."""
 
     def __init__(self, raw: Any, sqlite: bool) -> None:
         self.raw = raw
         self.sqlite = sqlite
+        self.spoiled = False
+        """Something failed after it had written, where no savepoint was: the transaction must be rolled back and run again with `careful`."""
+        self._careful = False
+        self._written = 0
+        self._later: list[dict[str, list[Sequence[Any]]]] = [{}]
+        """Rows that were put off, by their insert: those of the transaction, then of each attempt that is under way."""
+        self._waiting: set[str] = set()
+        """The tables they are for."""
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Runs one statement and reads every row."""
-        return cast(list[tuple[Any, ...]], self.raw.execute(sql if self.sqlite else _percent(sql), parameters).fetchall())
+        found = cast(list[tuple[Any, ...]], self._execute(sql, parameters).fetchall())
+        if found and not sql.startswith("select"):
+            self._written += 1
+        return found
 
     def row(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
-        return cast("tuple[Any, ...] | None", self.raw.execute(sql if self.sqlite else _percent(sql), parameters).fetchone())
+        found = cast("tuple[Any, ...] | None", self._execute(sql, parameters).fetchone())
+        if found and not sql.startswith("select"):
+            self._written += 1
+        return found
 
     def run(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         """Runs one statement; how many rows it touched."""
-        return cast(int, self.raw.execute(sql if self.sqlite else _percent(sql), parameters).rowcount)
+        touched = cast(int, self._execute(sql, parameters).rowcount)
+        self._written += touched > 0
+        return touched
+
+    def _execute(self, sql: str, parameters: Sequence[Any]) -> Any:
+        self._ready(sql)
+        return self.raw.execute(sql if self.sqlite else _percent(sql), parameters)
 
     def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """Runs one statement for each row."""
+        self._ready(sql)
+        self._written += 1
+        self._many(sql, rows)
+
+    def _many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         if self.sqlite:
             self.raw.executemany(sql, rows)
             return
@@ -66,21 +107,98 @@ class Connection:
         if values and 0 < len(every) <= FEW:  # as one statement: a pipeline costs more than it saves
             one = f"{head} values {', '.join([marks] * len(every))}"
             self.raw.execute(_percent(one), [value for row in every for value in row])
-        else:
-            with self.raw.cursor() as cursor:
+            return
+        with self.raw.cursor() as cursor:
+            if values and set(marks) <= set("(?, )"):  # what PostgreSQL takes quickest (facts/performance.md, section 2)
+                with cursor.copy(f"copy {head.removeprefix('insert into ')} from stdin") as copy:
+                    for row in every:
+                        copy.write_row(row)
+            else:
                 cursor.executemany(_percent(sql), every)
 
-    def begin(self) -> None:
-        """Begins a transaction as the only writer; waits for the one before."""
-        if self.sqlite:
-            self.raw.execute("begin immediate")
-        else:
-            self.raw.execute("begin")
-            self.raw.execute("select pg_advisory_xact_lock(%s)", (WRITER_LOCK,))
+    def later(self, insert: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Inserts rows that nothing refuses, when the transaction ends or before a statement speaks of their table: many in one statement."""
+        self._later[-1].setdefault(insert, []).extend(rows)
+        self._waiting.add(_table(insert))
 
-    def end(self, word: str) -> None:
-        """`commit`, `rollback`, `savepoint s`, `release s` or `rollback to s`."""
-        self.raw.execute(word)
+    def _ready(self, sql: str) -> None:
+        """What was put off is there before a statement speaks of its table."""
+        if self._waiting and not self._waiting.isdisjoint(_tables(sql)):
+            self._put_in(_tables(sql))
+
+    def _put_in(self, tables: frozenset[str] | set[str]) -> None:
+        for depth, level in enumerate(self._later):  # the oldest first: rows are numbered in the order in which they came
+            for insert in [known for known in level if _table(known) in tables]:
+                self._many(insert, level.pop(insert))
+                self._written += depth  # those of nobody's attempt stay in any case
+        self._waiting -= tables
+
+    def attempt(self, work: Callable[[], T]) -> T:
+        """What `work` gives. When it raises, nothing of what it wrote stays; without a savepoint the transaction is `spoiled` by that, unless
+        it had written nothing yet."""
+        if self._careful:
+            return self._saved(work)
+        before = self._written
+        self._later.append({})
+        try:
+            result = work()
+        except BaseException as trouble:
+            self._later.pop()
+            self.spoiled |= self._written != before or not isinstance(trouble, (Refused, Unavailable))
+            raise
+        for insert, rows in self._later.pop().items():
+            self._later[-1].setdefault(insert, []).extend(rows)
+        return result
+
+    def _saved(self, work: Callable[[], T]) -> T:
+        self._put_in(self._waiting)
+        self.raw.execute("savepoint attempt")
+        try:
+            result = work()
+            self._put_in(self._waiting)
+        except BROKEN:
+            raise
+        except BaseException:
+            self._forget()
+            self.raw.execute("rollback to savepoint attempt")
+            self.raw.execute("release savepoint attempt")
+            raise
+        self.raw.execute("release savepoint attempt")
+        return result
+
+    def begin(self, *, careful: bool = False) -> None:
+        """Begins a transaction as the only writer; waits for the one before. `careful`: each attempt has a savepoint."""
+        self._forget()
+        self.spoiled, self._careful = False, careful
+        self.raw.execute("begin immediate" if self.sqlite else f"begin; select pg_advisory_xact_lock({WRITER_LOCK})")
+
+    def settle(self) -> None:
+        """Before `commit`: puts in what was put off. A row that the database refuses after all spoils the transaction."""
+        try:
+            self._put_in(self._waiting)
+        except UNIQUE:
+            self.spoiled = True
+
+    def commit(self) -> None:
+        self.raw.execute("commit")
+
+    def rollback(self) -> None:
+        self._forget()
+        self.raw.execute("rollback")
+
+    def _forget(self) -> None:
+        self._later, self._waiting = [{}], set()
+
+    @contextmanager
+    def sparing(self) -> Iterator[None]:
+        """While much is written at once: what SQLite keeps of a transaction in memory is little, and the rest lies in its journal."""
+        if self.sqlite:
+            self.raw.execute(f"pragma cache_size = -{SPARING}")
+        try:
+            yield
+        finally:
+            if self.sqlite:
+                self.raw.execute(f"pragma cache_size = -{CACHE}")
 
     def close(self) -> None:
         self.raw.close()
@@ -126,7 +244,7 @@ class Database:
             return ["set timezone to 'UTC'", *([f"set statement_timeout to '{READ_TIMEOUT}'"] if reader else [])]
         return [
             "pragma journal_mode = wal", "pragma synchronous = full", "pragma busy_timeout = 30000", "pragma foreign_keys = on",
-            "pragma cache_size = -65536", "pragma mmap_size = 1073741824", *(["pragma query_only = on"] if reader else []),
+            f"pragma cache_size = -{CACHE}", "pragma mmap_size = 1073741824", *(["pragma query_only = on"] if reader else []),
         ]
 
     def read(self, work: Callable[[Connection], T]) -> T:

@@ -5,6 +5,7 @@ Predicates on states are written out, never bound: a bound one keeps SQLite from
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,8 +20,9 @@ FIELDS = (
 )
 _INSERT = (
     "insert into delivery (id, adapter, function, subject, state, due_at, expires, created, key, conversation, refers_to, version, tries,"
-    " answer_due, content, parcel, note, lease_until) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0) returning number"
+    " answer_due, content, parcel, note, lease_until) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+_STEP = "insert into step (at, subject, kind, text, delivery, envelope, origin) values (?, ?, ?, ?, ?, ?, ?)"
 _FREE = f"d.{OPEN} and d.adapter = ? and d.due_at <= ? and d.lease_until <= ?"
 _FIRST = (
     "(d.key is null or not exists (select 1 from delivery e where e.adapter = d.adapter and e.key = d.key and e.number < d.number"
@@ -28,6 +30,12 @@ _FIRST = (
 )
 DUE = f"select d.number from delivery d where {_FREE} and {_FIRST} order by d.due_at, d.number limit ?"
 """The deliveries to take next: due, nobody at them, and nothing older with the same key under way."""
+OWING = (
+    "with named(adapter) as (values %s) select n.adapter from named n where (select d.number from delivery d"
+    f" where {_FREE.replace('= ?', '= n.adapter', 1)} and {_FIRST} limit 1) > 0"
+)
+"""One look into the index for each adapter. No `exists`: PostgreSQL would make a join of it, and walk through all that waits for a partner
+that is down."""
 
 
 UNTRIED = (
@@ -56,14 +64,12 @@ def about(connection: Connection, subject: str) -> list[Delivery]:
     return [of(r) for r in connection.rows(f"select {FIELDS} from delivery where subject = ? order by number", (subject,))]
 
 
-def insert(connection: Connection, d: Delivery) -> int:
-    """Its number."""
-    row = connection.row(_INSERT, (
+def insert(connection: Connection, d: Delivery) -> None:
+    """It is numbered in the order of these calls."""
+    connection.later(_INSERT, [(
         d.id, d.adapter, d.function, d.subject, d.state.value, micros(d.due_at), micros(d.expires), micros(d.created), d.key,
-        d.conversation, d.refers_to, d.version, d.tries, int(d.answer_due), d.content, d.parcel, d.note,
-    ))
-    assert row is not None
-    return int(row[0])
+        d.conversation, d.refers_to, d.version, d.tries, int(d.answer_due), d.content, d.parcel, d.note, 0,
+    )])
 
 
 def untried(connection: Connection, adapter: str, key: str | None, function: str) -> list[Delivery]:
@@ -95,9 +101,12 @@ def update(connection: Connection, after: Delivery, before: Delivery) -> None:
         raise RuntimeError("the delivery was changed meanwhile")
 
 
-def anything_due(connection: Connection, adapter: str, now: datetime) -> bool:
-    """A read before the claim, so that an idle worker writes nothing."""
-    return connection.row(DUE, (adapter, micros(now), micros(now), 1)) is not None
+def owing(connection: Connection, adapters: Collection[str], now: datetime) -> list[str]:
+    """Those of the adapters with something to take: one read, so that an idle worker writes nothing and reads little."""
+    if not adapters:
+        return []
+    rows = connection.rows(OWING % ", ".join(["(?)"] * len(adapters)), (*adapters, micros(now), micros(now)))
+    return [adapter for (adapter,) in rows]
 
 
 def claim(connection: Connection, adapter: str, limit: int, now: datetime, lease: timedelta, owner: str) -> list[Delivery]:
@@ -108,6 +117,11 @@ def claim(connection: Connection, adapter: str, limit: int, now: datetime, lease
         (owner, micros(now + lease), adapter, micros(now), micros(now), limit),
     )
     return sorted((of(row) for row in rows), key=lambda d: d.number)
+
+
+def let_go(connection: Connection, ids: Iterable[str]) -> None:
+    """What was claimed and not tried: anybody may take it again."""
+    connection.many("update delivery set owner = null, lease_until = 0 where id = ?", [(id_,) for id_ in ids])
 
 
 def page(connection: Connection, states: tuple[State, ...], adapter: str, before: int | None, limit: int) -> list[Delivery]:
@@ -138,13 +152,10 @@ def step(
     connection: Connection, at: datetime, subject: str, kind: str, text: str, delivery: str | None, envelope: int | None, origin: str,
 ) -> None:
     """One line of the timeline."""
-    connection.run(
-        "insert into step (at, subject, kind, text, delivery, envelope, origin) values (?, ?, ?, ?, ?, ?, ?)",
-        (micros(at), subject, kind, text, delivery, envelope, origin),
-    )
+    connection.later(_STEP, [(micros(at), subject, kind, text, delivery, envelope, origin)])
 
 
-def superseded(connection: Connection, old: Delivery, by: int, now: datetime) -> None:
-    """A newer state of the same appointment is owed: this one is not sent any more."""
+def superseded(connection: Connection, old: Delivery, by: str, now: datetime) -> None:
+    """A newer state of the same appointment is owed: this one is not sent any more. `by`: its id; empty: nothing comes in its place."""
     connection.run("update delivery set state = 'superseded', due_at = ? where id = ?", (micros(now), old.id))
-    step(connection, now, old.subject, Step.SUPERSEDED.value, f"by number {by}" if by else "withdrawn", old.id, None, old.adapter)
+    step(connection, now, old.subject, Step.SUPERSEDED.value, f"by {by}" if by else "withdrawn", old.id, None, old.adapter)

@@ -71,6 +71,10 @@ class Exports:
         """As `parts`."""
         return self._database.read(lambda c: parts(c, type_, size))
 
+    def gone(self, export: Export, type_: str) -> list[str]:
+        """As `gone`."""
+        return self._database.read(lambda c: gone(c, export, type_))
+
     def page(
         self, export: Export, type_: str, bound: tuple[Condition, ...], first: str, until: str, many: int,
     ) -> tuple[list[Stored], str]:
@@ -106,6 +110,16 @@ def parts(connection: Connection, type_: str, size: int) -> list[str]:
         found.append(row[0])
         row = connection.row("select id from resource where type = ? and id >= ? order by id limit 1 offset ?", (type_, row[0], size))
     return found
+
+
+def gone(connection: Connection, export: Export, type_: str) -> list[str]:
+    """Ids of a type's resources that were deleted within the export's time, and were not there again at its end."""
+    rows = connection.rows(
+        "select v.id from version v where v.type = ? and v.method = 'delete' and v.last_updated >= ? and v.seq <= ? and not exists"
+        " (select 1 from version w where w.type = v.type and w.id = v.id and w.version > v.version and w.seq <= ?) order by v.seq",
+        (type_, export.since, export.upto, export.upto),
+    )
+    return [row[0] for row in rows]
 
 
 def page(

@@ -13,6 +13,7 @@ import orjson
 
 from hub.message import Content, Enquiry, Envelope, Parcel, Verdict
 from hub.problem import Problem, Refused
+from hub.store import pieces
 from hub.store.db import Connection
 from hub.store.secrets import Secrets
 from hub.store.tables import OPEN
@@ -23,6 +24,13 @@ KEPT = timedelta(days=30)
 PRUNED_AT_ONCE = 1000
 """Contents deleted in one commit at most."""
 _SMALLER = 0.9
+_INSERT = "insert into content (id, kind, head, body, packed, content_key, expires) values (?, ?, ?, ?, ?, ?, ?)"
+_IN_PIECES = 2
+"""In `content.packed`."""
+HEARTBEAT = "worker"
+"""The note in which workers say that they run."""
+WORTH_PACKING = 512
+"""Bytes: what is smaller gains less than the packing costs."""
 NAMED = 20
 """Parcels of one id that are told of: a partner may have tried as often with what could not be opened."""
 FILED = "key, id, sender, adapter, direction, received, function, conversation, refers_to, verdict, remarks, digest, content, reply"
@@ -39,14 +47,19 @@ def put_parcel(connection: Connection, secrets: Secrets, parcel: Parcel, now: da
 
 
 def _put(connection: Connection, secrets: Secrets, kind: str, head: Mapping[str, Any], body: bytes, now: datetime) -> str:
-    id_ = uuid.uuid4().hex
-    small = zlib.compress(body, 1) if len(body) < 1_000_000 else body
+    id_, large = uuid.uuid4().hex, len(body) > pieces.SIZE
+    small = zlib.compress(body, 1) if WORTH_PACKING <= len(body) < 1_000_000 else body
     packed = len(small) < len(body) * _SMALLER
-    connection.run(
-        "insert into content (id, kind, head, body, packed, content_key, expires) values (?, ?, ?, ?, ?, ?, ?)",
-        (id_, kind, secrets.encrypt(orjson.dumps(head), f"{id_}.head"), secrets.encrypt(small if packed else body, id_), int(packed),
-         secrets.content_key_id, micros(now + KEPT)),
+    stored = pieces.told(secrets, id_, len(body)) if large else secrets.encrypt(small if packed else body, id_)
+    row = (
+        id_, kind, secrets.encrypt(orjson.dumps(head), f"{id_}.head"), stored, _IN_PIECES if large else int(packed), secrets.content_key_id,
+        micros(now + KEPT),
     )
+    if large:
+        connection.run(_INSERT, row)
+        pieces.put(connection, secrets, id_, body)
+    else:
+        connection.later(_INSERT, [row])
     return id_
 
 
@@ -54,8 +67,11 @@ def _take(connection: Connection, secrets: Secrets, id_: str) -> tuple[dict[str,
     row = connection.row("select head, body, packed from content where id = ?", (id_,))
     if row is None:
         return None
+    head = orjson.loads(secrets.decrypt(bytes(row[0]), f"{id_}.head"))
+    if row[2] == _IN_PIECES:
+        return head, pieces.take(connection, secrets, id_, row[1])
     body = secrets.decrypt(bytes(row[1]), id_)
-    return orjson.loads(secrets.decrypt(bytes(row[0]), f"{id_}.head")), zlib.decompress(body) if row[2] else body
+    return head, zlib.decompress(body) if row[2] else body
 
 
 def content(connection: Connection, secrets: Secrets, id_: str) -> Content | None:
@@ -163,6 +179,14 @@ def problems(connection: Connection) -> dict[Problem, int]:
     """Refused envelopes by problem."""
     rows = connection.rows("select problem, count(*) from envelope where problem is not null group by problem")
     return {Problem[name]: n for name, n in rows}
+
+
+def totals(connection: Connection) -> tuple[dict[str, int], datetime | None]:
+    """The highest number of each log; and when a worker last said that it runs."""
+    logs = {"changes": "max(seq) from version", "envelopes": "max(key) from envelope", "deliveries": "max(number) from delivery"}
+    found = {name: connection.row(f"select {what}") for name, what in logs.items()}
+    seen = connection.row("select at from house_note where name = ?", (HEARTBEAT,))
+    return {name: int(row[0] or 0) if row else 0 for name, row in found.items()}, moment(seen[0]) if seen else None
 
 
 def prune(connection: Connection, now: datetime) -> int:

@@ -1,55 +1,117 @@
-"""Many new resources at once: what moves in from elsewhere. One statement per table for a whole batch, where `resources.keep` has one per
-resource; what is kept is the same to the byte.
+"""Many new resources at once: what moves in from elsewhere. What costs time (parsing, checking, index entries) is done beforehand, in any
+process (`prepare`); what is left is numbers and rows, one statement per table for a whole batch (`load`). What is kept is the same to the
+byte as what `resources.keep` keeps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
 from hub.fhir.query import Entries
 from hub.message import Resource
-from hub.problem import Problem, Refused
 from hub.store.db import Connection
-from hub.store.resources import as_kept, index
+from hub.store.resources import INDEXES, as_kept, entry_rows, instant, keep_entries
 from hub.store.values import Stored, micros
 
 AT_ONCE = 1_000
-"""Rows in a statement: databases bound how many values one may bind."""
+"""Ids in a statement: databases bound how many values one may bind."""
+_BEFORE = datetime(1, 1, 1, tzinfo=UTC)
+_TIME = f'"lastUpdated":"{instant(_BEFORE)}"'
+"""Stands where the time of the commit will."""
 
 
-def load(
-    connection: Connection, batch: Sequence[Resource], origin: str, now: datetime, entries: Callable[[Resource], Entries],
-) -> list[Stored]:
-    """First versions of all of them.
+class Prepared(NamedTuple):
+    """A resource that waits for its number and its time; plain values, so that it costs little to hand from process to process."""
 
-    Raises:
-        Refused: OUT_OF_DATE: one of them is there already.
-    """
-    return [kept for first in range(0, len(batch), AT_ONCE) for kept in _part(connection, batch[first:first + AT_ONCE], origin, now, entries)]
+    type: str
+    id: str
+    head: str
+    """Its text before `meta.lastUpdated`, and after it."""
+    tail: str
+    at: int
+    entries: list[list[tuple[Any, ...]]]
+    """Rows of each index, without the key (`entry_rows`)."""
 
 
-def _part(
-    connection: Connection, batch: Sequence[Resource], origin: str, now: datetime, entries: Callable[[Resource], Entries],
-) -> list[Stored]:
-    for type_ in {each["resourceType"] for each in batch}:
-        ids = [each["id"] for each in batch if each["resourceType"] == type_]
-        if connection.row(f"select 1 from resource where type = ? and id in ({', '.join('?' * len(ids))}) limit 1", [type_, *ids]):
-            raise Refused(Problem.OUT_OF_DATE, f"a {type_} of these is there already")
-    made = [as_kept(each, 1, now) for each in batch]
+class Loaded(NamedTuple):
+    """What became of a batch."""
+
+    kept: list[Stored]
+    same: int
+    """There already, as they came."""
+    other: tuple[int, ...]
+    """Places in the batch of those that are there already with another content; nothing of theirs was kept."""
+
+
+def prepare(resource: Resource, entries: Callable[[Resource], Entries]) -> Prepared:
+    """All that can be done without a database."""
+    full, text = as_kept(resource, 1, _BEFORE)
+    head, _, tail = text.partition(_TIME)
+    found = entries(full)
+    return Prepared(full["resourceType"], full["id"], head, tail, found.at, entry_rows(full["resourceType"], found))
+
+
+def load(connection: Connection, batch: Sequence[Prepared], origin: str, now: datetime) -> Loaded:
+    """First versions of those that never were here, in the order of the batch."""
+    there = _there(connection, batch)
+    new: list[Prepared] = []
+    same, other = 0, []
+    for place, each in enumerate(batch):
+        before = there.get((each.type, each.id))
+        if before is None:
+            there[each.type, each.id] = _text(each, now)
+            new.append(each)
+        elif before.startswith(each.head) and before.endswith(each.tail) and len(before) == len(_text(each, now)):
+            same += 1
+        else:
+            other.append(place)
+    return Loaded(_insert(connection, new, origin, now), same, tuple(other))
+
+
+def _text(each: Prepared, now: datetime) -> str:
+    return f'{each.head}"lastUpdated":"{instant(now)}"{each.tail}'
+
+
+def _there(connection: Connection, batch: Sequence[Prepared]) -> dict[tuple[str, str], str]:
+    """The first versions of those that are there already, or were."""
+    found: dict[tuple[str, str], str] = {}
+    for type_ in {each.type for each in batch}:
+        ids = [each.id for each in batch if each.type == type_]
+        for first in range(0, len(ids), AT_ONCE):
+            some = ids[first:first + AT_ONCE]
+            marks = ", ".join("?" * len(some))
+            rows = connection.rows(f"select id, body from version where type = ? and version = 1 and id in ({marks})", [type_, *some])
+            found |= {(type_, id_): body for id_, body in rows}
+    return found
+
+
+def _insert(connection: Connection, new: Sequence[Prepared], origin: str, now: datetime) -> list[Stored]:
     updated = micros(now) // 1000 * 1000
-    rows = [(full["resourceType"], full["id"], body) for full, body in made]
-    seqs = dict(connection.rows(
-        "insert into version (type, id, version, method, last_updated, origin, body) values "
-        + ", ".join(["(?, ?, 1, 'create', ?, ?, ?)"] * len(rows)) + " returning type || '/' || id, seq",
-        [value for type_, id_, body in rows for value in (type_, id_, updated, origin, body)],
-    ))
-    found = [entries(full) for full, _ in made]
-    kept = [Stored(type_, id_, 1, seqs[f"{type_}/{id_}"], updated, body.encode(), False, origin) for type_, id_, body in rows]
-    keys = dict(connection.rows(
-        "insert into resource (type, id, version, seq, last_updated, deleted, at, origin, body) values "
-        + ", ".join(["(?, ?, 1, ?, ?, 0, ?, ?, ?)"] * len(rows)) + " returning type || '/' || id, key",
-        [value for k, f, (_, _, body) in zip(kept, found, rows, strict=True) for value in (k.type, k.id, k.seq, updated, f.at, origin, body)],
-    ))
-    index(connection, [(k.type, keys[k.reference], f) for k, f in zip(kept, found, strict=True)])
+    seqs, keys = (_numbers(connection, table, column, len(new)) for table, column in (("version", "seq"), ("resource", "key")))
+    kept = [Stored(each.type, each.id, 1, seq, updated, _text(each, now), False, origin) for seq, each in zip(seqs, new, strict=True)]
+    connection.many(
+        "insert into version (seq, type, id, version, method, last_updated, origin, body) values (?, ?, ?, ?, ?, ?, ?, ?)",
+        [(k.seq, k.type, k.id, 1, "create", updated, origin, k.text) for k in kept],
+    )
+    connection.many(
+        "insert into resource (key, type, id, version, seq, last_updated, deleted, at, origin, body) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [(key, k.type, k.id, 1, k.seq, updated, 0, each.at, origin, k.text) for key, k, each in zip(keys, kept, new, strict=True)],
+    )
+    keep_entries(connection, [(key, each.entries) for key, each in zip(keys, new, strict=True)])
     return kept
+
+
+def _numbers(connection: Connection, table: str, column: str, many: int) -> list[int]:
+    """As many numbers as the table would have given itself. Nobody else writes meanwhile."""
+    if connection.sqlite:
+        row = connection.row(f"select coalesce(max({column}), 0) from {table}")
+        return [int(row[0]) + n for n in range(1, many + 1)] if row else []
+    return [n for (n,) in connection.rows("select nextval(pg_get_serial_sequence(?, ?)) from generate_series(1, ?)", (table, column, many))]
+
+
+def look_over(connection: Connection) -> None:
+    """PostgreSQL looks at what there is now, and not when it next comes by: its plans are by that."""
+    if not connection.sqlite:
+        connection.run(f"analyze resource, version, {', '.join(INDEXES)}")

@@ -4,29 +4,58 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from hub.fhir import strict_json
 from hub.fhir.query import Entries
 from hub.message import Resource
-from hub.problem import Problem, Refused
 from hub.store.db import Connection
 from hub.store.values import Stored, micros
 
 COLUMNS = "r.type, r.id, r.version, r.seq, r.last_updated, r.body, r.deleted, r.origin"
 _CURRENT = f"select {COLUMNS}, r.key from resource r where r.type = ? and r.id = ?"
+_BY_TOKEN = f"select {COLUMNS}, r.key from index_token x join resource r on r.key = x.resource"
+_BY_REFERENCE = f"select {COLUMNS}, r.key from index_reference x join resource r on r.key = x.resource"
 _VERSION = "select type, id, version, seq, last_updated, body, method = 'delete', origin from version"
-INDEXES = ("index_token", "index_reference", "index_date", "index_string")
+Current = tuple[Stored, int]
+"""A resource as it is now, and the key of its row."""
+ENTRIES = (
+    "index_token (param, value, at, system, resource)", "index_reference (param, target, at, kind, resource)",
+    "index_date (param, low, high, resource)", "index_string (param, value, resource)",
+)
+INDEXES = tuple(table.partition(" ")[0] for table in ENTRIES)
 
 
 def stored(row: tuple[Any, ...]) -> Stored:
-    """A row of COLUMNS as a value."""
-    return Stored(row[0], row[1], row[2], row[3], row[4], row[5].encode(), bool(row[6]), row[7])
+    """A row that begins with COLUMNS as a value: they stand in its order."""
+    return tuple.__new__(Stored, row[:8])
+
+
+def current(connection: Connection, type_: str, id_: str) -> Current | None:
+    """The current version, and the row it is kept in."""
+    row = connection.row(_CURRENT, (type_, id_))
+    return (stored(row), row[8]) if row else None
 
 
 def get(connection: Connection, type_: str, id_: str) -> Stored | None:
-    row = connection.row(_CURRENT, (type_, id_))
-    return stored(row) if row else None
+    found = current(connection, type_, id_)
+    return found[0] if found else None
+
+
+def named(connection: Connection, type_: str, system: str, value: str) -> list[Current]:
+    """Those that bear this identifier, its value as it is indexed."""
+    sql = f"{_BY_TOKEN} where x.param = ? and x.value = ? and x.system = ? and r.deleted = 0 order by x.at, x.resource"
+    return [(stored(row), row[8]) for row in connection.rows(sql, (f"{type_}.identifier", value, system))]
+
+
+def of_patient(connection: Connection, types: Sequence[str], patient: str, between: tuple[int, int]) -> list[Current]:
+    """Those of these types about a patient (an id) whose main time, if any, lies within [from, until) in microseconds; in its order."""
+    sql = (
+        f"{_BY_REFERENCE} where x.param in ({', '.join('?' * len(types))}) and x.target = ? and x.at >= ? and x.at < ?"
+        " and x.kind = 'Patient' and r.deleted = 0 order by x.at, x.resource"
+    )
+    return [(stored(row), row[8]) for row in connection.rows(sql, [*(f"{type_}.patient" for type_ in types), patient, *between])]
 
 
 def version(connection: Connection, type_: str, id_: str, number: int) -> Stored | None:
@@ -51,22 +80,13 @@ def changes(connection: Connection, after: int, limit: int) -> list[Stored]:
 
 
 def keep(
-    connection: Connection, resource: Resource, origin: str, expect: int | None, now: datetime, entries: Callable[[Resource], Entries],
-    changes: list[Stored],
-) -> Stored:
-    """A new version, told in `changes` too; or the stored one back when nothing but meta.versionId and meta.lastUpdated differs.
-
-    Raises:
-        Refused: OUT_OF_DATE when `expect` is not the current version (0: there is none).
-    """
+    connection: Connection, resource: Resource, origin: str, before: Current | None, now: datetime, entries: Callable[[Resource], Entries],
+) -> Current:
+    """A new version; or what was there `before` when nothing but meta.versionId and meta.lastUpdated differs."""
     type_, id_ = resource["resourceType"], resource["id"]
-    row = connection.row(_CURRENT, (type_, id_))
-    before = stored(row) if row else None
-    if expect is not None and expect != (before.version if before else 0):
-        raise Refused(Problem.OUT_OF_DATE, f"the current version is {before.version if before else 0}")
-    if before is not None and not before.deleted and _plain(before.resource) == _plain(resource):
+    if before is not None and not before[0].deleted and _plain(before[0].resource) == _plain(resource):
         return before
-    number = before.version + 1 if before else 1
+    number = before[0].version + 1 if before else 1
     full, body = as_kept(resource, number, now)
     found = entries(full)
     updated = micros(now) // 1000 * 1000
@@ -74,24 +94,25 @@ def keep(
         "insert into version (type, id, version, method, last_updated, origin, body) values (?, ?, ?, ?, ?, ?, ?) returning seq",
         (type_, id_, number, "update" if before else "create", updated, origin, body),
     )
-    if row is None:
+    if before is None:
         (key,) = connection.row(  # type: ignore[misc]
             "insert into resource (type, id, version, seq, last_updated, deleted, at, origin, body)"
             " values (?, ?, ?, ?, ?, 0, ?, ?, ?) returning key",
             (type_, id_, number, seq, updated, found.at, origin, body),
         )
+        index(connection, [(type_, key, found)])
     else:
-        key = row[8]
+        key = before[1]
         connection.run(
             "update resource set version = ?, seq = ?, last_updated = ?, deleted = 0, at = ?, origin = ?, body = ? where key = ?",
             (number, seq, updated, found.at, origin, body, key),
         )
-        for table in INDEXES:
-            connection.run(f"delete from {table} where resource = ?", (key,))
-    index(connection, [(type_, key, found)])
-    kept = Stored(type_, id_, number, seq, updated, body.encode(), False, origin)
-    changes.append(kept)
-    return kept
+        if before[0].deleted or entries(before[0].resource) != found:  # most changes touch nothing that is searched by
+            _unindex(connection, key)
+            index(connection, [(type_, key, found)])
+    kept = Stored(type_, id_, number, seq, updated, body, False, origin)
+    kept.resource = full  # so that nobody parses what was just written
+    return kept, key
 
 
 def remove(connection: Connection, before: Stored, origin: str, now: datetime) -> Stored:
@@ -99,15 +120,19 @@ def remove(connection: Connection, before: Stored, origin: str, now: datetime) -
     number, updated = before.version + 1, micros(now) // 1000 * 1000
     (seq,) = connection.row(  # type: ignore[misc]
         "insert into version (type, id, version, method, last_updated, origin, body) values (?, ?, ?, 'delete', ?, ?, ?) returning seq",
-        (before.type, before.id, number, updated, origin, before.body.decode()),
+        (before.type, before.id, number, updated, origin, before.text),
     )
     (key,) = connection.row(  # type: ignore[misc]
         "update resource set version = ?, seq = ?, last_updated = ?, deleted = 1, origin = ? where type = ? and id = ? returning key",
         (number, seq, updated, origin, before.type, before.id),
     )
+    _unindex(connection, key)
+    return Stored(before.type, before.id, number, seq, updated, before.text, True, origin)
+
+
+def _unindex(connection: Connection, key: int) -> None:
     for table in INDEXES:
         connection.run(f"delete from {table} where resource = ?", (key,))
-    return Stored(before.type, before.id, number, seq, updated, before.body, True, origin)
 
 
 def referred(connection: Connection, type_: str, id_: str) -> bool:
@@ -138,25 +163,41 @@ def _ordered(resource: Resource) -> Resource:
     return {**first, **{k: v for k, v in resource.items() if k not in first}}
 
 
+def instant(at: datetime) -> str:
+    """A time of the store as FHIR writes it."""
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def as_kept(resource: Resource, number: int, now: datetime) -> tuple[Resource, str]:
     """The resource with its version and time, and the text of it that is kept."""
-    at = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    full = {**resource, "meta": {**resource.get("meta", {}), "versionId": str(number), "lastUpdated": at}}
+    full = {**resource, "meta": {**resource.get("meta", {}), "versionId": str(number), "lastUpdated": instant(now)}}
     return full, strict_json.dump(_ordered(full)).decode()
+
+
+@cache
+def _param(type_: str, name: str) -> str:
+    """As indexes have it; always the same text, which thus travels between processes once."""
+    return f"{type_}.{name}"
+
+
+def entry_rows(type_: str, found: Entries) -> list[list[tuple[Any, ...]]]:
+    """A resource's entries as rows of ENTRIES, each without the last column."""
+    return [
+        list({(_param(type_, t.param), t.value, found.at, t.system) for t in found.tokens}),
+        list({(_param(type_, r.param), r.id, found.at, r.type) for r in found.references}),
+        list({(_param(type_, d.param), d.low, d.high) for d in found.dates}),
+        list({(_param(type_, s.param), s.value) for s in found.strings}),
+    ]
+
+
+def keep_entries(connection: Connection, found: Sequence[tuple[int, list[list[tuple[Any, ...]]]]]) -> None:
+    """Keeps the entry rows of resources (by key) that have none yet."""
+    for number, table in enumerate(ENTRIES):
+        rows = [(*row, key) for key, tables in found for row in tables[number]]
+        if rows:
+            connection.later(f"insert into {table} values ({', '.join('?' * (table.count(',') + 1))})", sorted(rows))
 
 
 def index(connection: Connection, found: Sequence[tuple[str, int, Entries]]) -> None:
     """Keeps the entries of resources (type, key) that have none yet."""
-    tables: dict[str, set[tuple[Any, ...]]] = {
-        "index_token (param, value, at, resource, system)":
-            {(f"{type_}.{t.param}", t.value, each.at, key, t.system) for type_, key, each in found for t in each.tokens},
-        "index_reference (param, target, at, resource, kind)":
-            {(f"{type_}.{r.param}", r.id, each.at, key, r.type) for type_, key, each in found for r in each.references},
-        "index_date (param, low, high, resource)":
-            {(f"{type_}.{d.param}", d.low, d.high, key) for type_, key, each in found for d in each.dates},
-        "index_string (param, value, resource)":
-            {(f"{type_}.{s.param}", s.value, key) for type_, key, each in found for s in each.strings},
-    }
-    for table, rows in tables.items():
-        if rows:
-            connection.many(f"insert into {table} values ({', '.join('?' * (table.count(',') + 1))})", sorted(rows))
+    keep_entries(connection, [(key, entry_rows(type_, each)) for type_, key, each in found])

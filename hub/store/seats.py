@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from hub.problem import Problem, Refused
@@ -13,11 +14,15 @@ _NOW = "(until is null or until > ?)"
 
 def take(connection: Connection, slot: str, holder: str, capacity: int, now: datetime, until: datetime | None) -> None:
     """A seat; one that the holder already has counts, and a held one gets this end (None: it is for good). Raises Refused FULL."""
-    connection.run("delete from seat where slot = ? and until is not null and until <= ?", (slot, micros(now)))
-    taken = dict(connection.rows("select number, holder from seat where slot = ?", (slot,)))
-    ends = micros(until) if until else None
-    if holder in taken.values():  # what it has for good stays so
-        connection.run("update seat set until = ? where slot = ? and holder = ? and until is not null", (ends, slot, holder))
+    ends, at = micros(until) if until else None, micros(now)
+    taken = {number: (who, end) for number, who, end in connection.rows("select number, holder, until from seat where slot = ?", (slot,))}
+    for number in [number for number, (_, end) in taken.items() if end is not None and end <= at]:
+        del taken[number]
+        connection.run("delete from seat where slot = ? and number = ?", (slot, number))
+    own = [end for who, end in taken.values() if who == holder]
+    if own:
+        if own != [None]:  # what it has for good stays so
+            connection.run("update seat set until = ? where slot = ? and holder = ?", (ends, slot, holder))
         return
     if len(taken) >= capacity:
         raise Refused(Problem.FULL, "every place at this time is taken", "Appointment.start")
@@ -35,11 +40,13 @@ def expire(connection: Connection, now: datetime) -> list[str]:
     return [slot for (slot,) in connection.rows("delete from seat where until is not null and until <= ? returning slot", (micros(now),))]
 
 
-def counts(connection: Connection, slot: str, now: datetime) -> tuple[int, int]:
-    """(taken for good, held now)."""
-    row = connection.row(f"select count(*), count(until) from seat where slot = ? and {_NOW}", (slot, micros(now)))
-    booked_or_held, held_ = row or (0, 0)
-    return booked_or_held - held_, held_
+def counts(connection: Connection, slots: Collection[str], now: datetime) -> dict[str, tuple[int, int]]:
+    """Slot → (taken for good or held now, of which held)."""
+    found = dict.fromkeys(slots, (0, 0))
+    marks = ", ".join("?" * len(found))
+    sql = f"select slot, count(*), count(until) from seat where slot in ({marks}) and {_NOW} group by slot"
+    rows = connection.rows(sql, (*found, micros(now))) if found else ()
+    return {**found, **{slot: (taken, held_) for slot, taken, held_ in rows}}
 
 
 def held(connection: Connection, holder: str, now: datetime) -> dict[str, datetime]:

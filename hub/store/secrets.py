@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -23,7 +24,8 @@ _NONCE = 12
 class Secrets:
     """The keys, ready for use."""
 
-    def __init__(self, content_key: bytes, index_key: bytes, home: Path) -> None:
+    def __init__(self, content_key: bytes, index_key: bytes, home: Path, admits: Callable[[str], None] | None = None) -> None:
+        self._admits = admits
         self.home = home
         """The municipality's folder."""
         self.content_key_id = hashlib.sha256(content_key).hexdigest()[:8]
@@ -34,21 +36,23 @@ class Secrets:
         """Signs the audit log's chain; derived, so that it says nothing of the index key."""
 
     @classmethod
-    def open(cls, home: Path) -> Secrets:
-        """The keys in `home`, made if they are not there yet."""
+    def open(cls, home: Path, admits: Callable[[str], None] | None = None) -> Secrets:
+        """The keys in `home`, made if they are not there yet. `admits` raises Refused for a national id that this hub must not have."""
         folder = home / "secrets"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return cls(_key(folder / "content.key"), _key(folder / "index.key"), home)
+        return cls(_key(folder / "content.key"), _key(folder / "index.key"), home, admits)
 
     def hash_id(self, system: str, value: str) -> str:
         """What is indexed instead of an identifier: 128 bits of HMAC-SHA256, in hex."""
+        if self._admits is not None and system in NATIONAL_IDS:
+            self._admits(value)
         return hmac.digest(self._index_key, f"{system}|{value}".encode(), "sha256")[:16].hex()
 
     def index_value(self, system: str | None, value: str) -> str:
         """The value to look for in the index: hashed if the system is one of NATIONAL_IDS."""
         return self.hash_id(system, value) if system in NATIONAL_IDS else value
 
-    def encrypt(self, plain: bytes, about: str) -> bytes:
+    def encrypt(self, plain: bytes | memoryview, about: str) -> bytes:
         """AES-256-GCM with a random nonce in front. `about` must be the same to decrypt, so that rows cannot be swapped."""
         nonce = os.urandom(_NONCE)
         return nonce + self._aead.encrypt(nonce, plain, about.encode())
@@ -57,7 +61,7 @@ class Secrets:
         """Raises ValueError if the bytes, the key or `about` are not those of `encrypt`."""
         try:
             return self._aead.decrypt(sealed[:_NONCE], sealed[_NONCE:], about.encode())
-        except InvalidTag as wrong:
+        except (InvalidTag, ValueError) as wrong:  # or too short to be any
             raise ValueError("stored content does not open with this key") from wrong
 
 

@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
-
-import orjson
 
 from hub.access import AuditLine
 from hub.delivery import Delivery, State
 from hub.fhir.query import Entries, Query, TokenIs
 from hub.message import Content, Enquiry, Parcel, Resource
 from hub.problem import Problem, Refused, Unavailable
-from hub.store import auditing, deliveries, letters, migrating, reindexing, resources, seats, timeline
+from hub.store import auditing, deliveries, letters, migrating, reindexing, resources, seats, sessions, timeline
 from hub.store.db import Connection, Database
 from hub.store.exporting import Exports
 from hub.store.failpoint import reach
 from hub.store.feeds import Feeds
+from hub.store.presence import Presence
 from hub.store.secrets import Secrets
 from hub.store.transaction import Transaction, found, searched
-from hub.store.values import AuditCheck, Change, Filed, Page, Standing, Stored, TimelineEntry, micros
+from hub.store.values import AuditCheck, Change, Filed, Lacking, Page, Standing, Stored, TimelineEntry, micros
 from hub.store.writer import Writer
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
+FETCHES = 4
+"""How often one write may lack something: a Bundle may book in several departments."""
 
 
 class Store:
@@ -68,26 +71,37 @@ class Store:
     def write(self, work: Callable[[Transaction], T]) -> T:
         """Runs `work` in a transaction, grouped with others that wait; durable when it returns. `work` may be run again after a rollback.
 
+        A partner is never asked within a transaction, which everybody else waits for: what work lacks is fetched after it is rolled back.
+
         Raises:
             Unavailable: nothing was written.
         """
+        for _ in range(FETCHES):
+            try:
+                return self.write_all([work])[0].result()
+            except Lacking as lacking:
+                lacking.fetch()
+        raise Unavailable("what a partner tells changed too often to be used")
+
+    def write_all(self, works: Sequence[Callable[[Transaction], T]]) -> list[Future[T]]:
+        """As `write`, each in a transaction of its own, all in one commit: what one raises undoes only its own. Done when it returns."""
         owed = False
 
-        def run(connection: Connection) -> T:
+        def run(work: Callable[[Transaction], T], connection: Connection) -> T:
             nonlocal owed
             transaction = Transaction(connection, self._secrets, self._entries, self._clock())
             result = work(transaction)
             if transaction.changes:
                 for follow in self._changed:
                     follow(transaction)
-            owed = transaction.owed
+            owed = owed or transaction.owed
             return result
 
-        result: T = self._write(run)
+        done: list[Future[T]] = self._writer.write_all([partial(run, work) for work in works]) if works else []
         if owed:
             for wake in self._owed:
                 wake()
-        return result
+        return done
 
     def _write(self, work: Callable[[Connection], T]) -> T:
         result: T = self._writer.write(work)
@@ -143,17 +157,24 @@ class Store:
         return self._database.read(lambda c: seats.held(c, holder, self._clock()))
 
     def search(self, query: Query) -> Page:
-        return self._database.read(lambda c: searched(c, query))
+        return self._database.read(lambda c: searched(c, query, self._entries))
 
-    def claim(self, limit: int, now: datetime, lease: timedelta, adapters: Iterable[str], owner: str) -> list[Delivery]:
-        """Takes up to `limit` due deliveries per adapter for `lease`: in order per key, never two at once."""
-        claimed: list[Delivery] = []
-        for adapter in adapters:
-            if self._database.read(lambda c, adapter=adapter: deliveries.anything_due(c, adapter, now)):  # type: ignore[misc]
-                claimed += self._write(lambda c, adapter=adapter: deliveries.claim(c, adapter, limit, now, lease, owner))  # type: ignore[misc]
+    def owing(self, adapters: Collection[str], now: datetime) -> list[str]:
+        """Those of the adapters to which something is due that nobody is at."""
+        return self._database.read(lambda c: deliveries.owing(c, adapters, now))
+
+    def claim(self, wanted: Mapping[str, int], now: datetime, lease: timedelta, owner: str) -> list[Delivery]:
+        """Takes up to so many due deliveries of each adapter for `lease`: in order per key, never two of one key at once."""
+        claimed: list[Delivery] = self._write(
+            lambda c: [d for adapter, limit in wanted.items() for d in deliveries.claim(c, adapter, limit, now, lease, owner)],
+        )
         if claimed:
             reach("after-claim")
         return claimed
+
+    def attend(self, name: str) -> Presence:
+        """A worker of this name is there, and may claim. Raises Unavailable."""
+        return Presence(self._database, self._write, self._secrets.home / "workers", name)
 
     def content(self, id_: str) -> Content | None:
         return self._database.read(lambda c: letters.content(c, self._secrets, id_))
@@ -191,7 +212,7 @@ class Store:
 
         def work(connection: Connection) -> Standing:
             owed, oldest = deliveries.standing(connection)
-            return Standing(owed, letters.problems(connection), oldest)
+            return Standing(owed, letters.problems(connection), oldest, *letters.totals(connection))
 
         return self._database.read(work)
 
@@ -210,23 +231,16 @@ class Store:
 
     def create_session(self, digest: str, data: dict[str, Any], now: datetime) -> None:
         """A login, found by the digest of its token."""
-        subject = (data.get("who") or [""])[0]
-        self._write(lambda c: c.run(
-            "insert into session (token, subject, created, seen, expires, provider_session, data) values (?, ?, ?, ?, ?, '', ?)",
-            (digest, subject, micros(now), micros(now), micros(now + timedelta(days=1)), orjson.dumps(data).decode()),
-        ))
+        self._write(lambda c: sessions.create(c, digest, data, now))
 
     def get_session(self, digest: str) -> dict[str, Any] | None:
-        row = self._database.read(lambda c: c.row("select data from session where token = ?", (digest,)))
-        return orjson.loads(row[0]) if row else None
+        return self._database.read(lambda c: sessions.get(c, digest))
 
     def touch_session(self, digest: str, data: dict[str, Any], now: datetime) -> None:
-        self._write(lambda c: c.run(
-            "update session set seen = ?, data = ? where token = ?", (micros(now), orjson.dumps(data).decode(), digest),
-        ))
+        self._write(lambda c: sessions.touch(c, digest, data, now))
 
     def end_session(self, digest: str) -> None:
-        self._write(lambda c: c.run("delete from session where token = ?", (digest,)))
+        self._write(lambda c: sessions.end(c, digest))
 
     def reindex(self, digest: str) -> int:
         """Makes the search index anew unless it was made under this digest (`hub.fhir.index.digest`); how many resources that were. Goes on
@@ -262,7 +276,7 @@ class Store:
         """Lets go of bytes past their time, dead sessions and empty journals; how many contents went."""
 
         def work(connection: Connection) -> int:
-            connection.run("delete from session where expires <= ?", (micros(now),))
+            sessions.prune(connection, now)
             connection.run("delete from used_once where until <= ?", (micros(now),))
             connection.run("delete from export where expires <= ?", (micros(now),))
             auditing.sweep(self._secrets.home / "audit", connection)

@@ -174,9 +174,18 @@ class ContentRow(SQLModel, table=True):
     """Encrypted JSON: media type, or headers and status."""
     body: bytes = Field(sa_type=BYTES)
     packed: int = Field(sa_type=sa.SmallInteger)
-    """1: deflated before it was encrypted."""
+    """1: deflated before it was encrypted; 2: in pieces, and `body` says how many."""
     content_key: str = _text()
     expires: int = _number()
+
+
+class PieceRow(SQLModel, table=True):
+    """A part of a content that is too large for one row (pieces.py). Goes with it."""
+
+    __tablename__: ClassVar[Any] = "piece"
+    content: str = _text(primary_key=True, foreign_key="content.id", ondelete="CASCADE")
+    number: int = _number(primary_key=True)
+    body: bytes = Field(sa_type=BYTES)
 
 
 class DeliveryRow(SQLModel, table=True):
@@ -256,9 +265,7 @@ class AuditRow(SQLModel, table=True):
     """The access log. Triggers refuse every change (migration 0001)."""
 
     __tablename__: ClassVar[Any] = "audit"
-    __table_args__ = (
-        sa.Index("audit_person", "person", "key"), sa.Index("audit_at", "at", "key"), sa.Index("audit_reader", "reader", "at", "key"),
-    )
+    __table_args__ = (sa.Index("audit_person", "person", "key"), sa.Index("audit_at", "at", "key"), sa.Index("audit_reader", "reader", "at", "key"))
     key: int = Field(sa_type=SERIAL, primary_key=True)
     at: int = _number()
     person: str = _text()

@@ -9,8 +9,8 @@ from hub.access import AuditLine
 from hub.fhir import strict_json, trail
 from hub.fhir.query import Condition, DateIs, IdIs, Query, ReferenceIs, TokenIs, UpdatedIs
 from hub.problem import Problem, Refused
+from hub.store.conditions import Alternative, moment_is
 from hub.store.db import Connection
-from hub.store.searching import Alternative, moment_is
 from hub.store.values import Page, Stored, micros, moment
 
 TYPE = "AuditEvent"
@@ -110,4 +110,4 @@ def _token(own: str, column: str, kept: Callable[[str], Any], system: str | None
 def _stored(row: tuple[Any, ...]) -> Stored:
     key, at, person, reader, ground, kind, whom, channel, given = row
     line = AuditLine(moment(at), person, reader, ground, kind, whom, channel, bool(given))
-    return Stored(TYPE, str(key), 1, 0, micros(line.at), strict_json.dump(trail.audit_event(line, key)))
+    return Stored(TYPE, str(key), 1, 0, micros(line.at), strict_json.dump(trail.audit_event(line, key)).decode())

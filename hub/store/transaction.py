@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeVar
 
 from hub.access import AuditLine
-from hub.delivery import Delivery, Step
-from hub.fhir.query import Condition, DateIs, Entries, IdIs, Query, ReferenceIs, TokenIs
+from hub.delivery import BLOCKING, Delivery, State, Step
+from hub.fhir.query import Entries, Query
 from hub.message import Content, Envelope, Parcel, Resource, Verdict
 from hub.problem import Problem, Refused
 from hub.store import auditing, deliveries, exporting, letters, loading, resources, searching, seats, trail
@@ -17,10 +17,10 @@ from hub.store.db import Connection
 from hub.store.exporting import Export
 from hub.store.feeds import Feeds
 from hub.store.secrets import Secrets
+from hub.store.seen import Seen, finding
 from hub.store.values import Change, Earlier, Page, Stored, micros
 
 T = TypeVar("T")
-EVERYTHING = 100_000
 
 
 def found(connection: Connection, type_: str, id_: str) -> Stored | None:
@@ -28,9 +28,9 @@ def found(connection: Connection, type_: str, id_: str) -> Stored | None:
     return trail.get(connection, id_) if type_ == trail.TYPE else resources.get(connection, type_, id_)
 
 
-def searched(connection: Connection, query: Query) -> Page:
+def searched(connection: Connection, query: Query, entries: Callable[[Resource], Entries]) -> Page:
     """The page a query asks for, of resources or of the access log."""
-    return trail.search(connection, query) if query.type == trail.TYPE else searching.search(connection, query)
+    return trail.search(connection, query) if query.type == trail.TYPE else searching.search(connection, query, entries)
 
 
 @dataclass(slots=True)
@@ -45,9 +45,16 @@ class Transaction:
     """Something became due: the worker is woken after the commit."""
     changes: list[Change] = field(default_factory=list, init=False)
     """Every version that was made here, in order."""
+    _seen: Seen = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._seen = Seen(self.connection, self.secrets)
 
     def get(self, type_: str, id_: str, /) -> Stored | None:
-        return found(self.connection, type_, id_)
+        if type_ == trail.TYPE:
+            return trail.get(self.connection, id_)
+        current = self._seen.current(type_, id_)
+        return current[0] if current else None
 
     def version(self, type_: str, id_: str, number: int) -> Stored | None:
         return resources.version(self.connection, type_, id_, number)
@@ -66,31 +73,20 @@ class Transaction:
         return int(row[0] or 0) if row else 0
 
     def search(self, query: Query) -> Page:
-        return searched(self.connection, query)
+        return searched(self.connection, query, self.entries)
 
     def find(
-        self, type_: str, /, *, identifier: str = "", patient: str = "", status: str = "", id_: str = "",
-        refers: tuple[str, str] | None = None, date: tuple[datetime, datetime] | None = None,
+        self, type_: str, /, *, identifier: str = "", patient: str = "", status: str = "", refers: tuple[str, str] | None = None,
+        date: tuple[datetime, datetime] | None = None,
     ) -> list[Stored]:
-        """Resources by index: `identifier` is `system|value`, `patient` a reference, `refers` (search parameter, reference), `date` bounds
-        the main time, [from, until)."""
-        wanted: list[Condition] = []
-        if refers:
-            kind, _, target = refers[1].partition("/")
-            wanted.append(ReferenceIs(refers[0], ((kind, target),)))
-        if patient:
-            kind, _, target = patient.partition("/")
-            wanted.append(ReferenceIs("patient", ((kind, target),)))
+        """Resources by index: `identifier` (alone) is `system|value`, `patient` a reference, `refers` (search parameter, reference), `date`
+        bounds the main time, [from, until)."""
+        bounds = (micros(date[0]), micros(date[1])) if date else None
         if identifier:
-            system, _, value = identifier.rpartition("|")
-            wanted.append(TokenIs("identifier", ((system, self.secrets.index_value(system, value)),)))
-        if status:
-            wanted.append(TokenIs("status", ((None, status),)))
-        if id_:
-            wanted.append(IdIs((id_,)))
-        if date is not None:
-            wanted.append(DateIs("date", (("eq", micros(date[0]), micros(date[1])),), main=True))
-        return searching.search(self.connection, Query(type_, tuple(wanted), count=EVERYTHING)).entries
+            return self._seen.named(type_, *identifier.rpartition("|")[::2])
+        if patient and not status and not refers:
+            return self._seen.of_patient(type_, patient.partition("/")[2], bounds)
+        return self.search(finding(type_, patient, status, refers, bounds)).entries
 
     def keep(self, resource: Resource, *, origin: str, expect: int | None = None) -> Change:
         """A new version; the stored one back when nothing but meta differs.
@@ -98,11 +94,22 @@ class Transaction:
         Raises:
             Refused: OUT_OF_DATE when `expect` is not the current version (0: there must be none).
         """
-        return resources.keep(self.connection, resource, origin, expect, self.now, self.entries, self.changes)
+        type_, id_ = resource["resourceType"], resource["id"]
+        before = self._seen.current(type_, id_)
+        if expect is not None and expect != (before[0].version if before else 0):
+            raise Refused(Problem.OUT_OF_DATE, f"the current version is {before[0].version if before else 0}")
+        kept = resources.keep(self.connection, resource, origin, before, self.now, self.entries)
+        if kept is not before:
+            self._seen.made(kept)
+            self.changes.append(kept[0])
+        return kept[0]
 
-    def load(self, batch: Sequence[Resource], *, origin: str) -> None:
-        """First versions of many new resources, as `keep` makes them, and much faster. Raises Refused OUT_OF_DATE: one is there already."""
-        self.changes += loading.load(self.connection, batch, origin, self.now, self.entries)
+    def load(self, batch: Sequence[loading.Prepared], *, origin: str) -> loading.Loaded:
+        """First versions of many new resources, as `keep` makes them, and much faster; what is there already stays as it is."""
+        self._seen.forget()
+        loaded = loading.load(self.connection, batch, origin, self.now)
+        self.changes += loaded.kept
+        return loaded
 
     def remove(self, kept: Stored, *, origin: str) -> Change:
         """Deletes a resource; its history stays.
@@ -113,6 +120,7 @@ class Transaction:
         if resources.referred(self.connection, kept.type, kept.id):
             raise Refused(Problem.IN_USE, "other resources point to it")
         gone = resources.remove(self.connection, kept, origin, self.now)
+        self._seen.forget()
         self.changes.append(gone)
         return gone
 
@@ -143,14 +151,15 @@ class Transaction:
 
     def seats_taken(self, slot: str, /) -> int:
         """Taken for good, or held now."""
-        return sum(seats.counts(self.connection, slot, self.now))
+        return self.seats([slot])[slot][0]
+
+    def seats(self, slots: Collection[str], /) -> dict[str, tuple[int, int]]:
+        """For each of these slots how many seats are taken for good or held now, and how many of them only held."""
+        return seats.counts(self.connection, slots, self.now)
 
     def seats_between(self, first: str, last: str) -> dict[str, int]:
         """Seats taken or held now per slot, for slot ids in [first, last]; a slot without any is not there."""
         return seats.taken_between(self.connection, first, last, self.now)
-
-    def seats_held(self, slot: str, /) -> int:
-        return seats.counts(self.connection, slot, self.now)[1]
 
     def held(self, holder: str) -> dict[str, datetime]:
         """The slots in which this holder has a seat that is only held, and until when; what ran out is not there."""
@@ -158,17 +167,13 @@ class Transaction:
 
     def attempt(self, work: Callable[[], T]) -> T:
         """Runs `work`; when it raises Refused, what it did so far is undone and the rest of the transaction goes on."""
-        self.connection.end("savepoint attempt")
         before = len(self.changes)
         try:
-            result = work()
+            return self.connection.attempt(work)
         except Refused:
+            self._seen.forget()
             del self.changes[before:]
-            self.connection.end("rollback to savepoint attempt")
-            self.connection.end("release savepoint attempt")
             raise
-        self.connection.end("release savepoint attempt")
-        return result
 
     def earlier(self, envelope: Envelope) -> Earlier | None:
         """What was answered the first time; None: it is new. Raises Refused ALTERED_DUPLICATE."""
@@ -197,17 +202,18 @@ class Transaction:
         named = replace(base, id=f"{own} ({base.id})" if base.id else own)
         return letters.file(self.connection, named, adapter, verdict, self.now, content_id, reply_id)
 
-    def owe(self, delivery: Delivery, content: Content | None = None, *, newest_wins: bool = True) -> Delivery:
-        """A new delivery, numbered; one with the same key that nobody tried to send yet is superseded where the newest state wins."""
+    def owe(self, delivery: Delivery, content: Content | None = None, *, replaces: Sequence[Delivery] | None = None) -> Delivery:
+        """A new delivery. The newest state wins: those that it `replaces` are superseded (None: what is `untried` with its key)."""
         if content is not None:
             delivery = replace(delivery, content=letters.put_content(self.connection, self.secrets, content, self.now))
-        needless = deliveries.untried(self.connection, delivery.adapter, delivery.key, delivery.function) if newest_wins else []
-        number = deliveries.insert(self.connection, delivery)
-        for old in needless:
-            deliveries.superseded(self.connection, old, number, self.now)
+        if replaces is None:
+            replaces = deliveries.untried(self.connection, delivery.adapter, delivery.key, delivery.function)
+        deliveries.insert(self.connection, delivery)
+        for old in replaces:
+            deliveries.superseded(self.connection, old, delivery.id, self.now)
         deliveries.step(self.connection, self.now, delivery.subject, "owed", delivery.function, delivery.id, None, delivery.adapter)
         self.owed = True
-        return replace(delivery, number=number)
+        return delivery
 
     def untried(self, adapter: str, key: str, function: str) -> list[Delivery]:
         """Deliveries with this key that are due, never tried and in nobody's hands: what a newer one would replace."""
@@ -216,12 +222,12 @@ class Transaction:
     def withdraw(self, adapter: str, key: str, function: str) -> None:
         """What is untried is not sent any more, and nothing in its place."""
         for old in self.untried(adapter, key, function):
-            deliveries.superseded(self.connection, old, 0, self.now)
+            deliveries.superseded(self.connection, old, "", self.now)
 
     def withdraw_all(self, adapter: str) -> None:
         """Nothing that is due or sent to this adapter is sent any more."""
         for old in deliveries.waiting(self.connection, adapter):
-            deliveries.superseded(self.connection, old, 0, self.now)
+            deliveries.superseded(self.connection, old, "", self.now)
 
     @property
     def feeds(self) -> Feeds:
@@ -239,7 +245,13 @@ class Transaction:
         """The delivery's new state, and the line that tells of it."""
         deliveries.update(self.connection, after, before)
         deliveries.step(self.connection, self.now, after.subject, step.value, note, after.id, None, after.adapter)
-        self.owed = True  # whatever waited behind it may go now
+        if after.state is State.DUE or (after.key is not None and before.state in BLOCKING and after.state not in BLOCKING):
+            self.owed = True  # it goes again, or what waited behind it may go now
+
+    def let_go(self, claimed: Iterable[Delivery]) -> None:
+        """What was claimed and not tried may be claimed by anybody."""
+        deliveries.let_go(self.connection, (delivery.id for delivery in claimed))
+        self.owed = True
 
     def keep_parcel(self, delivery: Delivery, parcel: Parcel) -> Delivery:
         """The sealed bytes, so that every later try sends the same."""

@@ -1,4 +1,7 @@
-"""Group commit: one thread runs every waiting write, each in a savepoint of its own, and commits once for all of them.
+"""Group commit: one thread runs every waiting write and commits once for all of them.
+
+Nearly every work comes to its end, or is refused before it wrote anything: so they run without savepoints, and put off what nobody reads yet.
+If one fails after it wrote, all of the group is rolled back and run again, each in a savepoint of its own.
 
 There is one writer at a time per municipality on both databases, so the change log's numbers rise in the order of commits: nothing ever
 becomes visible behind what was already read, and the rules of booking need no row locks. What one disk sync costs is shared by all who wait.
@@ -9,9 +12,10 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from hub.problem import Unavailable
@@ -42,7 +46,8 @@ class Writer:
         """`tick` gives work that lay waiting without anybody waiting for it (audit lines of reads) and what to call once it is
         committed, or None."""
         self._database, self._tick = database, tick
-        self._queue: queue.Queue[_Job | None] = queue.Queue(WAITING)
+        self._queue: queue.Queue[list[_Job] | None] = queue.Queue(WAITING)
+        """What was written at once stays together."""
         self._connection: Connection | None = None
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._started = threading.Lock()
@@ -54,13 +59,23 @@ class Writer:
         Raises:
             Unavailable: too much waits, or the database does not answer; nothing was written.
         """
+        return self.write_all([work])[0].result()
+
+    def write_all(self, works: Sequence[Work]) -> list[Future[Any]]:
+        """Runs many works in one commit, each for itself: what one raises undoes only its own. Done when it returns.
+
+        Raises:
+            Unavailable: as `write`, of all.
+        """
         self._start()
-        job = _Job(work)
+        jobs = [_Job(work) for work in works]
         try:
-            self._queue.put_nowait(job)
+            self._queue.put_nowait(jobs)
         except queue.Full as full:
             raise Unavailable("too many writes are waiting", 5) from full
-        return job.future.result()
+        for job in jobs:
+            job.future.exception()  # waits
+        return [job.future for job in jobs]
 
     def close(self) -> None:
         """Writes what waits, then stops."""
@@ -91,18 +106,16 @@ class Writer:
                 self._commit([])
                 return
 
-    def _drain(self, first: _Job | None) -> tuple[list[_Job], bool]:
+    def _drain(self, first: list[_Job] | None) -> tuple[list[_Job], bool]:
         batch: list[_Job] = []
-        job = first
-        while job is not None and len(batch) < BATCH:
-            batch.append(job)
+        jobs = first
+        while jobs is not None and len(batch) < BATCH:
+            batch += jobs
             try:
-                job = self._queue.get_nowait()
+                jobs = self._queue.get_nowait()
             except queue.Empty:
                 return batch, False
-        if job is not None:
-            batch.append(job)
-        return batch, job is None
+        return batch + (jobs or []), jobs is None
 
     def _commit(self, batch: list[_Job]) -> None:
         waiting = self._tick()
@@ -146,9 +159,15 @@ class Writer:
                 return
         connection = self._connection
         connection.begin()
-        outcomes = [(job, *self._one(connection, job)) for job in batch]
+        outcomes = self._outcomes(connection, batch)
+        if not connection.spoiled:
+            connection.settle()
+        if connection.spoiled:
+            connection.rollback()
+            connection.begin(careful=True)
+            outcomes = self._outcomes(connection, batch)
         reach("before-commit")
-        connection.end("commit")
+        connection.commit()
         reach("after-commit")
         for job, result, trouble in outcomes:
             if trouble is not None:
@@ -156,19 +175,20 @@ class Writer:
             else:
                 job.future.set_result(result)
 
-    def _one(self, connection: Connection, job: _Job) -> tuple[Any, BaseException | None]:
-        connection.end("savepoint work")
-        try:
-            result = job.work(connection)
-            reach("inside-transaction")
-        except BROKEN:
-            raise
-        except BaseException as trouble:  # theirs: their own work is undone, the others' stays
-            connection.end("rollback to savepoint work")
-            connection.end("release savepoint work")
-            return None, trouble
-        connection.end("release savepoint work")
-        return result, None
+    def _outcomes(self, connection: Connection, batch: list[_Job]) -> list[tuple[_Job, Any, BaseException | None]]:
+        """What became of each work, until the transaction is spoiled."""
+        outcomes: list[tuple[_Job, Any, BaseException | None]] = []
+        for job in batch:
+            try:
+                outcomes.append((job, connection.attempt(partial(job.work, connection)), None))
+                reach("inside-transaction")
+            except BROKEN:
+                raise
+            except BaseException as trouble:  # theirs: their own work is undone, the others' stays
+                outcomes.append((job, None, trouble))
+            if connection.spoiled:
+                break
+        return outcomes
 
     def _drop(self) -> None:
         if self._connection is not None:

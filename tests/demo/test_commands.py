@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from adapters.demo.home import EPJS, make_home
 from hub import commands
+from hub.config import Misconfigured
 from hub.problem import Refused
 
 ROOT = Path(__file__).parents[2]
@@ -44,3 +46,12 @@ def test_an_adapter_without_a_mapping_says_so(home: Path) -> None:
 
 def test_every_adapter_of_the_demo_is_well_set_up(home: Path) -> None:
     assert commands.adapter_check(home).ok and {r["name"] for r in commands.adapter_list(home).data["adapters"]} == {"tjenesteshop", "sms", *EPJS}
+
+
+@pytest.mark.parametrize(("kind", "wrong"), [("carrier", "pigeon"), ("wants", "free-buzy")])
+def test_an_adapter_that_asks_for_what_there_is_not_is_named_with_what_there_is(home: Path, tmp_path: Path, kind: str, wrong: str) -> None:
+    text = (home / "adapters" / "tjenesteshop.toml").read_text().replace('["free-busy"]', f'["{wrong}"]' if kind == "wants" else '["booking"]')
+    other = shutil.copytree(home, tmp_path / "hub")
+    (other / "adapters" / "tjenesteshop.toml").write_text(text.replace('kind = "folder"', f'kind = "{wrong}"') if kind == "carrier" else text)
+    with pytest.raises(Misconfigured, match=f"tjenesteshop.toml: .*'{wrong}'.*; there are .*{'folder' if kind == 'carrier' else 'free-busy'}"):
+        commands.adapter_check(other)

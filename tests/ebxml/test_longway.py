@@ -10,17 +10,17 @@ from cryptography.hazmat.primitives import serialization
 from ebms_made import CID, PAYLOAD, header, pair, serve, xmlsec_agrees
 from lxml import etree
 
-from ebxml import envelope, signature, xml
+from ebxml import algorithms, envelope, signature, xml
 from ebxml.envelope import DS, NEXT, NEXT_MSH, SOAP
 from ebxml.errors import Fault, Violation
 
 PARTS = {CID: PAYLOAD}
-ENVELOPED, EXCLUSIVE = (f'<ds:Transform Algorithm="{a}"/>' for a in (signature.ENVELOPED, signature.EXCLUSIVE))
-C14N = f'<ds:Transform Algorithm="{signature.C14N}"/>'
+ENVELOPED, EXCLUSIVE = (f'<ds:Transform Algorithm="{a}"/>' for a in (algorithms.ENVELOPED, algorithms.EXCLUSIVE))
+C14N = f'<ds:Transform Algorithm="{algorithms.C14N}"/>'
 
 
 def xpath(text: str) -> str:
-    return f'<ds:Transform Algorithm="{signature.XPATH}"><ds:XPath xmlns:s="{SOAP}" xmlns:eb="{envelope.EB}">{text}</ds:XPath></ds:Transform>'
+    return f'<ds:Transform Algorithm="{algorithms.XPATH}"><ds:XPath xmlns:s="{SOAP}" xmlns:eb="{envelope.EB}">{text}</ds:XPath></ds:Transform>'
 
 
 FILTER = xpath(f"not(ancestor-or-self::node()[@s:actor='{NEXT}'] | ancestor-or-self::node()[@s:actor='{NEXT_MSH}'])")
@@ -35,10 +35,10 @@ LEGAL = {
 
 def signed(transforms: str, signer: str = "partner", **changes: object) -> bytes:
     """By xmlsec, with a foreign header for the next hop that the filter takes out."""
-    how = f'<ds:DigestMethod Algorithm="{signature.SHA256}"/><ds:DigestValue/>'
+    how = f'<ds:DigestMethod Algorithm="{algorithms.SHA256}"/><ds:DigestValue/>'
     template = (
-        f'<ds:Signature xmlns:ds="{DS}"><ds:SignedInfo><ds:CanonicalizationMethod Algorithm="{signature.C14N}"/><ds:SignatureMethod '
-        f'Algorithm="{signature.RSA_SHA256}"/><ds:Reference URI=""><ds:Transforms>{transforms}</ds:Transforms>{how}</ds:Reference>'
+        f'<ds:Signature xmlns:ds="{DS}"><ds:SignedInfo><ds:CanonicalizationMethod Algorithm="{algorithms.C14N}"/><ds:SignatureMethod '
+        f'Algorithm="{algorithms.RSA_SHA256}"/><ds:Reference URI=""><ds:Transforms>{transforms}</ds:Transforms>{how}</ds:Reference>'
         f'<ds:Reference URI="{CID}">{how}</ds:Reference></ds:SignedInfo><ds:SignatureValue/><ds:KeyInfo><ds:X509Data/></ds:KeyInfo></ds:Signature>'
     )
     root = etree.fromstring(envelope.write(header(**changes)).decode().replace("</SOAP:Header>", f"{template}</SOAP:Header>"))

@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
+from ebxml import algorithms, envelope, mime, reference, signature, xml
 from ebxml import certificate as certs
-from ebxml import envelope, mime, signature, xml
+from ebxml.compose import SYNC_REPLY
 from ebxml.envelope import DS
 from ebxml.errors import ErrorCode, Fault, Violation
 
@@ -177,7 +178,7 @@ def test_two_message_headers_or_a_second_header_are_refused() -> None:
     data = signed()
     start, end = data.index(b"<eb:MessageHeader"), data.index(b"</eb:MessageHeader>") + len(b"</eb:MessageHeader>")
     twice = data.replace(data[start:end], data[start:end] * 2)
-    with pytest.raises(Violation, match="exactly one MessageHeader"):
+    with pytest.raises(Violation, match="one MessageHeader"):
         envelope.read(xml.parse(twice))
     refused(data.replace(b"<SOAP:Header>", b"<SOAP:Header></SOAP:Header><SOAP:Header>"), Fault.UNREADABLE, None, ErrorCode.OTHER_XML)
 
@@ -200,9 +201,9 @@ def test_a_reference_to_anything_but_the_envelope_and_the_parts_is_refused_witho
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        (signature.XPATH, "http://www.w3.org/TR/1999/REC-xslt-19991116"), (signature.ENVELOPED, "http://www.w3.org/2000/09/xmldsig#base64"),
-        ("not(ancestor-or-self::node()[@SOAP:actor=", "not(self::eb:Manifest or self::node()[@SOAP:actor="), (signature._FILTER_TEXT, "false()"),
-        (envelope.NEXT_MSH, envelope.TO_PARTY), (signature._FILTER_TEXT, ""), (signature.XPATH, "http://www.w3.org/2002/06/xmldsig-filter2"),
+        (algorithms.XPATH, "http://www.w3.org/TR/1999/REC-xslt-19991116"), (algorithms.ENVELOPED, "http://www.w3.org/2000/09/xmldsig#base64"),
+        ("not(ancestor-or-self::node()[@SOAP:actor=", "not(self::eb:Manifest or self::node()[@SOAP:actor="), (reference.FILTER, "false()"),
+        (envelope.NEXT_MSH, envelope.TO_PARTY), (reference.FILTER, ""), (algorithms.XPATH, "http://www.w3.org/2002/06/xmldsig-filter2"),
     ],
 )
 def test_another_transform_or_another_xpath_is_refused_even_when_signed(old: str, new: str) -> None:
@@ -217,7 +218,7 @@ def test_an_xpath_whose_prefix_is_not_soap_is_refused_even_when_signed() -> None
 @pytest.mark.spec("facts/ebxml", "4.2")
 def test_a_transform_on_a_part_is_refused_even_when_signed() -> None:
     old = f'<ds:Reference URI="{CID}">'
-    transforms = f'<ds:Transforms><ds:Transform Algorithm="{signature.C14N}"/></ds:Transforms>'
+    transforms = f'<ds:Transforms><ds:Transform Algorithm="{algorithms.C14N}"/></ds:Transforms>'
     refused(resigned(signed(), old, old + transforms), Fault.BAD_SIGNATURE)
 
 
@@ -225,8 +226,8 @@ def test_a_transform_on_a_part_is_refused_even_when_signed() -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        (f'DigestMethod Algorithm="{signature.SHA256}"', 'DigestMethod Algorithm="http://www.w3.org/2001/04/xmldsig-more#md5"'),
-        (signature.RSA_SHA256, "http://www.w3.org/2000/09/xmldsig#hmac-sha1"), (signature.RSA_SHA256, ""),
+        (f'DigestMethod Algorithm="{algorithms.SHA256}"', 'DigestMethod Algorithm="http://www.w3.org/2001/04/xmldsig-more#md5"'),
+        (algorithms.RSA_SHA256, "http://www.w3.org/2000/09/xmldsig#hmac-sha1"), (algorithms.RSA_SHA256, ""),
     ],
 )
 def test_another_algorithm_is_refused(old: str, new: str) -> None:
@@ -238,7 +239,7 @@ def test_sha_1_is_accepted_only_from_a_partner_named_for_it() -> None:
     digest = base64.b64encode(hashlib.sha1(PAYLOAD).digest()).decode()
     data = signed().decode()
     part = data[data.index(f'<ds:Reference URI="{CID}">'):data.index("</ds:SignedInfo>")]
-    new = part.replace(signature.SHA256, f"{DS}sha1").replace(base64.b64encode(hashlib.sha256(PAYLOAD).digest()).decode(), digest)
+    new = part.replace(algorithms.SHA256, f"{DS}sha1").replace(base64.b64encode(hashlib.sha256(PAYLOAD).digest()).decode(), digest)
     refused(resigned(data.encode(), part, new), Fault.BAD_SIGNATURE)
     assert verify(resigned(data.encode(), part, new), legacy=True).remarks == ("a digest with SHA-1",)
 
@@ -257,8 +258,8 @@ def test_a_document_type_declaration_is_refused() -> None:
 @pytest.mark.spec("facts/ebxml", "12")
 def test_sync_reply_may_be_taken_away() -> None:
     data = signed()
-    start = data.index(b"<eb:SyncReply")
-    without = data[:start] + data[data.index(b"/>", start) + 2:]
+    without = data.replace(SYNC_REPLY.encode(), b"")
+    assert without != data
     assert verify(without).holds
     assert xmlsec_agrees(without, PARTS)
 

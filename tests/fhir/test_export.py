@@ -110,6 +110,25 @@ def test_what_changed_since_and_what_is_about_a_person(hub: Machines, api: httpx
     assert fetched(api, manifest(api, "/$export", _type="Device"))[0]["id"] == "no-person"
 
 
+def test_what_was_deleted_since_is_told(hub: Machines, api: httpx.Client) -> None:
+    device = {"resourceType": "Device", "status": "active"}
+    keep(hub, *({**device, "id": f"d{n}"} for n in range(4)))
+    api.delete("/Device/d0")
+    hub.clock.forward(minutes=1)
+    since = hub.clock.now.isoformat()
+    for gone in ("d1", "d2", "d3"):
+        assert api.delete(f"/Device/{gone}").status_code == 204
+    keep(hub, {**device, "id": "d2"})
+    found = manifest(api, "/$export", _type="Device,Slot", _since=since)
+    api.put("/Device/d3", json={**device, "id": "d3"})
+    (file,) = found["deleted"]
+    bundle = json.loads(api.get(file["url"]).content)
+    assert file["type"] == "Bundle" and bundle["type"] == "transaction"
+    assert [e["request"] for e in bundle["entry"]] == [{"method": "DELETE", "url": f"Device/{n}"} for n in ("d1", "d3")], "as it was when it was asked for"
+    assert [r["id"] for r in fetched(api, found)] == ["d2"]
+    assert "deleted" not in manifest(api, "/$export", _type="Device") and "deleted" not in manifest(api, "/$export", _type="Slot", _since=since)
+
+
 def test_a_vendor_gets_its_departments_and_nobody_elses_export(hub: Machines, api: httpx.Client) -> None:
     keep(hub, appointment(1), appointment(2, "dagsenter"), appointment(3, "dagsenter"))
     with _client(hub, "one-department") as one:
@@ -164,7 +183,12 @@ def test_parameters_by_post_and_leniently(api: httpx.Client) -> None:
     asked = api.post("/$export", json=body, headers=ASYNC)
     assert {f["type"] for f in api.get(asked.headers["content-location"]).json()["output"]} == {"Slot", "Schedule"}
     lenient = {**ASYNC, "prefer": "respond-async, handling=lenient"}
-    assert api.get("/$export?_type=Slot,Bogus&_typeFilter=x", headers=lenient).status_code == 202
+    told = api.get("/$export?_type=Slot,Bogus&_typeFilter=x&_elements=id", headers=lenient)
+    assert told.status_code == 202 and told.headers["content-location"]
+    assert [(i["severity"], i["diagnostics"]) for i in told.json()["issue"]] == [
+        ("warning", "ignored: the parameter _elements"), ("warning", "ignored: the parameter _typeFilter"),
+        ("warning", "ignored: a type of _type that is not exported here")]
+    assert api.get("/$export?_type=Slot", headers=lenient).content == b""
     assert api.get("/$export?_type=Slot").status_code == 400
 
 

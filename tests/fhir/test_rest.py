@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,6 +53,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Stor
     thread.start()
     while not running.started:
         assert thread.is_alive()
+        time.sleep(0.002)
     yield f"http://127.0.0.1:{port}", store
     running.should_exit = True
     thread.join()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
@@ -14,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "oauth"))
 
 from machines import TOWN, Machines, hub_on
 
+from adapters.demo.least import least
 from adapters.demo.shop import planner
 from hub import app, commands, sandbox
 from hub.config import Misconfigured, read_hub
@@ -21,6 +23,15 @@ from hub.fhir import definitions
 from hub.fhir.query import Query
 
 ON = "[sandbox]\non = true\n"
+SHOP = """
+title = "Tjenesteshop"
+party = "tjenesteshop"
+carrier = { kind = "memory" }
+seal = { kind = "plain" }
+format = { kind = "mapped", mapping = "tjenesteshop.toml" }
+may = ["book", "move", "cancel"]
+answers = "reply"
+"""
 DEVICE = {"resourceType": "Device", "status": "active", "identifier": [{"system": "urn:x", "value": "1"}]}
 
 
@@ -105,10 +116,11 @@ def test_it_is_refused_in_production_and_where_a_real_person_could_be(tmp_path: 
         pass
     with pytest.raises(Misconfigured):
         sandbox.switched_on(read_hub_with(tmp_path, 'on = "yes"'))
-    with hub_on(tmp_path / "home", f"sqlite:///{tmp_path / 'hub.db'}", more=ON) as hub:
-        number = "12" + "01" + "50" + "00000"
-        patient = {"resourceType": "Patient", "id": "real", "identifier": [{"system": "urn:oid:2.16.578.1.12.4.1.4.1", "value": number}]}
-        hub.parts.store.write(lambda tx: tx.keep(patient, origin="hub"))
+    number = "12" + "01" + "50" + "00000"
+    patient = {"resourceType": "Patient", "id": "real", "identifier": [{"system": "urn:oid:2.16.578.1.12.4.1.4.1", "value": number}]}
+    with hub_on(tmp_path / "home", f"sqlite:///{tmp_path / 'hub.db'}") as before:
+        before.parts.store.write(lambda tx: tx.keep(patient, origin="hub"))
+    with hub_on(tmp_path / "home", f"sqlite:///{tmp_path / 'hub.db'}", more=ON, fresh=False) as hub:
         for guarded in (app.guard_sandbox, app.reset_sandbox):
             with pytest.raises(Misconfigured) as told:
                 guarded(hub.parts)
@@ -119,8 +131,39 @@ def test_it_is_refused_in_production_and_where_a_real_person_could_be(tmp_path: 
             assert client.post("/$reset").status_code == 403
 
 
+def test_a_real_national_id_is_refused_on_every_road(tmp_path: Path, town_url: str) -> None:
+    home, number, system = tmp_path / "home", "12" + "01" + "50" + "00000", "urn:oid:2.16.578.1.12.4.1.4.1"
+    (home / "adapters").mkdir(parents=True)
+    (home / "adapters" / "tjenesteshop.toml").write_text(SHOP)
+    named = {"identifier": [{"system": system, "value": number}]}
+    with hub_on(home, town_url, more=ON, per_minute=100_000) as hub, api(hub) as client:
+        person = client.get("/Patient?_count=1").json()["entry"][0]["resource"]
+        patch = {"headers": {"content-type": "application/json-patch+json"}, "json": [{"op": "replace", "path": "/identifier", "value": named["identifier"]}]}
+        entry = {"request": {"method": "POST", "url": "Patient"}, "resource": {"resourceType": "Patient", **named}}
+        basic = {"resourceType": "Basic", "code": {"text": "x"}, "extension": [{"url": "urn:x", "valueIdentifier": named["identifier"][0]}]}
+        before = state(hub)
+        answers = [
+            client.post("/Patient", json={"resourceType": "Patient", **named}), client.put(f"/Patient/{person['id']}", json={**person, **named}),
+            client.patch(f"/Patient/{person['id']}", **patch), client.post("/", json={"resourceType": "Bundle", "type": "transaction", "entry": [entry]}),
+            client.post("/Basic", json=basic), client.post("/Patient/_search", data={"identifier": f"{system}|{number}"}),
+        ]
+        for answer in answers:
+            assert (answer.status_code, answer.json()["issue"][0]["details"]["coding"][0]["code"]) == (422, "BB-430"), answer.text
+        batch = client.post("/", json={"resourceType": "Bundle", "type": "batch", "entry": [entry]}).json()
+        assert batch["entry"][0]["response"]["status"].startswith("422")
+        with hub.http(authorization="Bearer simple-token") as shop:
+            asked = shop.post("/booking/v1/services", json={"person": {"value": number}})
+            assert (asked.status_code, asked.json()["code"]) == (422, "BB-430")
+            order = next(planner(TOWN, "real", hub.clock.now).orders("R"))
+            letter = json.dumps(order.message("OPPRETT")).replace(order.person.national_id, number)
+            told = shop.post("/inbox/tjenesteshop", content=letter, headers={"content-type": "application/json"})
+            assert "BB-430" in told.text
+            answers += [asked, told]
+        assert state(hub) == before and all(number not in answer.text for answer in answers)
+
+
 def read_hub_with(folder: Path, line: str) -> object:
     text = folder / "other" / "hub.toml"
     text.parent.mkdir()
-    text.write_text('[hub]\nmunicipality="x"\nenvironment="test"\nher_id="1"\nbase_url="http://x"\nphone="1"\nopening_hours="x"\n[sandbox]\n' + line + "\n")
+    text.write_text(f"{least()}[sandbox]\n{line}\n")
     return read_hub(text.parent)

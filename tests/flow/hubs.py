@@ -6,6 +6,7 @@ import tomllib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from adapters.registries import pki
 from adapters.seals.ebms import ebms
 from adapters.seals.plain import plain
 from hub.adapter import Adapter, Surroundings
+from hub.delivering import deliver
 from hub.delivery import Patience
 from hub.fhir import definitions, index, validate
 from hub.flow import Flow
@@ -94,9 +96,9 @@ class World:
 
     def deliver(self) -> int:
         """Claims and sends once; how many letters left."""
-        claimed = self.store.claim(50, self.clock.now, timedelta(minutes=1), self.adapters, "test")
-        for delivery in claimed:
-            self.flow.deliver(delivery)
+        claimed = self.store.claim(dict.fromkeys(self.adapters, 50), self.clock.now, timedelta(minutes=1), "test")
+        for name, letters in groupby(claimed, lambda delivery: delivery.adapter):
+            deliver(self.flow, self.adapters[name], list(letters))
         return len(claimed)
 
     def to_epj(self) -> None:

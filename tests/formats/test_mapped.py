@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.formats.fhir import fhir_format
 from adapters.formats.mapped import LONGEST_TEXT, MappedFormat, Mapping_, UnusableMapping, mapped_format
 from hub.adapter import Surroundings
 from hub.booking.clock import local
-from hub.booking.conventions import SHOP_BOOKING
+from hub.booking.conventions import SHOP_BOOKING, with_extension
 from hub.fhir import strict_json
-from hub.message import Content, Envelope, Letter, Question, Resources, Verdict
+from hub.message import Content, Envelope, Letter, Question, Resource, Resources, Verdict
 from hub.problem import Problem, Refused
 
 ROOT = Path(__file__).parents[2]
@@ -174,12 +175,41 @@ def test_every_status_has_its_word(status: str) -> None:
     assert json.loads(shop().write(Resources((stated,)), LETTER).body)["status"].isupper()
 
 
-def test_a_mapping_that_tells_nothing_refuses_to() -> None:
+@pytest.mark.parametrize("about", [{"resourceType": "Appointment", "status": "booked"}, {"resourceType": "HealthcareService", "id": "hjelp"}])
+def test_a_mapping_that_tells_nothing_refuses_to(about: Resource) -> None:
     made = MappedFormat.__new__(MappedFormat)
     made._mapping = Mapping_(GOOD)
     with pytest.raises(Refused) as caught:
-        made.write(Resources(({"resourceType": "Appointment", "status": "booked"},)), LETTER)
+        made.write(Resources((about,)), LETTER)
     assert caught.value.problem is Problem.NOT_SUPPORTED
+
+
+def slot(start: str, status: str, capacity: int, taken: int) -> Resource:
+    kept: Resource = {"resourceType": "Slot", "status": status, "start": start, "end": start}
+    return with_extension(with_extension(kept, "capacity", "Integer", capacity), "taken", "Integer", taken)
+
+
+def test_a_departments_times_are_told_with_the_places_that_are_left() -> None:
+    service: Resource = {"resourceType": "HealthcareService", "id": "hjelp", "name": "Praktisk bistand"}
+    slots = (
+        slot("2026-12-01T08:00:00Z", "free", 3, 1), slot("2026-12-01T09:00:00Z", "busy-tentative", 1, 1),
+        slot("2026-12-01T10:00:00Z", "busy", 1, 2), slot("2026-12-01T11:00:00Z", "busy-unavailable", 0, 0),
+    )
+    told = json.loads(shop().write(Resources((service, *slots)), LETTER).body)
+    times = told.pop("tider")
+    assert told == {
+        "meldingsId": LETTER.id, "hendelse": "LEDIGE_TIDER", "sendt": local(LETTER.made_at.replace(microsecond=0)).isoformat(), "avdeling": "hjelp",
+    }
+    assert times[0] == {"fra": "2026-12-01T09:00:00+01:00", "til": "2026-12-01T09:00:00+01:00", "status": "LEDIG", "ledigePlasser": 2}
+    assert [(t["status"], t["ledigePlasser"]) for t in times[1:]] == [("OPPTATT", 0), ("OPPTATT", 0), ("STENGT", 0)]
+    assert json.loads(shop().write(Resources((service,)), LETTER).body)["tider"] == [], "nothing open is told too"
+
+
+def test_a_shop_that_speaks_fhir_gets_the_slots_in_a_bundle() -> None:
+    service: Resource = {"resourceType": "HealthcareService", "id": "hjelp"}
+    written = fhir_format(Surroundings(ROOT / "nowhere", "shop", "shop", "8100000", "Solbakken", {}))
+    (told,) = json.loads(written.write(Resources((service, slot("2026-12-01T08:00:00Z", "free", 3, 1))), LETTER).body)["entry"]
+    assert told["resource"]["resourceType"] == "Slot" and told["resource"]["status"] == "free"
 
 
 GOOD: dict[str, Any] = {"media_type": "application/json", "action": "a", "actions": {"X": "proposed"}, "rules": []}

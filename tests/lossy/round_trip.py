@@ -29,6 +29,7 @@ from typing import Any
 import uvicorn
 from wires import HOST, Fates, LossyCounter, Proxy
 
+from adapters.demo.least import least
 from adapters.demo.municipality import Municipality, resources
 from adapters.demo.processes import free_ports, wait_for
 from adapters.demo.shop import Order, planner
@@ -157,15 +158,7 @@ def _booked(hub: Hub, orders: list[Order]) -> None:
 
 def _files(home: Path, own: str, partner: str, carrier: str, *, sync: bool, patience: int) -> None:
     (home / "adapters").mkdir(parents=True)
-    (home / "hub.toml").write_text(f'''[hub]
-municipality = "Kommune {own}"
-environment = "test"
-her_id = "{own}"
-base_url = "http://{HOST}"
-phone = "55 00 00 00"
-opening_hours = "Hver dag"
-database = "sqlite:///hub.db"
-''', encoding="utf-8")
+    (home / "hub.toml").write_text(least(own, f"http://{HOST}"), encoding="utf-8")
     (home / "adapters" / f"{PARTNER}.toml").write_text(f'''title = "Partner"
 party = "{partner}"
 seal = {{ kind = "ebms", sync = {str(sync).lower()} }}

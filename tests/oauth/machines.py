@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -209,6 +210,7 @@ def serving(asgi: Any, port: int) -> Iterator[None]:
     thread.start()
     while not running.started:
         assert thread.is_alive()
+        time.sleep(0.002)
     try:
         yield
     finally:

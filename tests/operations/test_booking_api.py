@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -280,3 +281,22 @@ def test_bodies_that_are_no_order_are_told_where(hub: Machines) -> None:
     assert refusal(unknown) == (422, "BB-201") and person.national_id not in unknown.text
     assert refusal(shop.post("bookings/search", person, **{"from": "2026-12-01", "to": "2026-11-01"})) == (422, "BB-201")
     assert person.national_id not in shop.post("services", person).text
+
+
+def test_odd_calls_of_other_shops_get_right_answers(either: Machines, shop: Caller) -> None:
+    order = next(shop.orders)
+    person, code = order.person, order.department
+    for first, last in (("9999-12-01", "9999-12-31"), ("0001-01-01", "0001-01-31"), ("2026-12-20", "2026-12-10")):
+        for path, more in (("bookings/search", {}), ("times", {"department": code})):
+            assert refusal(shop.post(path, person, **{"from": first, "to": last}, **more)) == (422, "BB-201"), (path, first)
+    body = json.dumps({"person": {"value": person.national_id}}).encode()
+    assert shop.http.post("/booking/v1/services", content=b"\xef\xbb\xbf" + body, headers={"content-type": "application/json"}).status_code == 200
+    packed = {"content-type": "application/json", "content-encoding": "gzip"}
+    assert refusal(shop.http.post("/booking/v1/services", content=body, headers=packed)) == (415, "BB-407")
+    assert refusal(shop.http.get("/booking/v1")) == refusal(shop.http.get("/booking/v1/")) == (404, "BB-401")
+    series = shop.post("series", person, request="s", department=code, start=order.start.isoformat(), skip=["2027-W53"])
+    assert refusal(series) == (422, "BB-201") and series.json()["pointer"] == "/skip/0", "a week that the year does not have"
+    booked = shop.book(order)
+    address, tag = f"/booking/v1/bookings/{booked.json()['id']}", booked.headers["etag"]
+    for tags, status in ((tag, 304), ("*", 304), (f'W/"99", {tag}', 304), ('W/"99"', 200), ("odd", 200)):
+        assert shop.http.get(address, headers={"if-none-match": tags}).status_code == status, tags

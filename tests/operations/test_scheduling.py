@@ -286,7 +286,8 @@ def test_rules_and_bad_input_are_coded_answers(hub: Machines, vendor: Vendor) ->
                 {**offer, "participant": [{"actor": {"identifier": "x"}, "status": "accepted"}]}, {**offer, "id": 7}, {**offer, "meta": "x"}):
         assert vendor.call("$book", odd).status_code == 422, odd
     assert vendor.http.get("/fhir/Appointment/$book").status_code == 405
-    assert vendor.http.post("/fhir/Appointment/$book", content=b"<a/>", headers={"content-type": "application/xml"}).status_code == 406
+    assert number(vendor.http.post("/fhir/Appointment/$book", content=b"<a/>", headers={"content-type": "application/xml"})) == (400, "BB-101")
+    assert vendor.http.post("/fhir/Appointment/$book", content=b"a", headers={"content-type": "text/plain"}).status_code == 415
     assert number(vendor.http.post("/fhir/Appointment/unknown/$cancel")) == (404, "BB-206")
     assert vendor.call("$book", offer, **{"if-match": "x"}).status_code == 412
     mirrored = vendor.call("$hold", offer, **{"x-request-id": "r", "x-correlation-id": "c"})

@@ -244,7 +244,7 @@ def test_message_order_is_declined(wire: Wire) -> None:
 
 @pytest.mark.spec("facts/ebxml", "2.2.understand")
 def test_a_header_that_must_be_understood_and_is_not_gets_the_soap_fault_for_it(wire: Wire) -> None:
-    other = b'<t:Other xmlns:t="urn:t" SOAP:mustUnderstand="%d"/></SOAP:Header>'
+    other = b'<t:Other xmlns:t="urn:t" SOAP:mustUnderstand="%d"></t:Other></SOAP:Header>'
     parts = [("a", P7M, wire.encrypted(FIRST))]
     unopened = refused(wire, wire.written(parts, change=lambda soap: soap.replace(b"</SOAP:Header>", other % 1)))
     answer = wire.hub.refusal(unopened, AT)

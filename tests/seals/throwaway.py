@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
+from adapters.demo.least import least
+
 AT = datetime(2026, 12, 1, 8, 0, tzinfo=UTC)
 DAY, YEAR = timedelta(days=1), timedelta(days=365)
 SIGN = {"digital_signature": True, "content_commitment": True}
@@ -168,13 +170,5 @@ def issuer_server() -> Iterator[Issuer]:
         server.server_close()
         thread.join()
 
-HUB_TOML = """
-[hub]
-municipality = "Solbakken kommune"
-environment = "test"
-her_id = "8100000"
-base_url = "https://besok.example"
-phone = "12345678"
-opening_hours = "Hver dag"
-"""
+HUB_TOML = least()
 """The least that a home's hub.toml says."""

@@ -6,8 +6,8 @@ import json
 import sys
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from concurrent.futures import ThreadPoolExecutor
+from datetime import time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,77 +17,24 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "oauth"))
 
 from dataclasses import replace
 
+from calendars import ADAPTER, Partner
 from customers import CODE, booking, customers, first_free, order
 from hubs import World
 from machines import TOWN, hub_on
 
+from adapters.demo.least import least
 from adapters.demo.shop import planner
-from adapters.epj.box import Box
 from hub import app, making
 from hub.adapter import Owner
 from hub.asking import Asking
+from hub.booking.clock import local
 from hub.booking.views import Status
 from hub.config import Misconfigured, read_adapter
+from hub.message import Parcel
+from hub.offering import Offering
 from hub.problem import Problem, Refused, Unavailable
 from hub.shop import Shop
-
-
-class Partner:
-    """A server that answers `$find` from an EPJ in a box, and can be told to fail."""
-
-    def __init__(self, box: Box) -> None:
-        self.box, self.asked, self.slow, self.status, self.body = box, [], threading.Event(), 200, b""
-        self.slow.set()
-        partner = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                sent = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                partner.asked.append(sent)
-                partner.slow.wait(20)
-                body = partner.body or json.dumps(partner.box.calendar(sent)).encode()
-                try:
-                    self.send_response(partner.status)
-                    self.send_header("content-type", "application/fhir+json")
-                    self.send_header("content-length", str(len(body)))
-                    self.end_headers()
-                    self.wfile.write(body)
-                except OSError:
-                    pass
-
-            def log_message(self, *_: Any) -> None: ...
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
-        self.thread.start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_port}/fhir/Appointment/$find"
-
-    def close(self) -> None:
-        self.slow.set()
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
-
-
-ADAPTER = """
-title = "EPJ"
-party = "8100101"
-carrier = {{ kind = "memory" }}
-seal = {{ kind = "plain" }}
-format = {{ kind = "fhir" }}
-departments = ["hjemmesykepleie"]
-may = ["confirm"]
-owner = "epj"
-[ask]
-carrier = {{ kind = "http", url = "{url}" }}
-seal = {{ kind = "plain" }}
-format = {{ kind = "fhir" }}
-within = "{within}"
-fresh = "10s"
-"""
+from hub.waiting import WaitingList
 
 
 @pytest.fixture
@@ -105,12 +52,12 @@ def made(world: World, partner: Partner, within: str = "5s") -> tuple[Shop, Aski
     adapter = making.make_adapter(hub, read_adapter(path))
     assert adapter.owner is Owner.EPJ and adapter.line is not None
     asking = Asking({adapter.name: adapter}, world.clock, world.store.audit_later)
-    return Shop(world.store, world.keeping, asking.free, asking.owned), asking
+    keeping = replace(world.keeping, adapters={**world.adapters, adapter.name: adapter}, calendar=asking.known)
+    return Shop(world.store, keeping, asking.free), asking
 
 
 def replace_hub(world: World) -> Any:
-    (world.home / "hub" / "hub.toml").write_text(
-        '[hub]\nmunicipality = "S"\nenvironment = "test"\nher_id = "8100000"\nbase_url = "http://x"\nphone = "1"\nopening_hours = "x"\n')
+    (world.home / "hub" / "hub.toml").write_text(least())
     return app.read_hub(world.home / "hub")
 
 
@@ -179,6 +126,82 @@ def test_who_waits_is_not_kept_waiting_and_nothing_is_stored(world: World, partn
     assert len(partner.asked) == asked, "that nobody answered is remembered too"
     assert (world.store.counts(), len(world.store.changes(0, 100_000))) == before
     assert shop.free(customers(world, "dagsenter")[0], "dagsenter", world.clock.now), "other departments go on"
+    asking.close()
+
+
+def test_many_who_look_at_once_are_one_question(world: World, partner: Partner) -> None:
+    shop, asking = made(world, partner)
+    department = shop.department(CODE)
+    partner.slow.clear()
+    started = threading.Barrier(8)
+
+    def look() -> object:
+        started.wait(10)
+        return asking.free(department, world.clock.now)
+
+    with ThreadPoolExecutor(8) as pool:
+        looks = [pool.submit(look) for _ in range(8)]
+        partner.heard.acquire(timeout=10)
+        partner.slow.set()
+        found = [one.result(10) for one in looks]
+    assert len(partner.asked) == 1 and all(one == found[0] for one in found) and found[0]
+    asking.close()
+
+
+def test_who_looks_second_waits_no_longer_than_their_own_time_limit(world: World, partner: Partner) -> None:
+    shop, asking = made(world, partner, within="300ms")
+    department = shop.department(CODE)
+    partner.slow.clear()
+    with ThreadPoolExecutor(2) as pool:
+        for look in [pool.submit(asking.free, department, world.clock.now) for _ in range(2)]:
+            with pytest.raises(Unavailable):
+                look.result(10)
+    assert len(partner.asked) == 1
+    partner.slow.set()
+    asking.close()
+
+
+def test_the_waiting_list_offers_only_what_the_calendar_has_free(world: World, partner: Partner) -> None:
+    shop, asking = made(world, partner)
+    offering = Offering(world.keeping.check, calendar=asking.known)
+    waits = WaitingList(replace(shop, keeping=replace(shop.keeping, freed=offering)), offering)
+    who, day = customers(world)[0], local(world.clock.now).date() + timedelta(days=2)
+    world.box.settings = replace(world.box.settings, busy=1.0)
+    id_ = waits.join(who, CODE, [day], time(10), time(11), "k")
+    assert offering.everywhere(world.store) == 0 and waits.of(who.person)[0].offer is None, "the hub's seats are free, the calendar is not"
+    partner.status = 500
+    world.clock.now += timedelta(seconds=11)
+    assert offering.everywhere(world.store) == 0, "nobody can say: nobody is offered anything"
+    partner.status, world.box.settings = 200, replace(world.box.settings, busy=0.0)
+    world.clock.now += timedelta(seconds=11)
+    asked = len(partner.asked)
+    assert world.store.write(lambda tx: offering(tx, CODE)) == 0 and len(partner.asked) == asked, "whoever cancels does not wait for the EPJ"
+    assert offering.everywhere(world.store) == 1
+    world.box.settings = replace(world.box.settings, busy=1.0)
+    world.clock.now += timedelta(seconds=11)
+    with pytest.raises(Refused) as refused:
+        waits.accept(who, id_)
+    assert refused.value.problem is Problem.FULL
+    world.box.settings = replace(world.box.settings, busy=0.0)
+    world.clock.now += timedelta(seconds=11)
+    assert waits.accept(who, id_) == id_ and booking(world, id_).status is Status.PENDING
+    asking.close()
+
+
+def test_a_letter_of_a_shop_is_held_to_the_calendar_and_never_waits_for_it(world: World, partner: Partner) -> None:
+    shop, asking = made(world, partner)
+    flow = replace(world.flow, keeping=shop.keeping)
+    receive, shop_adapter = flow.receive, world.adapters["tjenesteshop"]
+
+    def sent(order: Any) -> Any:
+        body = json.dumps(order.message("OPPRETT")).encode()
+        return receive(shop_adapter, Parcel({"content-type": "application/json"}, body)).verdict.problem
+
+    world.box.settings = replace(world.box.settings, busy=1.0)
+    assert sent(world.order()) is Problem.FULL
+    world.clock.now += timedelta(seconds=11)
+    partner.status = 500
+    assert sent(world.order()) is None, "its answer to the booking decides"
     asking.close()
 
 

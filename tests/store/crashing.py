@@ -36,7 +36,7 @@ def main(url: str, home: Path, sent: Path) -> None:
 def work(url: str, home: Path, sent: Path) -> None:
     store = Store.open(url, Secrets.open(home), clock=lambda: datetime.now(UTC), entries=lambda resource: Entries())
     file = os.open(sent, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    while claimed := store.claim(1, datetime.now(UTC), timedelta(milliseconds=1), ["epj"], str(os.getpid())):
+    while claimed := store.claim({"epj": 1}, datetime.now(UTC), timedelta(milliseconds=1), str(os.getpid())):
         for delivery in claimed:
             os.write(file, f"{delivery.key} {delivery.id}\n".encode())  # the remote effect
             reach("after-remote-send")

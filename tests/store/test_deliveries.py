@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,15 +17,16 @@ from hub.delivery import BLOCKING, FINAL, NEXT, Delivery, Impossible, Patience, 
 from hub.fhir.query import DateIs, IdIs, Query, ReferenceIs, TokenIs
 from hub.message import Parcel
 from hub.store import Store, micros
-from hub.store.deliveries import DUE, UNTRIED
+from hub.store.deliveries import DUE, OWING, UNTRIED
 from hub.store.searching import conditions
 
 NOW = datetime(2026, 11, 26, 9, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
+NAMES = [f"epj-{n}" for n in range(5)]
 
 
 def claim(store: Store, clock: Clock, limit: int = 10, owner: str = "w1") -> list[Delivery]:
-    return store.claim(limit, clock.now, MINUTE, ["visma-profil"], owner)
+    return store.claim({"visma-profil": limit}, clock.now, MINUTE, owner)
 
 
 def test_letters_about_one_appointment_leave_in_order_and_others_flow(store: Store, clock: Clock) -> None:
@@ -84,7 +86,7 @@ def test_two_processes_never_hold_the_same_letter(store: Store, store_url: str, 
     held: list[str] = []
 
     def work(which: Store, name: str) -> None:
-        while found := which.claim(3, clock.now, MINUTE, ["visma-profil"], name):
+        while found := which.claim({"visma-profil": 3}, clock.now, MINUTE, name):
             held.extend(d.id for d in found)
 
     with ThreadPoolExecutor(4) as pool:
@@ -157,6 +159,27 @@ def test_the_claim_uses_the_index_of_open_letters(store: Store, clock: Clock) ->
     store.write(lambda tx: [tx.owe(owed(f"d{n}", clock.now, key=f"Appointment/a{n}")) for n in range(300)])
     plan = explain(store, DUE, ("visma-profil", micros(clock.now), micros(clock.now), 5))
     assert any("delivery_claim" in line for line in plan), "\n".join(plan)
+
+
+def test_who_is_owed_something_is_found_by_one_look_each_however_much_waits(store: Store, clock: Clock) -> None:
+    """The letters of a partner that is down are not walked through to come to the next partner."""
+    store.write(lambda tx: [tx.owe(owed(f"d{n}", clock.now, key=f"Appointment/a{n}", adapter=f"epj-{n % 3}")) for n in range(300)])
+    plan = "\n".join(explain(store, OWING % "(?), (?)", ("epj-1", "epj-2", micros(clock.now), micros(clock.now))))
+    assert "delivery_claim" in plan and "delivery_order" in plan and "Join" not in plan, plan
+    assert "adapter=?" in plan or 'adapter = "*VALUES*".column1' in plan, plan
+
+
+def test_who_is_owed_is_who_has_something_that_can_be_claimed(store: Store, clock: Clock) -> None:
+    assert store.owing(NAMES, clock.now) == []
+    store.write(lambda tx: [tx.owe(owed(f"d{n}", clock.now, adapter=f"epj-{n}", key="k")) for n in range(3)])
+    store.write(lambda tx: tx.owe(owed("d3", clock.now + MINUTE, adapter="epj-3")))
+    assert store.owing(NAMES, clock.now) == ["epj-0", "epj-1", "epj-2"]
+    (d0,) = store.claim({"epj-0": 5}, clock.now, MINUTE, "w1")
+    store.write(lambda tx: tx.owe(replace(owed("d4", clock.now, adapter="epj-0", key="k"), function="move")))
+    assert store.owing(NAMES, clock.now) == ["epj-1", "epj-2"], "what is claimed, and what waits behind it, is not there to take"
+    store.write(lambda tx: tx.let_go([d0]))
+    assert store.owing(NAMES, clock.now) == ["epj-0", "epj-1", "epj-2"]
+    assert store.owing(NAMES, clock.now + MINUTE) == ["epj-0", "epj-1", "epj-2", "epj-3"]
 
 
 def test_what_a_new_letter_replaces_is_found_by_its_key_however_much_is_due(store: Store, clock: Clock) -> None:

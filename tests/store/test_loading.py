@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import pytest
 from made import appointment
 from store_clock import Clock
 
 from hub.fhir.query import Query, ReferenceIs
-from hub.problem import Problem, Refused
 from hub.store import Store
+from hub.store.loading import Loaded, prepare
 
 TABLES = ("index_token", "index_reference", "index_date", "index_string")
 
 
 def test_it_is_the_same_as_one_by_one(store: Store, clock: Clock) -> None:
     batch = [appointment(f"a{n}", f"p{n % 7}") for n in range(1200)] + [{"resourceType": "Patient", "id": "p1", "name": [{"family": "Ås"}]}]
-    store.write(lambda tx: tx.load(batch, origin="moved"))
+    loaded = store.write(lambda tx: tx.load([prepare(each, store._entries) for each in batch], origin="moved"))
+    assert len(loaded.kept) == 1201 and loaded.same == 0 and loaded.other == ()
     one = store.write(lambda tx: tx.keep(appointment("b0", "p1"), origin="moved"))
-    loaded = store.get("Appointment", "a1")
-    assert loaded is not None and loaded.body == one.body.replace(b"b0", b"a1") and loaded.origin == "moved"
+    kept = store.get("Appointment", "a1")
+    assert kept is not None and kept.body == one.body.replace(b"b0", b"a1") and kept.origin == "moved"
     assert [s.version for s in store.history("Appointment", "a1")] == [1]
     rows = store._database.read(lambda c: {table: c.rows(f"select * from {table}") for table in TABLES})
     keys = dict(store._database.read(lambda c: c.rows("select id, key from resource where id in ('a1', 'b0')")))
@@ -29,8 +29,24 @@ def test_it_is_the_same_as_one_by_one(store: Store, clock: Clock) -> None:
     assert len(page.entries) == 173 and [s.seq for s in store.changes(0, 5)] == sorted(s.seq for s in store.changes(0, 5))
 
 
-def test_what_is_there_already_is_refused_and_nothing_of_the_batch_is_kept(store: Store) -> None:
-    store.write(lambda tx: tx.keep(appointment("a5"), origin="x"))
-    with pytest.raises(Refused) as refused:
-        store.write(lambda tx: tx.load([appointment(f"a{n}") for n in range(10)], origin="x"))
-    assert refused.value.problem is Problem.OUT_OF_DATE and store.get("Appointment", "a1") is None
+def test_what_is_there_already_stays_as_it_is(store: Store) -> None:
+    """The same again is no news, also when it has changed since; another content is told, and nothing of it is kept."""
+    batch = [appointment(f"a{n}") for n in range(10)]
+
+    def load() -> Loaded:
+        return store.write(lambda tx: tx.load([prepare(each, store._entries) for each in batch], origin="x"))
+
+    store.write(lambda tx: tx.keep({**batch[5], "description": "an earlier one"}, origin="x"))
+    first = load()
+    assert [k.id for k in first.kept] == [f"a{n}" for n in range(10) if n != 5] and first.other == (5,)
+    store.write(lambda tx: tx.keep({**batch[3], "description": "changed since"}, origin="x"))
+    again = load()
+    assert again.kept == [] and again.same == 9 and again.other == (5,)
+    changed = store.get("Appointment", "a3")
+    assert changed is not None and changed.version == 2
+
+
+def test_of_two_in_one_batch_the_first_counts(store: Store) -> None:
+    batch = [appointment("a1"), appointment("a1"), {**appointment("a1"), "description": "another"}]
+    loaded = store.write(lambda tx: tx.load([prepare(each, store._entries) for each in batch], origin="x"))
+    assert (len(loaded.kept), loaded.same, loaded.other) == (1, 1, (2,))

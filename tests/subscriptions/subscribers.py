@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "oauth"))
 from machines import TOWN, Machines, hub_on
 
 from adapters.demo.shop import planner
+from hub.delivering import deliver
 from hub.delivery import Delivery
 from hub.worker import LEASE
 
@@ -66,10 +68,10 @@ class Feeding:
         """Sends what is due once, as the worker does but in this thread; how many letters left."""
         parts = self.hub.parts
         flow = replace(parts.flow, adapters=parts.subscribers)
-        names = [adapter.name for adapter in parts.subscribers.due(self.hub.clock.now)]
-        claimed: list[Delivery] = parts.store.claim(most, self.hub.clock.now, LEASE, names, "test")
-        for delivery in claimed:
-            flow.deliver(delivery)
+        adapters = {adapter.name: adapter for adapter in parts.subscribers.due(self.hub.clock.now)}
+        claimed: list[Delivery] = parts.store.claim(dict.fromkeys(adapters, most), self.hub.clock.now, LEASE, "test")
+        for name, letters in groupby(claimed, lambda delivery: delivery.adapter):
+            deliver(flow, adapters[name], list(letters))
         return len(claimed)
 
     def beat(self) -> None:

@@ -13,6 +13,8 @@ from receivers import Receiver, parameters, receiving
 from subscribers import BACKPORT, OURS, SECRET, Feeding
 
 from hub.delivery import State
+from hub.fhir import definitions
+from hub.fhir.xml import from_xml
 
 
 def number(answer: httpx.Response) -> tuple[int, str]:
@@ -336,7 +338,7 @@ def test_what_is_not_offered_is_refused(one: Feeding, receiver: Receiver) -> Non
         {**good, "criteria": "Bogus?x=1"}, {**good, "criteria": "Subscription?status=active"}, {**good, "criteria": "Appointment?_count=3"},
         {**good, "criteria": f"Patient?identifier=urn:oid:2.16.578.1.12.4.1.4.1|{TOWN.persons[0].national_id}"},
         one.subscription(receiver.url, filters=("Appointment?date=2026-12-01",)), one.subscription(receiver.url, filters=("Slot?status=free",)),
-        channel(type="email"), channel(payload="application/xml"), channel(header=["X: y\r\nEvil: z"]), channel(header=["Host: elsewhere"]),
+        channel(type="email"), channel(payload="text/plain"), channel(header=["X: y\r\nEvil: z"]), channel(header=["Host: elsewhere"]),
         channel(header=["Authorization: ***"]), channel(endpoint="gopher://127.0.0.1/x"), extension(OURS, valueString="short"),
         extension(f"{BACKPORT}/backport-heartbeat-period", valueUnsignedInt=1), extension(f"{BACKPORT}/backport-heartbeat-period", valueString="x"),
         extension(f"{BACKPORT}/backport-timeout", valueUnsignedInt=600),
@@ -384,3 +386,51 @@ def test_no_key_is_needed_to_keep_a_change(one: Feeding, receiver: Receiver) -> 
     one.hub.parts.store._write(lambda connection: connection.run("update feed set hidden = ?", (b"sealed by another key",)))
     one.book("A")
     assert [f.events for f in one.hub.parts.store.feeds(lambda feeds: feeds.active())] == [1]
+
+
+def test_what_leaves_a_filter_is_told_once(feed: Feeding, receiver: Receiver) -> None:
+    feed.subscribe(feed.subscription(receiver.url, content="full-resource", filters=("Appointment?status=proposed,pending,booked",)))
+    booking = feed.book()
+    feed.cancel(booking)
+    kept = feed.hub.parts.store.get(*booking.split("/"))
+    assert kept is not None
+    feed.hub.parts.store.write(lambda tx: tx.keep({**kept.resource, "cancelationReason": {"text": "another"}}, origin="hub"))
+    while feed.deliver():
+        pass
+    told = receiver.events()
+    assert [g.bundle["entry"][1]["resource"]["status"] for g in told] == ["pending", "cancelled"], "not of what it was out of before"
+
+
+def test_what_leaves_a_client_s_departments_is_named_and_not_shown(feed: Feeding, receiver: Receiver) -> None:
+    feed.subscribe(feed.subscription(receiver.url, content="full-resource"), feed.day)
+    booking = feed.book(department="dagsenter")
+    kept = feed.hub.parts.store.get(*booking.split("/"))
+    assert kept is not None
+    elsewhere = json.loads(kept.body.replace(b"HealthcareService/dagsenter", b"HealthcareService/hjemmesykepleie"))
+    feed.hub.parts.store.write(lambda tx: tx.keep(elsewhere, origin="hub"))
+    while feed.deliver():
+        pass
+    first, last = receiver.events()
+    assert len(first.bundle["entry"]) == 2 and len(last.bundle["entry"]) == 1
+    assert last.status["focus"].endswith(booking) and b"Patient/" not in last.body
+    assert feed.day.get(f"/{booking}").status_code == 404
+
+
+@pytest.mark.parametrize("criteria", ["", "Appointment?status=proposed,pending"])
+def test_a_payload_may_be_xml(feed: Feeding, receiver: Receiver, criteria: str) -> None:
+    feed.subscribe(feed.subscription(receiver.url, criteria, "full-resource", payload="application/fhir+xml"))
+    booking = feed.book()
+    feed.deliver()
+    got = receiver.got[-1]
+    assert got.headers["content-type"] == "application/fhir+xml" and got.signed_by(SECRET)
+    told = json.dumps(from_xml(got.body, definitions.load()))
+    assert booking.partition("/")[2] in told and f'"resourceType": "{"Appointment" if criteria else "Bundle"}"' in told
+
+
+def test_a_deleted_subscription_was_there_for_its_client_only(feed: Feeding, receiver: Receiver) -> None:
+    id_ = feed.subscribe(feed.subscription(receiver.url))
+    assert feed.api.delete(f"/Subscription/{id_}").status_code == 204
+    assert number(feed.api.get(f"/Subscription/{id_}")) == (410, "BB-402")
+    assert feed.api.get(f"/Subscription/{id_}/_history").json()["total"] == 3 and feed.api.get(f"/Subscription/{id_}/_history/1").status_code == 200
+    for address in ("", "/_history", "/_history/1"):
+        assert feed.day.get(f"/Subscription/{id_}{address}").status_code == 404

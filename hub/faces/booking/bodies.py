@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from datetime import date, time
 from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from hub.booking.conventions import FNR
 from hub.fhir import strict_json
@@ -13,7 +14,14 @@ from hub.problem import Problem, Refused
 
 Word = Annotated[str, Field(min_length=1, max_length=64)]
 Minutes = Annotated[int, Field(gt=0, le=1440)]
+Day = Annotated[date, Field(ge=date(1970, 1, 1), le=date(2199, 12, 31))]
 B = TypeVar("B", bound="Body")
+
+
+def _week(text: str) -> str:
+    """An ISO week that its year has. Raises ValueError."""
+    date.fromisocalendar(int(text[:4]), int(text[6:]), 1)
+    return text
 
 
 class Body(BaseModel):
@@ -42,8 +50,8 @@ class Times(About):
     department: Word
     minutes: Minutes | None = None
     moves: Annotated[str, Field(max_length=64)] = ""
-    first: date | None = Field(None, alias="from")
-    last: date | None = Field(None, alias="to")
+    first: Day | None = Field(None, alias="from")
+    last: Day | None = Field(None, alias="to")
 
 
 class Wanted(About):
@@ -85,15 +93,15 @@ class Cancel(About):
 class Between(About):
     """A person's bookings on these days, both included."""
 
-    first: date | None = Field(None, alias="from")
-    last: date | None = Field(None, alias="to")
+    first: Day | None = Field(None, alias="from")
+    last: Day | None = Field(None, alias="to")
 
 
 class Series(Wanted):
     """The same time every week. `skip` are ISO weeks (`2026-W52`); `last` is the last day."""
 
-    skip: Annotated[list[Annotated[str, Field(pattern=r"^\d{4}-W\d{2}$")]], Field(max_length=60)] = []
-    last: date | None = None
+    skip: Annotated[list[Annotated[str, Field(pattern=r"^\d{4}-W\d{2}$"), AfterValidator(_week)]], Field(max_length=60)] = []
+    last: Day | None = None
 
 
 class Wait(About):
@@ -101,7 +109,7 @@ class Wait(About):
 
     request: Word
     department: Word
-    days: Annotated[list[date], Field(min_length=1, max_length=31)]
+    days: Annotated[list[Day], Field(min_length=1, max_length=31)]
     opens: time = Field(alias="from")
     closes: time = Field(alias="to")
 
@@ -114,7 +122,7 @@ def read(model: type[B], sent: bytes) -> B:
     """
     strict_json.load(sent)  # an object, each key once
     try:
-        return model.model_validate_json(sent)
+        return model.model_validate_json(sent.removeprefix(BOM_UTF8))
     except ValidationError as wrong:
         first = wrong.errors(include_url=False, include_context=False, include_input=False)[0]
         where = "/" + "/".join(str(part) for part in first["loc"] if isinstance(part, int) or _known(model, part))

@@ -11,14 +11,14 @@ from typing import Any
 from hub.access import AuditLine
 from hub.faces.booking.problems import failed
 from hub.faces.booking.verbs import CHANNEL, JSON, Call, Verbs
-from hub.faces.interaction import Answer, below, read_body, respond
+from hub.faces.interaction import READS, Answer, allow, below, read_body, respond
 from hub.faces.web import ID
 from hub.problem import Problem, Refused
 from hub.store import Store
 
 LARGEST = 64 * 1024
 SERVICES, TIMES = ("HealthcareService", "s"), ("Slot", "s")
-READS, FINDS, MAKES, CHANGES = (("Appointment", letter) for letter in "rscu")
+ONE, FINDS, MAKES, CHANGES = (("Appointment", letter) for letter in "rscu")
 Verb = Callable[[Verbs, Call], Answer]
 ROUTES: dict[tuple[str, ...], tuple[str, tuple[str, str], Verb]] = {
     ("services",): ("POST", SERVICES, Verbs.services),
@@ -27,7 +27,7 @@ ROUTES: dict[tuple[str, ...], tuple[str, tuple[str, str], Verb]] = {
     ("holds", "release"): ("POST", MAKES, Verbs.release),
     ("bookings",): ("POST", MAKES, Verbs.book),
     ("bookings", "search"): ("POST", FINDS, Verbs.bookings),
-    ("bookings", "{id}"): ("GET", READS, Verbs.one),
+    ("bookings", "{id}"): ("GET", ONE, Verbs.one),
     ("bookings", "{id}", "move"): ("POST", CHANGES, Verbs.move),
     ("bookings", "{id}", "cancel"): ("POST", CHANGES, Verbs.cancel),
     ("series",): ("POST", MAKES, Verbs.start_series),
@@ -64,6 +64,11 @@ class BookingFace:
     def __init__(self, store: Store, verbs: Verbs, pool: Executor, clock: Callable[[], datetime]) -> None:
         self._store, self._verbs, self._pool, self._clock = store, verbs, pool, clock
 
+    def methods(self, path: tuple[str, ...]) -> tuple[str, ...]:
+        """The methods that an address has; none: there is no such address."""
+        found = _route(path)
+        return () if found is None else READS if ROUTES[found[0]][0] == "GET" else ("POST",)
+
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         path = below(scope)
         headers = dict(scope["headers"])
@@ -71,15 +76,15 @@ class BookingFace:
             found = _route(path)
             if found is None:
                 raise Refused(Problem.UNKNOWN_RESOURCE, "no such address")
-            method, _, verb = ROUTES[found[0]]
-            if scope["method"] != method and (scope["method"], method) != ("HEAD", "GET"):
-                raise Refused(Problem.NO_SUCH_INTERACTION, f"this address takes {method}")
+            verb = ROUTES[found[0]][2]
+            if scope["method"] not in self.methods(path):
+                raise Refused(Problem.NO_SUCH_INTERACTION, f"this address takes {', '.join(self.methods(path))}")
             call = Call(scope["reader"], await _body(scope, receive, headers), found[1], headers, self._clock())
             answer = await asyncio.get_running_loop().run_in_executor(self._pool, self._do, verb, call)
         except Exception as trouble:
             answer = failed(trouble)
             if isinstance(trouble, Refused) and trouble.problem is Problem.NO_SUCH_INTERACTION:
-                answer = answer.with_headers((b"allow", b"GET, HEAD" if "GET" in trouble.detail else b"POST"))
+                answer = answer.with_headers(allow(self.methods(path)))
         await respond(send, scope["method"], headers, answer)
 
     def _do(self, verb: Verb, call: Call) -> Answer:
@@ -97,6 +102,6 @@ async def _body(scope: Any, receive: Any, headers: dict[bytes, bytes]) -> bytes:
     if body is None:
         raise Refused(Problem.TOO_LARGE, f"a body of more than {LARGEST} bytes")
     kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-    if scope["method"] == "POST" and kind != JSON.encode():
-        raise Refused(Problem.WRONG_MEDIA_TYPE, f"a body is {JSON}")
+    if scope["method"] == "POST" and (kind != JSON.encode() or headers.get(b"content-encoding", b"identity") != b"identity"):
+        raise Refused(Problem.WRONG_MEDIA_TYPE, f"a body is {JSON}, uncompressed")
     return body

@@ -20,7 +20,7 @@ from hub.booking.views import is_booking
 from hub.customer import ORDERS, Customer, Order
 from hub.faces.booking import bodies, told
 from hub.faces.booking.problems import ELSEWHEN, Elsewhen
-from hub.faces.interaction import Answer, tagged
+from hub.faces.interaction import Answer, named, tagged
 from hub.faces.portal.viewer import represented
 from hub.problem import Problem, Refused
 from hub.repeating import Repeating
@@ -78,6 +78,8 @@ class Verbs:
         customer = self._customer(call, asked)
         department = self._department(call, asked.department)
         found = self.shop.free(customer, department.code, call.now, asked.minutes, asked.moves)
+        if asked.first and asked.last and asked.last < asked.first:
+            raise Refused(Problem.INVALID, "`to` is not before `from`", "/to")
         minutes = asked.minutes or (self._length(asked.moves) if asked.moves else department.visit_minutes)
         days = told.days(found, asked.first, asked.last)
         return _told({"department": department.code, "minutes": minutes, "days": days}, customer, "free-times")
@@ -118,7 +120,9 @@ class Verbs:
         return self._one(call, call.id)
 
     def one(self, call: Call) -> Answer:
-        return self._one(call, call.id)
+        kept = self._kept(call, call.id)
+        tags = call.headers.get(b"if-none-match", b"").decode("latin-1")
+        return Answer(304, headers=((b"etag", kept.etag.encode()),)) if named(tags, kept.etag) else self._one(call, call.id)
 
     def bookings(self, call: Call) -> Answer:
         asked = bodies.read(bodies.Between, call.body)
@@ -263,8 +267,6 @@ class Verbs:
     def _one(self, call: Call, id_: str, status: int = 200) -> Answer:
         kept = self._kept(call, id_)
         tag = (b"etag", kept.etag.encode())
-        if call.headers.get(b"if-none-match", b"").decode("latin-1") == kept.etag:
-            return Answer(304, headers=(tag,))
         headers = (tag, *([(b"location", f"/booking/v1/bookings/{id_}".encode())] if status == 201 else []))
         patient = Booking.of(kept.resource).patient
         return Answer(status, orjson.dumps(self._booking(kept, call.now)), headers, (patient,), "visit", JSON)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from hub.faces.console import behalf, benefits, departments, incoming, login, messages, start, subscriptions, timeline
+from hub.faces.console import behalf, benefits, departments, incoming, login, messages, notices, start, subscriptions, timeline
 from hub.faces.context import Context
 from hub.faces.web import Face
 
@@ -18,6 +18,10 @@ def routes(context: Context) -> list[BaseRoute]:
         console.page("/drift", start.start),
         console.page("/drift/koblinger", start.adapters),
         console.page("/drift/abonnementer", subscriptions.subscriptions),
+        console.page("/drift/abonnement/{id}", subscriptions.subscription),
+        console.form("/drift/abonnement/{id}", subscriptions.turn),
+        console.page("/drift/varsler", notices.notices),
+        console.form("/drift/varsler", notices.send),
         console.page("/drift/feil", start.problems),
         console.page("/drift/gevinst", benefits.benefits),
         console.page("/drift/gevinst.csv", benefits.as_csv),

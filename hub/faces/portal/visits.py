@@ -19,7 +19,7 @@ from hub.faces.portal.status import Facts, fresh, status
 from hub.faces.portal.status import Status as Said
 from hub.faces.portal.viewer import Viewer
 from hub.faces.web import ID
-from hub.fhir.query import DateIs, Query, ReferenceIs
+from hub.fhir.query import DateIs, Query, ReferenceIs, SortKey
 from hub.message import Resource
 from hub.store import Page, Store, Stored, micros
 
@@ -103,7 +103,7 @@ def _search(store: Store, viewer: Viewer, prefix: str, at: datetime, *, count: i
             descending: bool = False) -> Page:
     type, _, id = viewer.person.reference.partition("/")
     conditions = (ReferenceIs("patient", ((type, id),)), DateIs("date", ((prefix, micros(at), micros(at) + 1),), main=True))
-    return store.search(Query("Appointment", conditions, count=count, cursor=cursor, descending=descending))
+    return store.search(Query("Appointment", conditions, count=count, cursor=cursor, sort=(SortKey("at", descending=descending),)))
 
 
 def _cursor(text: str) -> tuple[int, int] | None:

@@ -1,0 +1,88 @@
+"""The two formats of the FHIR API: which one is wanted, bodies that come in either, answers that leave in either."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from hub.faces.interaction import JSON, Answer, Asked
+from hub.fhir import strict_json, xml
+from hub.fhir.definitions import Definitions
+from hub.problem import Problem, Refused
+
+XML = "application/fhir+xml"
+FORMATS = {
+    JSON: JSON, "application/json": JSON, "text/json": JSON, "json": JSON, "application/json+fhir": JSON,
+    XML: XML, "application/xml": XML, "text/xml": XML, "xml": XML, "application/xml+fhir": XML,
+}
+"""What a format may be called (R4 http.html#mime-type; `+fhir` is DSTU2's, which old clients still send) → what it is."""
+ANSWERS = {**FORMATS, "*/*": JSON, "application/*": JSON}
+"""What may be asked for → what is given."""
+PATCHES = ("application/json-patch+json", "application/merge-patch+json")
+FORM = "application/x-www-form-urlencoded"
+RELEASES = ("", "4.0", "4.0.1")
+"""What the parameter `fhirVersion` of a media type may be."""
+
+
+def acceptable(asked: Asked) -> str:
+    """JSON or XML: by `_format`, else by Accept and its weights (RFC 9110 12.5.1). Raises Refused NOT_ACCEPTABLE."""
+    wanted = next((v for n, v in asked.pairs if n == "_format" and v), "") if "format" in asked.query or "%" in asked.query else ""
+    wanted = wanted.replace(" ", "+") or asked.header(b"accept").strip() or "*/*"
+    given = ANSWERS.get(wanted) or max(_weighed(wanted), default=(0.0, ""))[1]
+    if not given:
+        raise Refused(Problem.NOT_ACCEPTABLE, f"answers are {JSON} or {XML}, of FHIR 4.0")
+    return given
+
+
+def _weighed(wanted: str) -> Iterator[tuple[float, str]]:
+    """(weight, format) of each that we have; of equal weights the first is the greatest."""
+    for place, one in enumerate(wanted.split(",")):
+        kind, parameters = media_type(one)
+        try:
+            weight = float(parameters.get("q", "1"))
+        except ValueError:
+            weight = 0
+        if kind in ANSWERS and 0 < weight <= 1 and parameters.get("fhirversion", "") in RELEASES:
+            yield weight - place * 1e-6, ANSWERS[kind]
+
+
+def media_type(text: str) -> tuple[str, dict[str, str]]:
+    """A media type, and its parameters by their names in small letters."""
+    kind, *rest = text.split(";")
+    pairs = (part.partition("=") for part in rest)
+    return kind.strip().lower(), {name.strip().lower(): value.strip().strip('"') for name, _, value in pairs}
+
+
+def kind_of(asked: Asked) -> str:
+    """The media type of the body; empty: it does not say. Raises Refused WRONG_MEDIA_TYPE for a text, or a compression, that we do not read."""
+    kind, parameters = media_type(asked.header(b"content-type"))
+    if parameters.get("charset", "utf-8").lower() not in ("utf-8", "utf8", "us-ascii"):
+        raise Refused(Problem.WRONG_MEDIA_TYPE, "a body is UTF-8")
+    if asked.header(b"content-encoding").strip().lower() not in ("", "identity"):
+        raise Refused(Problem.WRONG_MEDIA_TYPE, "a body is sent uncompressed")
+    if parameters.get("fhirversion", "") not in RELEASES:
+        raise Refused(Problem.WRONG_MEDIA_TYPE, "this is FHIR 4.0")
+    return kind
+
+
+def in_json(asked: Asked, definitions: Definitions) -> Asked:
+    """With its body as JSON, whichever of the formats it came in. Raises Refused WRONG_MEDIA_TYPE, UNREADABLE."""
+    if asked.method == "DELETE":
+        return asked
+    sent = kind_of(asked)
+    if asked.method == "PATCH" and sent in PATCHES:
+        return asked
+    kind = FORMATS.get(sent) if "/" in sent else None
+    if kind is None:
+        raise Refused(Problem.WRONG_MEDIA_TYPE, f"a body is {JSON} or {XML}; a patch {', '.join(PATCHES)} or Parameters")
+    if kind == JSON:
+        return replace(asked, headers={**asked.headers, b"content-type": (sent if asked.method == "PATCH" else JSON).encode()})
+    body = strict_json.dump(xml.from_xml(asked.body, definitions))
+    return replace(asked, body=body, headers={**asked.headers, b"content-type": JSON.encode()})
+
+
+def worded(answer: Answer, format_: str, definitions: Definitions) -> Answer:
+    """As it leaves in this format; what has a media type of its own is no resource, and stays as it is."""
+    if format_ != XML or not answer.body or answer.media_type:
+        return answer
+    return replace(answer, body=xml.to_xml(strict_json.load(answer.body), definitions))

@@ -1,0 +1,167 @@
+"""What moves in from elsewhere: a file of resources, one a line (NDJSON), every one validated, nothing ever overwritten.
+
+A municipality that begins has years of appointments in another system. Each line is a resource under its own id. What is there already as
+it came is passed over, so that an import that was stopped is simply run again; what is there with another content, or is wrong, is told by
+its line and left out. Nobody is told of what moved in: it is no news. Processes prepare the lines, one writer keeps them in the order of
+the file, some thousands in each commit, and others may write in between.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import BinaryIO
+
+from hub.access import AuditLine, Ground
+from hub.fhir import definitions, index, strict_json, validate
+from hub.fhir.definitions import Definitions
+from hub.fhir.query import Entries
+from hub.message import Resource
+from hub.problem import Problem, Refused
+from hub.store import Secrets, Store, Transaction
+from hub.store.loading import Prepared, look_over, prepare
+from hub.store.values import persons
+
+ORIGIN = "import"
+BATCH = 2_000
+"""Lines in a commit."""
+LONGEST = 4 * 1024 * 1024
+"""Bytes of a line."""
+MOVES = ("record", "booking")
+"""Types that move in are those that clients may write; what the hub makes itself (slots, access log) it makes itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """A line that is left out, and why; never what stands in it."""
+
+    line: int
+    problem: Problem
+    detail: str
+    where: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.line}: {self.problem.value} {self.detail}" + (f" ({self.where})" if self.where else "")
+
+
+@dataclass(slots=True)
+class Report:
+    """What became of the lines."""
+
+    kept: int = 0
+    same: int = 0
+    """There already, as they came."""
+    refused: int = 0
+    told: set[str] = field(default_factory=set)
+    """`Patient/…`: whose access log has its line."""
+
+
+Line = tuple[int, bytes]
+Admits = Callable[[str], None]
+Ready = tuple[list[tuple[int, Prepared]], list[Wrong]]
+Work = Callable[[Sequence[Line]], Ready]
+
+
+def lines(file: BinaryIO) -> Iterator[Line]:
+    """Numbered from 1; empty ones are passed over. Of one that is too long there is only so much that it shows."""
+    number = 0
+    while line := file.readline(LONGEST + 1):
+        number += 1
+        rest = line
+        while len(rest) > LONGEST and not rest.endswith(b"\n"):
+            rest = file.readline(LONGEST + 1)
+        if line.strip():
+            yield number, line
+
+
+def ready(batch: Sequence[Line], known: Definitions, entries: Callable[[Resource], Entries]) -> Ready:
+    """Reads, checks and prepares lines: all that needs no database."""
+    good: list[tuple[int, Prepared]] = []
+    wrong: list[Wrong] = []
+    for number, line in batch:
+        try:
+            good.append((number, prepare(_checked(line, known), entries)))
+        except Refused as refused:
+            wrong.append(Wrong(number, refused.problem, refused.detail, refused.where))
+    return good, wrong
+
+
+def _checked(line: bytes, known: Definitions) -> Resource:
+    """Raises Refused."""
+    if len(line) > LONGEST:
+        raise Refused(Problem.TOO_LARGE, f"a line of more than {LONGEST} bytes")
+    resource = strict_json.load(line)
+    validate.require(resource, known)
+    type_ = resource["resourceType"]
+    if known.served[type_].write not in MOVES:
+        raise Refused(Problem.NOT_SUPPORTED, f"a {type_} does not move in", "resourceType")
+    if "id" not in resource:
+        raise Refused(Problem.INVALID, "what moves in has its id", f"{type_}.id")
+    if resource.get("slot"):
+        raise Refused(Problem.NOT_SUPPORTED, "who has a seat in a slot has booked it here", f"{type_}.slot")
+    return resource
+
+
+def take_in(store: Store, file: BinaryIO, by: str, pool: Executor, work: Work, ahead: int, tell: Callable[[Wrong], None]) -> Report:
+    """Every line of the file. `ahead`: batches that are prepared at a time; memory is theirs and no more.
+
+    Raises:
+        Unavailable: the database does not answer; what was kept is kept, and the import can be run again.
+    """
+    report = Report()
+    for good, wrong in _prepared(lines(file), pool, work, ahead):
+        loaded = store.write(partial(_keep, good=good, by=by, told=report.told))
+        clashes = [Wrong(good[place][0], Problem.OUT_OF_DATE, "is there already with another content") for place in loaded[1]]
+        for each in sorted([*wrong, *clashes], key=lambda found: found.line):
+            tell(each)
+        report.kept += loaded[0]
+        report.refused += len(wrong) + len(clashes)
+        report.same += len(good) - loaded[0] - len(clashes)
+        report.told |= loaded[2]
+    store.write(lambda tx: look_over(tx.connection))
+    return report
+
+
+def _keep(tx: Transaction, good: Sequence[tuple[int, Prepared]], by: str, told: set[str]) -> tuple[int, tuple[int, ...], set[str]]:
+    loaded = tx.load([each for _, each in good], origin=ORIGIN)
+    new = set(persons(loaded.kept)) - told
+    tx.audit(*[AuditLine(tx.now, person, f"operator:{by}", Ground.OPERATOR.value, "import", "", "console") for person in sorted(new)])
+    return len(loaded.kept), loaded.other, new
+
+
+def _prepared(found: Iterator[Line], pool: Executor, work: Work, ahead: int) -> Iterator[Ready]:
+    """In the order of the file, however many are under way."""
+    waiting: deque[Future[Ready]] = deque()
+    while True:
+        while len(waiting) < ahead and (batch := list(islice(found, BATCH))):
+            waiting.append(pool.submit(work, batch))
+        if not waiting:
+            return
+        yield waiting.popleft().result()
+
+
+_ready: list[partial[Ready]] = []
+"""Of a process that prepares: made once."""
+
+
+def _begin(home: Path, admits: Admits | None) -> None:
+    known = definitions.load()
+    _ready.append(partial(ready, known=known, entries=index.indexer(known, Secrets.open(home, admits).hash_id)))
+
+
+def _in_process(batch: Sequence[Line]) -> Ready:
+    return _ready[0](batch)
+
+
+@contextmanager
+def processes(home: Path, many: int, admits: Admits | None) -> Iterator[tuple[Executor, Work]]:
+    """Processes that prepare lines with this home's keys. `admits`: which national ids may be kept, as of Secrets; None: all."""
+    with ProcessPoolExecutor(many, get_context("spawn"), _begin, (home, admits)) as pool:
+        yield pool, _in_process

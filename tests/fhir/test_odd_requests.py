@@ -1,0 +1,144 @@
+"""Odd but legal requests as other FHIR clients send them, and what only looks legal: right answers, never a 5xx, on both databases."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "oauth"))
+
+from machines import TOWN, Machines, hub_on
+
+JSON = {"content-type": "application/fhir+json"}
+PATIENT = TOWN.persons[0].reference
+APPOINTMENT = {
+    "resourceType": "Appointment", "id": "odd", "status": "booked", "start": "2026-12-01T09:00:00Z", "end": "2026-12-01T09:30:00Z",
+    "participant": [{"actor": {"reference": PATIENT}, "status": "accepted"}, {"actor": {"reference": "HealthcareService/dagsenter"}, "status": "accepted"}],
+}
+DEVICE = {"resourceType": "Device", "status": "active"}
+
+
+@pytest.fixture
+def hub(tmp_path: Path, town_url: str) -> Iterator[Machines]:
+    with hub_on(tmp_path / "home", town_url, per_minute=100_000) as made:
+        made.parts.store.write(lambda tx: tx.keep(APPOINTMENT, origin="test"))
+        yield made
+
+
+@pytest.fixture
+def api(hub: Machines) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=f"{hub.url}/fhir", headers={"authorization": "Bearer simple-token"}, trust_env=False, timeout=30) as client:
+        yield client
+
+
+def found(answer: httpx.Response, mode: str = "match") -> list[str]:
+    assert answer.status_code == 200, answer.text
+    return [f"{e['resource']['resourceType']}/{e['resource'].get('id', '')}" for e in answer.json().get("entry", ()) if e["search"]["mode"] == mode]
+
+
+def number(answer: httpx.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["issue"][0]["details"]["coding"][0]["code"]
+
+
+def test_a_reference_is_ours_by_our_own_address_and_nobody_elses(api: httpx.Client, hub: Machines) -> None:
+    id_ = PATIENT.partition("/")[2]
+    for value in (PATIENT, id_, f"{hub.url}/fhir/{PATIENT}", f"{PATIENT}/_history/1"):
+        assert found(api.get("/Appointment", params={"patient": value})) == ["Appointment/odd"], value
+        assert found(api.post("/Appointment/_search", data={"patient": value})) == ["Appointment/odd"], value
+    for value in (f"http://other.example/fhir/{PATIENT}", f"{hub.url}/other/{PATIENT}", "urn:uuid:6a0d3c3e-3b6c-4a66-9c40-2f6b3c8b1f01"):
+        assert found(api.get("/Appointment", params={"patient": value})) == [], value
+    assert found(api.get("/Appointment", params={"patient": f"http://other.example/fhir/Patient/x,{hub.url}/fhir/{PATIENT}"})) == ["Appointment/odd"]
+    task = {"resourceType": "Task", "status": "requested", "intent": "order", "for": {"reference": PATIENT}}
+    same = {**JSON, "if-none-exist": f"patient={hub.url}/fhir/{PATIENT}"}
+    assert [api.post("/Task", json=task, headers=same).status_code for _ in range(2)] == [201, 200], "in a condition too"
+
+
+def test_a_star_includes_every_reference(api: httpx.Client) -> None:
+    for star in ("*", "Appointment:*"):
+        assert set(found(api.get("/Appointment", params={"_include": star}), "include")) == {PATIENT, "HealthcareService/dagsenter"}, star
+    assert found(api.get("/Appointment", params={"_include": "Appointment:*:Patient"}), "include") == [PATIENT]
+    assert "Slot/" in str(found(api.get("/Schedule", params={"_revinclude": "Slot:*", "_count": "1"}), "include"))
+    for wrong in ({"_revinclude": "*"}, {"_include": "Bogus:*"}, {"_include": "Appointment:status"}):
+        assert number(api.get("/Appointment", params=wrong)) == (400, "BB-403")
+
+
+def test_what_no_database_reads_is_refused(api: httpx.Client) -> None:
+    for params in ([("status", "booked")] * 51, [("status", ",".join(["booked"] * 501))], [("status", "a\0b")], [("patient.family", "a\0")],
+                   [("identifier", "a|\0")], [("_id", "\0")]):
+        assert number(api.get("/Appointment", params=params)) == (400, "BB-403"), params
+    form = "&".join(["status=booked"] * 4000).encode()
+    assert number(api.post("/Appointment/_search", content=form, headers={"content-type": "application/x-www-form-urlencoded"})) == (400, "BB-403")
+    assert found(api.get("/Appointment", params=[("status", ",".join(["booked"] * 400))])) == ["Appointment/odd"]
+    assert found(api.get("/Appointment", params=[("status", "booked")] * 40)) == ["Appointment/odd"]
+
+
+def test_a_text_that_is_no_text_is_refused_and_not_kept(api: httpx.Client) -> None:
+    for text in (r"a\u0000b", r"\u001f", r"\b", r"\f", r"\ud800", r"\udc00\ud800", r"\u000B"):
+        device = b'{"resourceType": "Device", "status": "active", "lotNumber": "%s"}' % text.encode()
+        assert number(api.post("/Device", content=device, headers=JSON)) == (400, "BB-101"), text
+        entry = b'{"resourceType": "Bundle", "type": "transaction", "entry": [{"request": {"method": "POST", "url": "Device"}, "resource": %s}]}' % device
+        assert number(api.post("/", content=entry, headers=JSON)) == (400, "BB-101"), text
+    for sent, kept in ((r"\ud83d\ude00", "\U0001f600"), (r"C:\\bin\\u0000", "C:\\bin\\u0000"), (r"a\tb\r\nc", "a\tb\r\nc"), (r"\u00e6", "æ")):
+        body = b'\xef\xbb\xbf{"resourceType": "Device", "status": "active", "lotNumber": "%s"}' % sent.encode()
+        answer = api.post("/Device", content=body, headers=JSON)
+        assert answer.status_code == 201 and answer.json()["lotNumber"] == kept, "it only looks so"
+
+
+def test_conditions_of_http_hold_on_writes(api: httpx.Client) -> None:
+    def put(**headers: str) -> int:
+        return api.put("/Device/own", json={**DEVICE, "id": "own", "lotNumber": str(len(headers))}, headers={**JSON, **headers}).status_code
+
+    assert put(**{"if-match": "*"}) == 412, "there is none to match"
+    assert [put(**{"if-none-match": "*"}) for _ in range(2)] == [201, 412], "made once, and not overwritten"
+    assert put(**{"if-match": "*"}) == put(**{"if-match": 'W/"1"'}) == 200
+    assert api.delete("/Device/own").status_code == 204
+    assert put(**{"if-match": "*"}) == 412 and put(**{"if-none-match": "*"}) == 201
+
+
+def test_prefer_is_read_as_rfc_7240_writes_it(api: httpx.Client) -> None:
+    for prefer, status in (
+        ("handling=strict", 400), ("Handling=Strict", 400), ('handling="strict"', 400), ("return=minimal; handling = strict", 400),
+        ("handling=lenient", 200), ("handling=bogus", 200),
+    ):
+        assert api.get("/Appointment?bogus=1", headers={"prefer": prefer}).status_code == status, prefer
+        assert api.get(f"/{PATIENT}/$everything?bogus=1", headers={"prefer": prefer}).status_code == status, prefer
+
+
+def test_everything_is_narrowed_by_type_and_tells_what_it_ignores(api: httpx.Client) -> None:
+    whole, some = api.get(f"/{PATIENT}/$everything"), api.get(f"/{PATIENT}/$everything?_type=Appointment,Task&start=2026-01-01")
+    assert PATIENT in found(whole) and "Appointment/odd" in found(whole)
+    assert found(some) == ["Appointment/odd"] and found(some, "outcome") and "start" in some.text and "_type=Appointment,Task" in some.text
+    assert not found(whole, "outcome")
+
+
+def test_a_search_by_post_joins_query_and_body(api: httpx.Client) -> None:
+    form = {"content-type": "application/x-www-form-urlencoded; charset=UTF-8"}
+
+    def search(query: str, body: bytes) -> dict[str, Any]:
+        answer = api.post(f"/Appointment/_search{query}", content=body, headers=form)
+        assert answer.status_code == 200, answer.text
+        made: dict[str, Any] = answer.json()
+        return made
+
+    assert len(search("?status=booked", b"_count=1&_total=accurate")["entry"]) == 1
+    assert search("?status=booked", b"status=pending&_total=accurate")["total"] == 0, "both must hold"
+    assert api.post("/Appointment/_search?status=booked").status_code == 200, "a body is not needed"
+
+
+def test_an_exotic_client_is_served(api: httpx.Client) -> None:
+    """As HAPI's client asks: its own Accept list, _format and _pretty, a gzip answer if there were one, a trailing slash."""
+    accept = "application/fhir+xml;q=1.0, application/fhir+json;q=1.0, application/xml+fhir;q=0.9, application/json+fhir;q=0.9"
+    hapi = {"accept": accept, "accept-charset": "utf-8", "accept-encoding": "gzip", "user-agent": "HAPI-FHIR/6.0 (FHIR Client; FHIR 4.0.1/R4; apache)"}
+    assert api.get("/Appointment/odd?_format=json&_pretty=true", headers=hapi).json()["id"] == "odd"
+    assert "<Appointment" in api.get("/Appointment/odd/", headers=hapi).text
+    count = api.get("/Appointment?_summary=count&_format=json", headers=hapi).json()
+    assert count["type"] == "searchset" and count["total"] == 1 and "entry" not in count
+    chunked = api.post("/Device", content=iter([b'{"resourceType": "Device",', b' "status": "active"}']), headers={**hapi, **JSON})
+    assert chunked.status_code == 201 and "<Device" in chunked.text
+    assert json.loads(api.get("/metadata/?_format=json", headers=hapi).content)["fhirVersion"] == "4.0.1"

@@ -1,0 +1,116 @@
+"""`besoksbro import`: every line validated, nothing overwritten, run again it goes on; on both databases."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from hub import importing
+from hub.fhir import definitions, index
+from hub.fhir.query import Query
+from hub.importing import Report, Wrong
+from hub.problem import Problem
+from hub.store import Secrets, Store
+
+D = definitions.load()
+HOME = """
+[hub]
+municipality = "Solbakken kommune"
+environment = "test"
+her_id = "8100000"
+base_url = "http://127.0.0.1:1"
+phone = "00 00 00 00"
+opening_hours = "Hver dag"
+database = "{database}"
+"""
+
+
+@pytest.fixture
+def opened(store_url: str, tmp_path: Path) -> Iterator[tuple[Store, Secrets]]:
+    secrets = Secrets.open(tmp_path)
+    store = Store.open(store_url, secrets, clock=lambda: datetime.now(UTC), entries=index.indexer(D, secrets.hash_id))
+    store.migrate()
+    yield store, secrets
+    store.close()
+
+
+def visit(n: int, **more: Any) -> dict[str, Any]:
+    return {
+        "resourceType": "Appointment", "id": f"v{n}", "status": "fulfilled", "start": "2025-03-01T09:00:00+01:00", "end": "2025-03-01T09:30:00+01:00",
+        "participant": [{"actor": {"reference": f"Patient/p{n % 3}"}, "status": "accepted"}], **more,
+    }
+
+
+def ndjson(*resources: dict[str, Any] | bytes) -> bytes:
+    return b"\n".join(r if isinstance(r, bytes) else orjson.dumps(r) for r in resources)
+
+
+def take_in(opened: tuple[Store, Secrets], text: bytes) -> tuple[Report, list[Wrong]]:
+    store, secrets = opened
+    wrong: list[Wrong] = []
+    work = partial(importing.ready, known=D, entries=index.indexer(D, secrets.hash_id))
+    with ThreadPoolExecutor(2) as pool:
+        return importing.take_in(store, io.BytesIO(text), "kari", pool, work, 3, wrong.append), wrong
+
+
+def test_each_line_is_kept_or_told_by_its_number(opened: tuple[Store, Secrets]) -> None:
+    store, _ = opened
+    seat = visit(9, slot=[{"reference": "Slot/s1"}])
+    nameless = {k: v for k, v in visit(8).items() if k != "id"}
+    report, wrong = take_in(opened, ndjson(
+        visit(1), b"", visit(2, status="bogus"), visit(3), b'{"resourceType":"Appointment","id":"x","id":"y"}', seat, nameless,
+        {"resourceType": "Slot", "id": "s", "schedule": {"reference": "Schedule/a"}, "status": "free", "start": "2026-12-01T09:00:00Z",
+         "end": "2026-12-01T09:30:00Z"}, {**visit(4), "comment": "x" * importing.LONGEST}, visit(1), visit(3, comment="another"), visit(5),
+    ))
+    assert (report.kept, report.same, report.refused) == (3, 1, 7)
+    assert [(w.line, w.problem, w.where) for w in wrong] == [
+        (3, Problem.UNKNOWN_CODE, "Appointment.status"), (5, Problem.UNREADABLE, ""), (6, Problem.NOT_SUPPORTED, "Appointment.slot"),
+        (7, Problem.INVALID, "Appointment.id"), (8, Problem.NOT_SUPPORTED, "resourceType"), (9, Problem.TOO_LARGE, ""),
+        (11, Problem.OUT_OF_DATE, ""),
+    ]
+    assert sorted(e.id for e in store.search(Query("Appointment")).entries) == ["v1", "v3", "v5"]
+
+
+def test_run_again_it_goes_on_and_overwrites_nothing(opened: tuple[Store, Secrets], monkeypatch: pytest.MonkeyPatch) -> None:
+    """In batches of seven, so that a stop between commits leaves some of them."""
+    monkeypatch.setattr(importing, "BATCH", 7)
+    store, _ = opened
+    every = [visit(n) for n in range(40)]
+    assert take_in(opened, ndjson(*every[:18]))[0].kept == 18
+    store.write(lambda tx: tx.keep(visit(4, comment="changed since"), origin="epj"))
+    report, wrong = take_in(opened, ndjson(*every))
+    assert (report.kept, report.same, wrong) == (22, 18, [])
+    changed = store.get("Appointment", "v4")
+    assert changed is not None and changed.version == 2 and changed.resource["comment"] == "changed since"
+    assert len(store.changes(0, 100)) == 41 and store.search(Query("Appointment", count=100)).next is None
+
+
+def test_the_access_log_tells_each_person_once(opened: tuple[Store, Secrets]) -> None:
+    store, _ = opened
+    take_in(opened, ndjson(*[visit(n) for n in range(30)]))
+    lines = store.audit_of("Patient/p1", 10)
+    assert [(line.reader, line.kind) for line in lines] == [("operator:kari", "import")]
+
+
+def test_the_command_says_what_it_did_and_leaves_with_1_when_something_is_wrong(store_url: str, tmp_path: Path) -> None:
+    home, file = tmp_path / "home", tmp_path / "old.ndjson"
+    home.mkdir()
+    (home / "hub.toml").write_text(HOME.format(database=store_url), encoding="utf-8")
+    file.write_bytes(ndjson(visit(1), visit(2), visit(3, status="bogus")))
+    command = [sys.executable, "-m", "hub", "import", str(file), "--home", str(home), "--processes", "1"]
+    subprocess.run([sys.executable, "-m", "hub", "database", "migrate", "--home", str(home)], check=True, capture_output=True)
+    first = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert first.returncode == 1 and first.stdout.strip() == "2 ressurser lagret, 0 var her fra før, 1 avvist."
+    assert first.stderr.startswith("linje 3: BB-2") and "bogus" not in first.stderr
+    file.write_bytes(ndjson(visit(1), visit(2)))
+    assert subprocess.run(command, capture_output=True, text=True, check=False).returncode == 0
