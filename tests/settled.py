@@ -20,6 +20,7 @@ from adapters.demo.municipality import resources
 from hub.fhir import definitions, index
 from hub.message import Resource
 from hub.store import Secrets, Store
+from hub.store.loading import prepare
 
 Residents = Callable[[], Sequence[Resource]]
 TOWN = resources(1, date(2026, 11, 26))
@@ -46,13 +47,11 @@ def _settled(postgres: bool, at: datetime, residents: Residents) -> tuple[Path, 
     made = f"besoksbro_{uuid.uuid4().hex}" if postgres else str(home / "hub.db")
     if postgres:
         postgresql.run(f'create database "{made}"')
-        atexit.register(postgresql.run, f'drop database "{made}"')
+        atexit.register(postgresql.run, f'drop database "{made}" with (force)')
     secrets = Secrets.open(home)
-    store = Store.open(
-        f"{postgresql.server()}/{made}" if postgres else f"sqlite:///{made}", secrets, clock=lambda: at,
-        entries=index.indexer(definitions.load(), secrets.hash_id),
-    )
+    entries = index.indexer(definitions.load(), secrets.hash_id)
+    store = Store.open(f"{postgresql.server()}/{made}" if postgres else f"sqlite:///{made}", secrets, clock=lambda: at, entries=entries)
     store.migrate()
-    store.write(lambda tx: tx.load(residents(), origin="hub"))
+    store.write(lambda tx: tx.load([prepare(each, entries) for each in residents()], origin="hub"))
     store.close()
     return home / "secrets", made
