@@ -14,12 +14,11 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
+import postgresql
 import pytest
 from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parents[1]
-POSTGRES = os.environ.get("BESOKSBRO_POSTGRES", "postgresql://postgres@127.0.0.1:5432")
 REQUIRED = os.environ.get("BESOKSBRO_REQUIRE", "").split(",")
 
 settings.register_profile("besoksbro", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
@@ -42,27 +41,45 @@ def shared() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def postgres() -> str:
+    """The address of a PostgreSQL, without a database."""
+    found = postgresql.server()
+    if found is None:
+        lacking("postgres", postgresql.HOW)
+    assert found is not None
+    return found
+
+
 @pytest.fixture
-def postgres_url() -> Iterator[str]:
-    """A fresh PostgreSQL database, dropped afterwards."""
+def postgres_town_url(postgres: str) -> Iterator[str]:
+    """A PostgreSQL database that is not there yet, dropped afterwards."""
     name = f"besoksbro_{uuid.uuid4().hex}"
-    try:
-        admin = psycopg.connect(f"{POSTGRES}/postgres", autocommit=True, connect_timeout=3)
-    except psycopg.OperationalError:
-        lacking("postgres", "start PostgreSQL, or name it in BESOKSBRO_POSTGRES")
-    with admin:
-        admin.execute(f'create database "{name}"')
-        yield f"{POSTGRES}/{name}"
-        admin.execute(f'drop database "{name}" with (force)')
+    yield f"{postgres}/{name}"
+    postgresql.run(f'drop database if exists "{name}" with (force)')
+
+
+@pytest.fixture
+def postgres_url(postgres_town_url: str) -> str:
+    """A fresh PostgreSQL database, dropped afterwards."""
+    postgresql.run(f'create database "{postgres_town_url.rpartition("/")[2]}"')
+    return postgres_town_url
+
+
+def _either(request: pytest.FixtureRequest, folder: Path, postgres: str) -> str:
+    return f"sqlite:///{folder / 'hub.db'}" if request.param == "sqlite" else request.getfixturevalue(postgres)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The same test on both databases."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'hub.db'}"
-    url: str = request.getfixturevalue("postgres_url")
-    return url
+    """The same test on both databases, which are empty."""
+    return _either(request, tmp_path, "postgres_url")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def town_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The same test on both databases, which are not there until the town is settled in them (settled.py)."""
+    return _either(request, tmp_path, "postgres_town_url")
 
 
 @pytest.fixture(scope="session")

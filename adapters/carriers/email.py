@@ -9,7 +9,7 @@ from email.policy import SMTP
 from email.utils import formatdate
 
 from adapters.carriers.mailserver import Server
-from adapters.carriers.posting import PORTS, hand_over
+from adapters.carriers.posting import PORTS, Outbox
 from hub.adapter import Surroundings
 from hub.message import Parcel
 
@@ -19,7 +19,7 @@ class EmailCarrier:
 
     def __init__(self, surroundings: Surroundings) -> None:
         settings = surroundings.settings
-        self._server = Server.of(settings, surroundings.home, f"adapters/{surroundings.name}.toml carrier", PORTS)
+        self._outbox = Outbox(Server.of(settings, surroundings.home, f"adapters/{surroundings.name}.toml carrier", PORTS))
         self._sender, self._subject = str(settings["sender"]), str(settings.get("subject", f"Melding fra {surroundings.own_name}"))
 
     def send(self, parcel: Parcel) -> Parcel | None:
@@ -29,14 +29,14 @@ class EmailCarrier:
         message["From"], message["To"], message["Subject"], message["Date"] = self._sender, notice["to"], self._subject, formatdate()
         message["Message-ID"] = f"<{parcel.headers.get('x-message-id', '')}@{self._sender.rpartition('@')[2]}>"
         message.set_content(notice["text"], cte="quoted-printable")
-        hand_over(self._server, self._sender, str(notice["to"]), message.as_bytes())
+        self._outbox.hand_over(self._sender, str(notice["to"]), message.as_bytes())
         return None
 
     def collect(self) -> Iterable[tuple[Parcel, Callable[[], None]]]:
         return ()
 
     def close(self) -> None:
-        return
+        self._outbox.close()
 
 
 def email(surroundings: Surroundings) -> EmailCarrier:

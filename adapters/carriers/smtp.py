@@ -14,7 +14,7 @@ from email.headerregistry import Address
 from adapters.carriers import mail
 from adapters.carriers.mailbox import Mailbox
 from adapters.carriers.mailserver import Server
-from adapters.carriers.posting import PORTS, hand_over
+from adapters.carriers.posting import PORTS, Outbox
 from adapters.registries import agreements
 from ebxml.terms import address
 from hub.adapter import Surroundings
@@ -33,9 +33,10 @@ class SmtpCarrier:
 
     def __init__(self, surroundings: Surroundings) -> None:
         settings, where = surroundings.settings, f"adapters/{surroundings.name}.toml carrier"
-        self._server = Server.of(settings, surroundings.home, where, PORTS)
-        if not self._server.password.isascii():
+        server = Server.of(settings, surroundings.home, where, PORTS)
+        if not server.password.isascii():
             raise Misconfigured(f"{where}: the password must be ASCII")
+        self._outbox = Outbox(server)
         self._sender = _address(settings.get("sender"), f"{where} sender")
         self._to = _address(settings.get("to") or agreements.endpoint(surroundings), f"{where} to")
         self._domain = self._sender.rpartition("@")[2]
@@ -49,7 +50,7 @@ class SmtpCarrier:
         message = mail.compose(parcel, self._sender, self._to, self._subject, message_id, datetime.now(UTC))
         if len(message) > self._largest:
             raise Refused(Problem.TOO_LARGE, f"more than {self._largest} bytes as a mail")
-        hand_over(self._server, self._sender, self._to, message)
+        self._outbox.hand_over(self._sender, self._to, message)
         return None
 
     def collect(self) -> Iterable[tuple[Parcel, Callable[[], None]]]:
@@ -57,7 +58,7 @@ class SmtpCarrier:
         return self._mailbox.collect() if self._mailbox else ()
 
     def close(self) -> None:
-        return
+        self._outbox.close()
 
 
 def _address(value: object, where: str) -> str:

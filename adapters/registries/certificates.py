@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from adapters.registries.agreements import Agreement
 from ebxml.cms import Own
@@ -55,7 +57,7 @@ def partner(folder: Path, party: str, agreed: Agreement) -> Partner:
 def _pair(folder: Path, name: str) -> Own:
     path = folder / f"{name}.key"
     try:
-        key = serialization.load_pem_private_key(path.read_bytes(), None)
+        key = _key(path.read_bytes())
     except (OSError, ValueError, TypeError) as wrong:
         raise MissingCertificate(f"{path}: {type(wrong).__name__}") from wrong
     if not isinstance(key, rsa.RSAPrivateKey):
@@ -64,6 +66,12 @@ def _pair(folder: Path, name: str) -> Own:
     if certificate.public_key() != key.public_key():
         raise MissingCertificate(f"{name}.pem and {name}.key do not belong together")
     return Own(certificate, key)
+
+
+@lru_cache(maxsize=8)
+def _key(pem: bytes) -> PrivateKeyTypes:
+    """Checked once, though every adapter of a hub reads the same."""
+    return serialization.load_pem_private_key(pem, None)
 
 
 def _certificate(path: Path) -> x509.Certificate:

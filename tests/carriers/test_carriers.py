@@ -60,7 +60,7 @@ class Partner(BaseHTTPRequestHandler):
 def partner() -> Iterator[str]:
     Partner.got, Partner.sent = [], 0
     server = HTTPServer(("127.0.0.1", 0), Partner)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()

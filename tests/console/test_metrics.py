@@ -38,8 +38,8 @@ def hub_with(home: Path, url: str, more: str) -> object:
 
 
 @pytest.fixture
-def hub(tmp_path: Path, store_url: str) -> Iterator[Machines]:
-    with hub_with(tmp_path / "home", store_url, TOKEN) as made:  # type: ignore[attr-defined]
+def hub(tmp_path: Path, town_url: str) -> Iterator[Machines]:
+    with hub_with(tmp_path / "home", town_url, TOKEN) as made:  # type: ignore[attr-defined]
         yield made
 
 

@@ -25,11 +25,11 @@ NUMBER = "+47 999 00 123"
 
 
 @pytest.fixture
-def hub(tmp_path: Path, store_url: str) -> Iterator[Machines]:
+def hub(tmp_path: Path, town_url: str) -> Iterator[Machines]:
     home = tmp_path / "home"
     (home / "adapters").mkdir(parents=True)
     (home / "adapters" / "sms.toml").write_text(SMS)
-    with hub_on(home, store_url, more=OPERATOR) as made:
+    with hub_on(home, town_url, more=OPERATOR) as made:
         yield made
 
 

@@ -30,8 +30,8 @@ PATIENT = TOWN.persons[0].reference
 
 
 @pytest.fixture
-def hub(tmp_path: Path, store_url: str) -> Iterator[Machines]:
-    with hub_on(tmp_path / "home", store_url, per_minute=100_000, more=VENDOR) as made:
+def hub(tmp_path: Path, town_url: str) -> Iterator[Machines]:
+    with hub_on(tmp_path / "home", town_url, per_minute=100_000, more=VENDOR) as made:
         yield made
 
 

@@ -27,8 +27,8 @@ DEVICE = {"resourceType": "Device", "identifier": [{"system": "urn:x", "value": 
 
 
 @pytest.fixture
-def hub(tmp_path: Path, store_url: str) -> Iterator[Machines]:
-    with hub_on(tmp_path / "home", store_url, per_minute=100_000) as made:
+def hub(tmp_path: Path, town_url: str) -> Iterator[Machines]:
+    with hub_on(tmp_path / "home", town_url, per_minute=100_000) as made:
         yield made
 
 

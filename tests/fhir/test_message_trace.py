@@ -43,12 +43,12 @@ VENDORS = "".join(
 
 
 @pytest.fixture
-def hub(tmp_path: Path, store_url: str) -> Iterator[Machines]:
+def hub(tmp_path: Path, town_url: str) -> Iterator[Machines]:
     for name in ("tjenesteshop", "annen"):
         path = tmp_path / "home" / "adapters" / f"{name}.toml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(ADAPTER.format(name=name))
-    with hub_on(tmp_path / "home", store_url, more=VENDORS, per_minute=100_000) as made:
+    with hub_on(tmp_path / "home", town_url, more=VENDORS, per_minute=100_000) as made:
         yield made
 
 

@@ -25,8 +25,8 @@ DEVICE = {"resourceType": "Device", "status": "active"}
 
 
 @pytest.fixture
-def hub(tmp_path: Path, store_url: str) -> Iterator[Machines]:
-    with hub_on(tmp_path / "home", store_url, per_minute=100_000) as made:
+def hub(tmp_path: Path, town_url: str) -> Iterator[Machines]:
+    with hub_on(tmp_path / "home", town_url, per_minute=100_000) as made:
         made.parts.store.write(lambda tx: tx.keep(APPOINTMENT, origin="test"))
         yield made
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import parse_qs
 
 import httpx
 import pytest
 import uvicorn
+from settled import TOWN, settle
 
-from adapters.demo.municipality import resources
 from hub.access import ALL_DEPARTMENTS, Ground, Reader
 from hub.faces.rest import Rest
 from hub.fhir import definitions, index
@@ -22,7 +23,7 @@ from hub.problem import Problem
 from hub.store import Secrets, Store
 
 D = definitions.load()
-TOWN = resources(1, date(2026, 11, 26))
+AT = datetime(2026, 11, 26, 9, tzinfo=UTC)
 READERS = {
     "all": Reader("vendor:all", Ground.VENDOR, departments=ALL_DEPARTMENTS),
     "one": Reader("vendor:one", Ground.VENDOR, departments=frozenset({"dagsenter"})),
@@ -38,23 +39,21 @@ APPOINTMENT = {
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Store]]:
     home = tmp_path_factory.mktemp("rest")
+    settle(f"sqlite:///{home}/hub.db", home, AT)
     secrets = Secrets.open(home)
-    store = Store.open(
-        f"sqlite:///{home}/hub.db", secrets, clock=lambda: datetime(2026, 11, 26, 9, tzinfo=UTC), entries=index.indexer(D, secrets.hash_id),
-    )
-    store.migrate()
-    store.write(lambda tx: [tx.keep(r, origin="hub") for r in TOWN.resources])
+    store = Store.open(f"sqlite:///{home}/hub.db", secrets, clock=lambda: AT, entries=index.indexer(D, secrets.hash_id))
     store.write(lambda tx: tx.keep(APPOINTMENT, origin="shop"))
     store.write(lambda tx: tx.keep({**APPOINTMENT, "status": "fulfilled"}, origin="epj"))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    rest = Rest(store, D, READERS.get, f"http://127.0.0.1:{port}", lambda: datetime(2026, 11, 26, 9, tzinfo=UTC), secrets.hash_id)
+    rest = Rest(store, D, READERS.get, f"http://127.0.0.1:{port}", lambda: AT, secrets.hash_id)
     running = uvicorn.Server(uvicorn.Config(rest, port=port, log_level="error", lifespan="off"))
     thread = threading.Thread(target=running.run)
     thread.start()
     while not running.started:
         assert thread.is_alive()
+        time.sleep(0.002)
     yield f"http://127.0.0.1:{port}", store
     running.should_exit = True
     thread.join()

@@ -36,8 +36,8 @@ DEVICE = {"resourceType": "Device", "status": "active", "identifier": [{"system"
 
 
 @pytest.fixture
-def hub(tmp_path: Path, store_url: str) -> Iterator[Machines]:
-    with hub_on(tmp_path / "home", store_url, more=ON, per_minute=100_000) as made:
+def hub(tmp_path: Path, town_url: str) -> Iterator[Machines]:
+    with hub_on(tmp_path / "home", town_url, more=ON, per_minute=100_000) as made:
         yield made
 
 
@@ -131,12 +131,12 @@ def test_it_is_refused_in_production_and_where_a_real_person_could_be(tmp_path: 
             assert client.post("/$reset").status_code == 403
 
 
-def test_a_real_national_id_is_refused_on_every_road(tmp_path: Path, store_url: str) -> None:
+def test_a_real_national_id_is_refused_on_every_road(tmp_path: Path, town_url: str) -> None:
     home, number, system = tmp_path / "home", "12" + "01" + "50" + "00000", "urn:oid:2.16.578.1.12.4.1.4.1"
     (home / "adapters").mkdir(parents=True)
     (home / "adapters" / "tjenesteshop.toml").write_text(SHOP)
     named = {"identifier": [{"system": system, "value": number}]}
-    with hub_on(home, store_url, more=ON, per_minute=100_000) as hub, api(hub) as client:
+    with hub_on(home, town_url, more=ON, per_minute=100_000) as hub, api(hub) as client:
         person = client.get("/Patient?_count=1").json()["entry"][0]["resource"]
         patch = {"headers": {"content-type": "application/json-patch+json"}, "json": [{"op": "replace", "path": "/identifier", "value": named["identifier"]}]}
         entry = {"request": {"method": "POST", "url": "Patient"}, "resource": {"resourceType": "Patient", **named}}

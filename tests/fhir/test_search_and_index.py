@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from settled import TOWN, settle
 
-from adapters.demo.municipality import resources
 from hub.fhir import definitions, index, search, times
 from hub.fhir.query import Query
 from hub.problem import Problem, Refused
 from hub.store import Secrets, Store
 
 D = definitions.load()
-TOWN = resources(1, date(2026, 11, 26))
+AT = datetime(2026, 11, 26, 9, tzinfo=UTC)
 FNR = "urn:oid:2.16.578.1.12.4.1.4.1"
 
 
 @pytest.fixture
-def town(store_url: str, tmp_path: Path) -> Iterator[tuple[Store, Secrets]]:
+def town(town_url: str, tmp_path: Path) -> Iterator[tuple[Store, Secrets]]:
+    settle(town_url, tmp_path, AT)
     secrets = Secrets.open(tmp_path)
-    store = Store.open(store_url, secrets, clock=lambda: datetime(2026, 11, 26, 9, tzinfo=UTC), entries=index.indexer(D, secrets.hash_id))
-    store.migrate()
-    store.write(lambda tx: [tx.keep(r, origin="hub") for r in TOWN.resources])
+    store = Store.open(town_url, secrets, clock=lambda: AT, entries=index.indexer(D, secrets.hash_id))
     yield store, secrets
     store.close()
 

@@ -10,7 +10,7 @@ from hubs import World
 
 
 @pytest.fixture
-def world(store_url: str, tmp_path: Path) -> Iterator[World]:
-    made = World(store_url, tmp_path)
+def world(town_url: str, tmp_path: Path) -> Iterator[World]:
+    made = World(town_url, tmp_path)
     yield made
     made.close()

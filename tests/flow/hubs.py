@@ -5,13 +5,15 @@ from __future__ import annotations
 import tomllib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import cached_property, partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from dev_keys import dev_pki
+from settled import TOWN, settle
+
 from adapters.carriers.memory import MemoryCarrier
-from adapters.demo.municipality import Municipality, resources
 from adapters.demo.shop import Order, Planner, planner
 from adapters.epj.box import Box
 from adapters.epj.settings import Settings
@@ -48,24 +50,22 @@ class World:
 
     def __init__(self, url: str, home: Path) -> None:
         self.clock = Clock()
-        pki.make_dev_pki(home / "pki", {HUB: "Solbakken kommune", EPJ: "Visma Profil"}, self.clock.now)
+        dev_pki(home / "pki", {HUB: "Solbakken kommune", EPJ: "Visma Profil"}, self.clock.now)
         pki.lay_out(home / "pki", home / "hub" / "certs", HUB, [EPJ])
         pki.lay_out(home / "pki", home / "epj" / "certs", EPJ, [HUB])
         self.home = home
-        self.town: Municipality = resources(1, self.clock.now.date())
+        self.town = TOWN
         self.carrier, self.told = MemoryCarrier(), MemoryCarrier()
+        settle(url, home / "hub", self.clock.now)
         secrets = Secrets.open(home / "hub")
         self.store = Store.open(
             url, secrets, clock=self.clock, entries=index.indexer(definitions.load(), secrets.hash_id),
         )
-        self.store.migrate()
-        self.store.write(lambda tx: [tx.keep(r, origin="hub") for r in self.town.resources])
         self.adapters = {"tjenesteshop": self._shop(), "visma-profil": self._epj()}
         check = partial(validate.require, definitions=definitions.load())
         self.keeping = Keeping(self.adapters, check)
         self.flow = Flow(self.store, self.adapters, self.keeping, Settling(self.store, self.adapters, self.keeping.rejected), self.clock)
         self.box = Box(Settings(home / "epj", "visma-profil", "Visma Profil", EPJ, HUB, "", 0, functions=FUNCTIONS), self.clock)
-        self.plan: Planner = planner(self.town, "flow", self.clock.now)
 
     def _around(self, name: str, party: str, **settings: Any) -> Surroundings:
         return Surroundings(self.home / "hub", name, party, HUB, "Solbakken kommune", {"functions": FUNCTIONS, **settings})
@@ -80,6 +80,10 @@ class World:
         return Adapter("visma-profil", EPJ, self.carrier, ebms(around), msghead_format(around), frozenset({"booking"}),
                        frozenset({"hjemmesykepleie"}), frozenset({"confirm", "assign", "move", "cancel", "complete"}),
                        patience=Patience(pauses=(timedelta(minutes=1),)))
+
+    @cached_property
+    def plan(self) -> Planner:
+        return planner(self.town, "flow", self.clock.now)
 
     def order(self) -> Order:
         """One that every rule allows, with the department of the EPJ."""

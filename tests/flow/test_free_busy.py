@@ -23,9 +23,9 @@ SUBJECT = f"HealthcareService/{DEPARTMENT}"
 
 
 @pytest.fixture
-def told(store_url: str, tmp_path: Path) -> Iterator[World]:
+def told(town_url: str, tmp_path: Path) -> Iterator[World]:
     """A world whose shop wants to know of one department, and was told of it once."""
-    world = World(store_url, tmp_path)
+    world = World(town_url, tmp_path)
     shop = world.adapters["tjenesteshop"]
     world.adapters["tjenesteshop"] = replace(shop, wants=frozenset({FREE_BUSY}), departments=frozenset({DEPARTMENT}))
     roll_slots(world.store)

@@ -35,7 +35,7 @@ from adapters.demo.processes import free_ports, wait_for
 from adapters.demo.shop import Order, planner
 from adapters.registries import pki
 from hub import app
-from hub.delivery import FINAL, State
+from hub.delivery import FINAL, State, Step
 from hub.message import Parcel
 from hub.store import Transaction
 
@@ -215,7 +215,7 @@ def _counted(hubs: list[Hub], orders: list[Order], seconds: float, fates: Fates)
     always = (datetime.now(UTC) - timedelta(days=2), datetime.now(UTC) + timedelta(days=1))
     return Outcome(
         messages=len(orders), seconds=seconds, fates={fate.value: n for fate, n in fates.met.items()},
-        resent=sum(d.tries - 1 for found in letters.values() for d in found),
+        resent=sum(len(store.steps([Step.OVERDUE, Step.UNAVAILABLE], *always)) for store in (first, second)),
         duplicates=sum(len(store.steps(["duplicate"], *always)) for store in (first, second)),
         versions=Tally(len(second.history("Appointment", o.appointment)) for o in orders),
         same=all(a and b and [a.resource[key] for key in about] == [b.resource[key] for key in about] for a, b in pairs),

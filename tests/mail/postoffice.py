@@ -17,11 +17,14 @@ import socket
 import ssl
 import subprocess
 import tempfile
+import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +65,13 @@ userdb {{
   driver = static
   args = uid={uid} gid={gid} home={home}/mail/%n
 }}
+mail_fsync = never
+service imap {{
+  service_count = 1000
+}}
 service imap-login {{
   chroot =
+  service_count = 0
   inet_listener imap {{
     port = {imap}
   }}
@@ -74,6 +82,7 @@ service imap-login {{
 }}
 service pop3-login {{
   chroot =
+  service_count = 0
   inet_listener pop3 {{
     port = {pop3}
   }}
@@ -92,11 +101,14 @@ service anvil {{
 
 
 class Counter:
-    """aiosmtpd's handler: what it refuses, and what it delivers. `wire` holds what came, by the address it was for."""
+    """aiosmtpd's handler: what it refuses, and what it delivers. By the address it was for, `wire` holds what came and `ports` the far ends of the
+    connections it came by; `last` is the server that took the last one."""
 
     def __init__(self, office: Office) -> None:
         self.office = office
         self.wire: dict[str, list[bytes]] = {}
+        self.ports: dict[str, list[int]] = {}
+        self.last: dict[str, Any] = {}
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
         code = {"gone": "550 no such user", "full": "452 mailbox full"}.get(address.partition("@")[0])
@@ -109,6 +121,8 @@ class Counter:
             return "554 not taken"
         for address in envelope.rcpt_tos:
             self.wire.setdefault(address, []).append(envelope.content)
+            self.ports.setdefault(address, []).append(session.peer[1])
+            self.last[address] = server
             self.office.put(address.partition("@")[0], f"Return-Path: <{envelope.mail_from}>\r\n".encode() + envelope.content)
         return "250 OK"
 
@@ -125,6 +139,9 @@ class Office:
     smtp: int = 0
     smtps: int = 0
     counter: Any = field(default=None)
+    owner: tuple[str, str] = ("", "")
+    """User and group that the mail belongs to."""
+    numbers: Iterator[int] = field(default_factory=count)
 
     @property
     def ca(self) -> Path:
@@ -139,10 +156,23 @@ class Office:
         return at
 
     def put(self, user: str, message: bytes) -> None:
-        at = self._at(user)
-        answer, _ = at.append("INBOX", "", "", message)
-        at.logout()
-        assert answer == "OK"
+        """As a mail server on the same machine does: into the user's Maildir, whole or not at all."""
+        box = self.home / "mail" / user
+        for folder in (box, box / "tmp", box / "new", box / "cur"):
+            if not folder.exists():
+                folder.mkdir(exist_ok=True)
+                shutil.chown(folder, *self.owner)
+        seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+        name = f"{seconds}.M{nanoseconds // 1000:06}P{os.getpid()}Q{next(self.numbers)}.office"
+        (box / "tmp" / name).write_bytes(message)
+        shutil.chown(box / "tmp" / name, *self.owner)
+        (box / "tmp" / name).rename(box / "new" / name)
+
+    def hang_up(self, address: str) -> None:
+        """Ends the connection by which the last message for an address came."""
+        server, gone = self.counter.last[address], threading.Event()
+        server.loop.call_soon_threadsafe(lambda: (server.transport.abort(), gone.set()))
+        assert gone.wait(10)
 
     def lying(self, user: str, folder: str = "INBOX") -> list[bytes]:
         """What lies in a folder, whole."""
@@ -184,12 +214,13 @@ def open_office(binary: str, counter: Callable[[Office], Counter] = Counter) -> 
     account = pwd.getpwnam(who)
     home = Path(tempfile.mkdtemp(prefix="post-"))  # not in tmp_path: that is closed to others, and socket paths must be short
     ports = free_ports(6)
-    office = Office(home, *ports[:4])
+    group = grp.getgrgid(account.pw_gid).gr_name
+    office = Office(home, *ports[:4], owner=(who, group))
     for folder in ("run", "mail"):
         (home / folder).mkdir()
     certificate(home)
     (home / "dovecot.conf").write_text(CONF.format(
-        host=HOST, home=home, user=who, group=grp.getgrgid(account.pw_gid).gr_name, uid=account.pw_uid, gid=account.pw_gid, password=PASSWORD,
+        host=HOST, home=home, user=who, group=group, uid=account.pw_uid, gid=account.pw_gid, password=PASSWORD,
         imap=office.imap, imaps=office.imaps, pop3=office.pop3, pop3s=office.pop3s,
     ), encoding="utf-8")
     as_whom: dict[str, Any] = {}

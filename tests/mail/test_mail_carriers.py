@@ -14,6 +14,7 @@ from test_letters_as_mail import BOUNCE, bodies
 from adapters.carriers.imap import ImapSession
 from adapters.carriers.mailbox import PORTS, Mailbox, mailbox
 from adapters.carriers.mailserver import Server
+from adapters.carriers.posting import KEPT, MESSAGES, Outbox
 from adapters.carriers.smtp import smtp
 from adapters.demo.processes import wait_for
 from hub.config import Misconfigured
@@ -286,3 +287,40 @@ def test_a_password_with_a_line_break_is_no_command_of_its_own(office: Office, t
     with pytest.raises(Misconfigured) as wrong:
         Mailbox(settings, around(tmp_path))
     assert "DELE" not in str(wrong.value)
+
+
+def test_letters_go_over_one_connection_and_over_a_new_one_when_the_server_hung_up(office: Office, tmp_path: Path) -> None:
+    user = office.user()
+    post = sender(office, tmp_path, user, "starttls")
+    for n in range(4):
+        if n == 2:
+            office.hang_up(f"{user}@{DOMAIN}")
+        post.send(letter(b"<a>%d</a>" % n))
+    ports = office.counter.ports[f"{user}@{DOMAIN}"]
+    assert ports[0] == ports[1] != ports[2] == ports[3] and len(office.lying(user)) == 4
+    post.close()
+
+
+def test_a_refused_letter_does_not_spoil_the_next(office: Office, tmp_path: Path) -> None:
+    user = office.user()
+    outbox = Outbox(Server.of({"host": HOST, "port": office.smtp, "tls": "none"}, tmp_path, "here", PORTS["imap"]))
+    good = b"Subject: ebXML\r\n\r\nx\r\n"
+    outbox.hand_over(f"hub@{DOMAIN}", f"{user}@{DOMAIN}", good)
+    for to, message in ((f"gone@{DOMAIN}", good), (f"{user}@{DOMAIN}", b"From: x\r\nSubject: spam\r\n\r\nx\r\n")):
+        with pytest.raises(Refused):
+            outbox.hand_over(f"hub@{DOMAIN}", to, message)
+        outbox.hand_over(f"hub@{DOMAIN}", f"{user}@{DOMAIN}", good)
+    assert len(office.lying(user)) == 3
+    outbox.close()
+
+
+def test_a_connection_is_given_up_after_some_messages_and_when_it_has_stood_idle(office: Office, tmp_path: Path) -> None:
+    user, now = office.user(), [100.0]
+    server = Server.of({"host": HOST, "port": office.smtp, "tls": "none"}, tmp_path, "here", PORTS["imap"])
+    outbox = Outbox(server, lambda: now[0])
+    for n in range(MESSAGES + 3):
+        now[0] += KEPT + 1 if n == MESSAGES + 2 else 0
+        outbox.hand_over(f"hub@{DOMAIN}", f"{user}@{DOMAIN}", b"Subject: ebXML\r\n\r\nx\r\n")
+    ports = office.counter.ports[f"{user}@{DOMAIN}"]
+    assert len(set(ports[:MESSAGES])) == 1 and ports[MESSAGES - 1] != ports[MESSAGES] == ports[MESSAGES + 1] != ports[MESSAGES + 2]
+    outbox.close()

@@ -16,6 +16,6 @@ def hub(tmp_path: Path) -> Iterator[Machines]:
 
 
 @pytest.fixture
-def either(tmp_path: Path, store_url: str) -> Iterator[Machines]:
-    with hub_on(tmp_path / "home", store_url) as made:
+def either(tmp_path: Path, town_url: str) -> Iterator[Machines]:
+    with hub_on(tmp_path / "home", town_url) as made:
         yield made

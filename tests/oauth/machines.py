@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +19,15 @@ import httpx
 import uvicorn
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
+from settled import TOWN as TOWN
+from settled import settle
 
-from adapters.demo.municipality import resources
 from hub import app
 from hub.oauth.dpop import token_hash
 
 HELSEID, MASKINPORTEN = "https://helseid.example", "https://maskinporten.example/"
 AUDIENCE = "besoksbro:solbakken"
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-TOWN = resources(1, date(2026, 11, 26))
 
 
 class Clock:
@@ -51,6 +53,12 @@ def ec(curve: str = "P-256") -> ECKey:
 def rsa(bits: int = 2048) -> RSAKey:
     key = RSAKey.generate_key(bits)
     return RSAKey.import_key({**key.as_dict(private=True), "kid": key.thumbprint()})
+
+
+@cache
+def issuer_key(issuer: str) -> RSAKey:
+    """One for all tests: to make it is slow, and none is about the key."""
+    return rsa()
 
 
 def publish(path: Path, *keys: Any) -> None:
@@ -202,6 +210,7 @@ def serving(asgi: Any, port: int) -> Iterator[None]:
     thread.start()
     while not running.started:
         assert thread.is_alive()
+        time.sleep(0.002)
     try:
         yield
     finally:
@@ -212,6 +221,7 @@ def serving(asgi: Any, port: int) -> Iterator[None]:
 @contextmanager
 def hub_on(home: Path, database: str, environment: str = "test", more: str = "", per_minute: int = 20,
            fresh: bool = True) -> Iterator[Machines]:
+    """`fresh`: with the town in its database; else as the hub before left it."""
     import hashlib
 
     home.mkdir(exist_ok=True)
@@ -221,16 +231,15 @@ def hub_on(home: Path, database: str, environment: str = "test", more: str = "",
         environment=environment, url=url, database=database, simple=hashlib.sha256(b"simple-token").hexdigest(), more=more, per_minute=per_minute,
         tests=TEST_CLIENT if environment != "production" else "",
     ))
-    visma, helseid, maskinporten = ec(), rsa(), rsa()
+    visma, helseid, maskinporten = ec(), issuer_key(HELSEID), issuer_key(MASKINPORTEN)
     publish(home / "visma.jwks", visma)
     publish(home / "helseid.jwks", helseid)
     publish(home / "maskinporten.jwks", maskinporten)
     clock = Clock()
-    parts = app.put_together(home, clock)
-    parts.store.migrate()
-    parts.store.ready()
     if fresh:
-        parts.store.write(lambda tx: [tx.keep(r, origin="hub") for r in TOWN.resources])
+        settle(database, home, clock.now)
+    parts = app.put_together(home, clock)
+    parts.store.ready()
     with serving(app.faces(parts), port):
         yield Machines(url, home, clock, parts, visma, helseid, maskinporten)
     parts.close()

@@ -68,13 +68,13 @@ class Elsewhere:
 
 
 @pytest.fixture
-def elsewhere(tmp_path: Path, store_url: str) -> Iterator[Elsewhere]:
+def elsewhere(tmp_path: Path, town_url: str) -> Iterator[Elsewhere]:
     partner = Partner(Days())
     home = tmp_path / "home"
     (home / "adapters").mkdir(parents=True)
     (home / "adapters" / "epj.toml").write_text(ADAPTER.format(url=partner.url, within="2s"))
     (home / "adapters" / "shop.toml").write_text(SHOP)
-    with hub_on(home, store_url, per_minute=100_000) as hub:
+    with hub_on(home, town_url, per_minute=100_000) as hub:
         yield Elsewhere(hub, partner)
     partner.close()
 

@@ -241,14 +241,14 @@ def test_of_twenty_holds_of_one_place_one_holds(either: Machines) -> None:
     assert sum(a.status_code == 200 for a in answers) == 1 and {number(a) for a in answers if a.status_code != 200} == {(409, "BB-302")}
 
 
-def test_a_hold_survives_a_restart(tmp_path: Any, store_url: str) -> None:
-    with hub_on(tmp_path / "home", store_url) as hub:
+def test_a_hold_survives_a_restart(tmp_path: Any, town_url: str) -> None:
+    with hub_on(tmp_path / "home", town_url) as hub:
         vendor = Vendor(hub)
         order = next(vendor.orders)
         narrow(hub, order.department)
         offer = vendor.offer(order)
         held = one(vendor.call("$hold", offer))
-    with hub_on(tmp_path / "home", store_url, fresh=False) as hub:
+    with hub_on(tmp_path / "home", town_url, fresh=False) as hub:
         vendor = Vendor(hub)
         assert number(vendor.call("$hold", offer)) == (409, "BB-302")
         assert one(vendor.call("$book", held))["start"] == offer["start"]

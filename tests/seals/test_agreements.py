@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from dev_keys import dev_pki
 
 from adapters.carriers.memory import MemoryCarrier
 from adapters.registries import pki
@@ -69,7 +70,7 @@ def cpa_text(
 class Both:
     def __init__(self, home: Path) -> None:
         self.home, self.pki = home, home / "pki"
-        pki.make_dev_pki(self.pki, {HUB: "Solbakken kommune", EPJ: "Visma Profil"}, AT)
+        dev_pki(self.pki, {HUB: "Solbakken kommune", EPJ: "Visma Profil"}, AT)
         pki.lay_out(self.pki, home / "hub" / "certs", HUB, [])  # the partner's certificates are in the CPA
         pki.lay_out(self.pki, home / "epj" / "certs", EPJ, [HUB])
         self.epj = self.seal("epj", EPJ, HUB, cpa_id="cpa:77")

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from dev_keys import dev_pki
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -31,7 +32,7 @@ class Wire:
     """The EPJ's pen: it writes what no seal of ours would, and signs it rightly."""
 
     def __init__(self, home: Path) -> None:
-        pki.make_dev_pki(home / "pki", {HUB: "Solbakken kommune", EPJ: "Visma Profil"}, AT)
+        dev_pki(home / "pki", {HUB: "Solbakken kommune", EPJ: "Visma Profil"}, AT)
         pki.lay_out(home / "pki", home / "hub" / "certs", HUB, [EPJ])
         pki.lay_out(home / "pki", home / "epj" / "certs", EPJ, [HUB])
         self.home = home

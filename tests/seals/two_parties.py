@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from dev_keys import dev_pki
 
 from adapters.registries import pki
 from adapters.seals.ebms import EbmsSeal, ebms
@@ -27,7 +28,7 @@ class Both:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        pki.make_dev_pki(home / "pki", {HUB: "Solbakken kommune", EPJ: "Visma Profil", STRANGER: "Fremmed AS"}, AT)
+        dev_pki(home / "pki", {HUB: "Solbakken kommune", EPJ: "Visma Profil", STRANGER: "Fremmed AS"}, AT)
         pki.lay_out(home / "pki", home / "hub" / "certs", HUB, [EPJ])
         pki.lay_out(home / "pki", home / "epj" / "certs", EPJ, [HUB, STRANGER])
         pki.lay_out(home / "pki", home / "stranger" / "certs", STRANGER, [HUB])

@@ -8,15 +8,14 @@ from pathlib import Path
 
 from made import envelope
 
-from hub.fhir import definitions, index
+from hub.fhir.query import Entries
 from hub.message import Parcel, Verdict
 from hub.store import Secrets, Store, pieces
 
 
 def main(url: str, home: Path, piece: int, size: int) -> None:
     pieces.SIZE = piece
-    secrets = Secrets.open(home)
-    store = Store.open(url, secrets, clock=lambda: datetime.now(UTC), entries=index.indexer(definitions.load(), secrets.hash_id))
+    store = Store.open(url, Secrets.open(home), clock=lambda: datetime.now(UTC), entries=lambda resource: Entries())
     store.write(lambda tx: tx.file(envelope("m1"), "epj", Verdict(), None, Parcel({"a": "b"}, bytes(range(256)) * (size // 256))))
     store.close()
 

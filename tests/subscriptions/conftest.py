@@ -11,8 +11,8 @@ from subscribers import Feeding, feeding
 
 
 @pytest.fixture
-def feed(tmp_path: Path, store_url: str) -> Iterator[Feeding]:
-    with feeding(tmp_path / "home", store_url) as made:
+def feed(tmp_path: Path, town_url: str) -> Iterator[Feeding]:
+    with feeding(tmp_path / "home", town_url) as made:
         yield made
 
 
