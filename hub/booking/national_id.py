@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 from enum import Enum
+from operator import mul
 
 _K1 = (3, 7, 6, 1, 8, 9, 4, 5, 2)
 _K2 = (5, 4, 3, 2, 7, 6, 5, 4, 3, 2)
@@ -69,7 +70,7 @@ def synthetic_numbers(born: date) -> Iterator[str]:
 
 
 def _sum(digits: list[int], weights: tuple[int, ...]) -> int:
-    return sum(d * w for d, w in zip(digits, weights, strict=False))
+    return sum(map(mul, digits, weights))
 
 
 def _month(number: str) -> tuple[int, int]:
