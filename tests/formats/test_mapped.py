@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,9 @@ def test_any_bytes_and_any_json_are_read_or_refused(body: bytes) -> None:
         shop().read(envelope(body))
 
 
+UNPRINTABLE = re.compile(r"\\[bf]|\\u00[01]|\\ud[89a-f]")
+
+
 @given(st.sampled_from([*OPPRETT, "varighetMinutter", "avbestiltAv"]), st.sampled_from(["OPPRETT", "FLYTT", "AVBESTILL"]), st.one_of(
     st.none(), st.booleans(), st.integers(), st.text(max_size=30), st.lists(st.integers(), max_size=2),
     st.dictionaries(st.sampled_from(["id", "idType"]), st.integers() | st.text(max_size=5)),
@@ -138,8 +142,11 @@ def test_any_value_in_any_field_is_read_or_refused(field: str, action: str, valu
     try:
         stated(changed(**{"handling": action, field: value}))
     except Refused as wrong:
-        assert wrong.problem in (Problem.INVALID, Problem.UNKNOWN_CODE)
-        assert wrong.where
+        if wrong.problem is Problem.UNREADABLE:
+            assert UNPRINTABLE.search(json.dumps([field, value])), "the JSON itself, for a character that no text may hold"
+        else:
+            assert wrong.problem in (Problem.INVALID, Problem.UNKNOWN_CODE)
+            assert wrong.where
 
 
 @pytest.mark.parametrize("problem", [None, *Problem])
