@@ -147,9 +147,14 @@ def visit(context: Context, asked: Asked, seen: Viewer) -> Answer:
     if card is None:
         return Page("portal/error.html", shown(asked, seen, "visits", error=404, reference="", text=""), 404, refused(context, asked, seen))
     may_move, may_cancel = ordering.open_to_change(context, seen, card.id, asked.now)
-    receipt = next((said for word, said in RECEIPTS.items() if word in asked.query), "")
-    return Page("portal/visit.html", shown(asked, seen, "visits", card=card, may_move=may_move, may_cancel=may_cancel, receipt=receipt),
-                audit=(seen.line("visit", asked.now),))
+    wish = asked.query.get("stengt", "")
+    return Page(
+        "portal/visit.html",
+        shown(asked, seen, "visits", card=card, may_move=may_move, may_cancel=may_cancel,
+              receipt=next((said for word, said in RECEIPTS.items() if word in asked.query), ""),
+              closed="" if {"flytt": may_move, "avbestill": may_cancel}.get(wish) else ordering.CLOSED.get(wish, "")),
+        audit=(seen.line("visit", asked.now),),
+    )
 
 
 def refused(context: Context, asked: Asked, seen: Viewer) -> tuple[AuditLine, ...]:
