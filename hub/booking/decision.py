@@ -87,11 +87,19 @@ class Decision:
         return _decision(request)
 
     def covers(self, patient: str, department: Department, start: datetime, until: datetime) -> bool:
-        """It is this person's, in force and not paused through the visit, and about this department's service."""
+        """It is about this person and this department's service, and in force through the visit."""
+        return self.about(patient, department) and self.lasts(start, until)
+
+    def about(self, patient: str, department: Department) -> bool:
         return (
             self.active and self.patient == patient and self.department in ("", department.code) and bool(self.service & department.service)
-            and (self.starts is None or self.starts <= start) and (self.ends is None or until <= self.ends)
-            and not any(p.first < until and start < p.until for p in self.pauses)
+        )
+
+    def lasts(self, start: datetime, until: datetime) -> bool:
+        """It is in force, and not paused, through [start, until)."""
+        return (
+            (self.starts is None or self.starts <= start) and (self.ends is None or until <= self.ends)
+            and not (self.pauses and any(p.first < until and start < p.until for p in self.pauses))
         )
 
     def period(self, moment: datetime) -> tuple[datetime, datetime]:

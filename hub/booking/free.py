@@ -5,17 +5,16 @@ A time is offered exactly when `rules.check` would accept it (a property test ho
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
-from itertools import islice
+from typing import NamedTuple
 
 from hub.booking.clock import local
 from hub.booking.decision import Decision
 from hub.booking.department import Asker, Department
-from hub.booking.slots import grid, slot_id
+from hub.booking.slots import Seat, fills, grid, seats_over, slot_id
 from hub.booking.stays import paused
 from hub.booking.views import Booking
 from hub.message import Resource
@@ -27,20 +26,18 @@ Span = tuple[datetime, datetime]
 """[from, until)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """One slot of a department's day, and how many seats it has."""
+class Beginning(NamedTuple):
+    """A visit of some length that the grid has room for, whoever else comes."""
 
     start: datetime
     end: datetime
-    slot: str
-    capacity: int
     day: date
     """The local day that it begins on."""
+    seats: tuple[Seat, ...]
+    """What it needs, with the way to the next."""
 
 
-@dataclass(frozen=True, slots=True)
-class Time:
+class Time(NamedTuple):
     """A time that can be chosen."""
 
     start: datetime
@@ -73,12 +70,13 @@ class Wish:
     """The person's Flags: nothing is offered while they are away."""
 
 
-@lru_cache(maxsize=4096)
-def places(department: Department, day: date) -> tuple[Place, ...]:
-    """The department's slots that begin in a day's opening hours, in order."""
+@lru_cache(maxsize=2048)
+def beginnings(department: Department, minutes: int, day: date) -> tuple[Beginning, ...]:
+    """Where visits of this length can begin in a day's opening hours, in order."""
+    length = timedelta(minutes=minutes)
     return tuple(
-        Place(c.start, c.end, slot_id(department.code, c.start), department.capacity_at(c.start), local(c.start).date())
-        for c in grid(department, day)
+        Beginning(c.start, c.start + length, local(c.start).date(), seats_over(department, c.start, department.busy_until(c.start + length)))
+        for c in grid(department, day) if fills(department, c.start, c.start + length)
     )
 
 
@@ -94,20 +92,23 @@ def free_times(
         taken: seats taken or held per slot of the department; a slot that is not there is empty.
         only: the days that matter; None: all of them.
     """
-    today = local(now).date()
-    own = [b for b in bookings if wish.moved is None or b.id != wish.moved.id]
-    days = [day for n in range(wish.department.horizon_days + 1) if (day := today + n * _DAY) and (only is None or day in only)]
-    row = [p for day in sorted({*days, *(d + _DAY for d in days)}) for p in places(wish.department, day)]  # a visit may run past midnight
-    active = None if decisions is None else [d for d in decisions if d.active]
-    chooser = _Chooser(wish, active, own, row, taken)
-    earliest = now + timedelta(minutes=max(wish.department.notice_minutes, 0))
+    department, today = wish.department, local(now).date()
+    days = [day for n in range(department.horizon_days + 1) if (day := today + n * _DAY) and (only is None or day in only)]
+    found: dict[date, dict[datetime, Time]] = {day: {} for day in days}
+    if _welcome(wish):
+        chooser = _Chooser.of(wish, decisions, bookings, taken)
+        earliest = now + timedelta(minutes=max(department.notice_minutes, 0))
+        for day in sorted({*days, *(d - _DAY for d in days)}):  # a night belongs to the day that it began on
+            for beginning in beginnings(department, wish.minutes, day):
+                if beginning.start >= earliest and beginning.day in found and (left := chooser.left(beginning)) > 0:
+                    found[beginning.day][beginning.start] = Time(beginning.start, beginning.end, left)
+    return tuple(Day(day, bool(grid(department, day)), tuple(sorted(times.values()))) for day, times in found.items())
+
+
+def _welcome(wish: Wish) -> bool:
+    """The department takes bookings of this length from whoever asks; a visit may be moved as long as it is."""
     same = wish.moved is not None and wish.moved.end - wish.moved.start == timedelta(minutes=wish.minutes)
-    welcome = wish.department.active and wish.asker in wish.department.askers and (same or wish.department.offers(wish.minutes))
-    found: dict[date, list[Time]] = {}
-    for number, place in enumerate(row):
-        if welcome and place.start >= earliest and place.day in days and (time := chooser.at(number)) is not None:
-            found.setdefault(place.day, []).append(time)
-    return tuple(Day(day, bool(places(wish.department, day)), tuple(found.get(day, ()))) for day in days)
+    return wish.department.active and wish.asker in wish.department.askers and (same or wish.department.offers(wish.minutes))
 
 
 def covered(spans: Iterable[Span], start: datetime, until: datetime) -> bool:
@@ -122,62 +123,51 @@ def covered(spans: Iterable[Span], start: datetime, until: datetime) -> bool:
 
 def closed_elsewhere(department: Department, days: Iterable[date], spans: Collection[Span], taken: Mapping[str, int]) -> dict[str, int]:
     """Seats taken when another calendar owns the department's time: where it is not free, every seat is."""
-    places_ = [place for day in days for place in places(department, day)]
-    return {**taken, **{p.slot: p.capacity for p in places_ if not covered(spans, p.start, p.end)}}
+    cells = [cell for day in days for cell in grid(department, day) if not covered(spans, cell.start, cell.end)]
+    return {**taken, **{slot_id(department.code, c.start): department.capacity_at(c.start) for c in cells}}
 
 
+@dataclass(frozen=True, slots=True)
 class _Chooser:
-    """Answers for one slot at a time whether a visit can begin there."""
+    """Answers for one beginning at a time whether it can be chosen: what is asked of each of them costs a microsecond or two."""
 
-    def __init__(
-        self, wish: Wish, decisions: list[Decision] | None, own: list[Booking], row: list[Place], taken: Mapping[str, int],
-    ) -> None:
-        self.wish, self.decisions, self.own, self.row, self.taken = wish, decisions, own, row, taken
-        self.busy = [(b.start, b.end) for b in own if b.active]
-        self.length = timedelta(minutes=wish.minutes)
-        self.held = wish.moved.slots if wish.moved else ()
-        self.ends = [place.end for place in row]
-        self.left_of: dict[tuple[str, date], int] = {}
+    stays: tuple[Resource, ...]
+    decisions: list[Decision] | None
+    """Those that are about this person and service."""
+    own: list[Booking]
+    busy: list[Span]
+    taken: Mapping[str, int]
+    balances: dict[tuple[str, date], int]
+    """What is left of a decision for a visit on a day: periods are whole days."""
 
-    def at(self, number: int) -> Time | None:
-        """The time that begins with this slot; None when it cannot be chosen."""
-        start, day = self.row[number].start, self.row[number].day
-        until = start + self.length
-        if not self._filled(number, until) or any(first < until and start < last for first, last in self.busy):
-            return None
-        if self.wish.stays and paused(self.wish.stays, start, until):
-            return None
-        left = self._seats(start, self.wish.department.busy_until(until))
-        return Time(start, until, left) if left > 0 and self._granted(start, until, day) else None
+    @classmethod
+    def of(cls, wish: Wish, decisions: Iterable[Decision] | None, bookings: Iterable[Booking], taken: Mapping[str, int]) -> _Chooser:
+        own = [b for b in bookings if wish.moved is None or b.id != wish.moved.id]
+        mine = None if decisions is None else [d for d in decisions if d.about(wish.patient, wish.department)]
+        if wish.moved:
+            taken = {**taken, **{slot: taken.get(slot, 0) - 1 for slot in wish.moved.slots}}
+        return cls(wish.stays, mine, own, [(b.start, b.end) for b in own if b.active], taken, {})
 
-    def _filled(self, number: int, until: datetime) -> bool:
-        """Slots follow each other without a gap until the visit ends: then it is open all the way, since each slot is."""
-        reached = self.row[number].start
-        for place in islice(self.row, number, None):
-            if place.start != reached or reached >= until:
-                break
-            reached = place.end
-        return reached >= until
-
-    def _seats(self, start: datetime, until: datetime) -> int:
-        """The fewest seats left in any slot that is used."""
-        left = None
-        for place in islice(self.row, bisect_right(self.ends, start), None):
-            if place.start >= until:
-                break
-            here = place.capacity - self.taken.get(place.slot, 0) + self.held.count(place.slot)
-            left = here if left is None else min(left, here)
-        return left or 0
+    def left(self, at: Beginning) -> int:
+        """How many can still choose it; 0: it cannot be chosen."""
+        start, until, day, seats = at
+        for first, last in self.busy:
+            if first < until and start < last:
+                return 0
+        if self.stays and paused(self.stays, start, until):
+            return 0
+        taken = self.taken
+        left = min([seat.capacity - taken.get(seat.slot, 0) for seat in seats])
+        return left if left > 0 and (self.decisions is None or self._granted(start, until, day)) else 0
 
     def _granted(self, start: datetime, until: datetime, day: date) -> bool:
-        return self.decisions is None or any(
-            d.covers(self.wish.patient, self.wish.department, start, until) and d.costs(start, until) <= self._left(d, start, day)
-            for d in self.decisions
-        )
+        for decision in self.decisions or ():
+            if decision.lasts(start, until) and decision.costs(start, until) <= self._balance(decision, start, day):
+                return True
+        return False
 
-    def _left(self, decision: Decision, start: datetime, day: date) -> int:
-        """What is left for a visit on this local day: periods are whole ones."""
+    def _balance(self, decision: Decision, start: datetime, day: date) -> int:
         key = (decision.id, day)
-        if key not in self.left_of:
-            self.left_of[key] = decision.balance(self.own, start).left
-        return self.left_of[key]
+        if key not in self.balances:
+            self.balances[key] = decision.balance(self.own, start).left
+        return self.balances[key]

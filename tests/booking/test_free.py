@@ -131,3 +131,13 @@ def test_both_hours_of_the_october_night_are_offered_and_the_march_hour_is_not()
     assert len(night) == 50 and len(covering(Department.of(made), oslo(2026, 10, 25, 0), oslo(2026, 10, 26, 0))) == 50
     world.now = oslo(2027, 3, 27, 8)
     assert len([t for t in offered(world) if local(t.start).date().isoformat() == "2027-03-28"]) == 46
+
+
+def test_a_night_that_began_yesterday_is_offered_after_midnight_and_no_time_twice() -> None:
+    hours = [("22:00:00", "06:00:00"), ("05:00:00", "08:00:00")]
+    made = {**extended(capacity=1), "availableTime": [{"availableStartTime": a, "availableEndTime": b} for a, b in hours]}
+    world = World.of(made, patient(), decision(visits=9))
+    world.now = oslo(2026, 10, 20, 0, 30)
+    today = [t.start for t in offered(world) if local(t.start).day == 20]
+    assert today == [later(oslo(2026, 10, 20, 2, 30), 30 * n) for n in range(11)] + [later(oslo(2026, 10, 20, 22), 30 * n) for n in range(4)]
+    assert all(_accepted(world, Department.of(made), at, 30, None) for at in today)
