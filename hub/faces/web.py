@@ -78,7 +78,9 @@ class Page:
     status: int = 200
     audit: tuple[AuditLine, ...] = ()
     ended: bool = False
-    """The session is over: the cookie is taken back."""
+    """As `Redirect.ended`."""
+    beginning: str | None = None
+    """As `Redirect.beginning`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,11 +198,13 @@ class Face:
         return response
 
     def _set_cookies(self, response: Response, answer: Answer) -> None:
+        if isinstance(answer, Download):
+            return
         if isinstance(answer, Redirect) and answer.session is not None:
             self._keep(response, self.cookie, answer.session.token)
-        elif not isinstance(answer, Download) and answer.ended:
+        elif answer.ended:
             self._keep(response, self.cookie, "", 0)
-        if isinstance(answer, Redirect) and answer.beginning is not None:
+        if answer.beginning is not None:
             self._keep(response, self.beginning, answer.beginning, BEGUN_FOR if answer.beginning else 0)
 
     def _keep(self, response: Response, name: str, value: str, seconds: int | None = None) -> None:

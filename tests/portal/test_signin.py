@@ -152,6 +152,7 @@ def test_a_login_that_is_too_weak_is_told_what_will_do(client: TestClient, issue
     issuer.level = "idporten-loa-substantial"
     answer = log_in(client, issuer, KARI)
     assert answer.status_code == 403 and "høyeste sikkerhetsnivået" in answer.text and "BB-125" in answer.text
+    assert "portal-login" not in client.cookies, "nothing of a login that failed is good for another"
 
 
 def test_a_way_back_is_good_for_the_browser_that_began_and_once(client: TestClient, issuer: Issuer) -> None:

@@ -30,11 +30,14 @@ def routes(portal: Face, provider: Provider) -> list[BaseRoute]:
         try:
             known = provider.finish(asked.beginning, asked.query)
         except Refused as refused:
-            return Page("portal/refused.html", {"text": refused.problem.text, "reference": refused.problem.value}, 403)
+            return refusal(refused.problem.text, refused.problem.value)
         who = known_as(context.store, known.national_id)
         if not who:
-            return Page("portal/refused.html", {"text": "Vi finner ingen besøk hos oss som du kan se.", "reference": ""}, 403)
+            return refusal("Vi finner ingen besøk hos oss som du kan se.")
         return replace(entered(context, asked, who, known.session, known.hint), beginning="")
+
+    def refusal(text: str, reference: str = "") -> Page:
+        return Page("portal/refused.html", {"text": text, "reference": reference}, 403, beginning="")
 
     def over(request: Request) -> Response:
         """GET /logg-ut/fra-andre: the provider tells, in a frame of its own page and so without our cookie, that a login is over
