@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import base64
-import re
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 from hub.access import Reader
 from hub.faces.interaction import Answer, Asked, later, refusal
+from hub.faces.links import Links
 from hub.faces.reading import Reading
 from hub.faces.writing import Route, Writing
 from hub.fhir import bundle, strict_json
@@ -25,7 +26,6 @@ from hub.store import Store, Transaction
 MOST_ENTRIES = 1000
 _ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": 3, "HEAD": 3}
 _HEADERS = {"ifMatch": b"if-match", "ifNoneExist": b"if-none-exist", "ifNoneMatch": b"if-none-match", "ifModifiedSince": b"if-modified-since"}
-_CONDITIONAL = re.compile(r"([A-Z][A-Za-z]+)\?(.+)")
 
 
 @dataclass(slots=True)
@@ -52,6 +52,7 @@ class Bundles:
     writing: Callable[[Transaction], Writing]
     reading: Callable[[Store | Transaction], Reading]
     route: Route
+    base: str
 
     def execute(self, asked: Asked) -> Answer:
         """The response Bundle.
@@ -63,7 +64,7 @@ class Bundles:
         kind = posted.get("type") if posted.get("resourceType") == "Bundle" else None
         if kind not in ("batch", "transaction"):
             raise Refused(Problem.INVALID, "what is posted here is a Bundle of type batch or transaction", "Bundle.type")
-        entries = _entries(posted, asked)
+        entries = self._entries(posted, asked)
         if kind == "batch":
             answers = [self._alone(entry) for entry in entries]
         else:
@@ -91,7 +92,8 @@ class Bundles:
             try:
                 asked = replace(entry.asked, promised=entry.id)
                 if isinstance(entry.resource, dict) and entry.resource.get("resourceType") != "Binary":
-                    asked = replace(asked, body=strict_json.dump(self._pointed(entry.resource, places, entry, writing)))
+                    links = Links(places, partial(writing.match, asked), self.definitions, self.base, entry.full_url)
+                    asked = replace(asked, body=strict_json.dump(links.followed(entry.resource)))
                 answers[entry.number] = answer = self.route(asked, reading, writing)
             except Refused as refused:
                 raise refused.within(entry.where) from refused
@@ -129,39 +131,19 @@ class Bundles:
         entry.id = entry.id or str(uuid.uuid4())
         return entry.id
 
-    def _pointed(self, node: Any, places: dict[str, str], entry: _Entry, writing: Writing) -> Any:
-        """A copy in which every link to an entry, or to a condition, is a reference."""
-        if isinstance(node, list):
-            return [self._pointed(item, places, entry, writing) for item in node]
-        if not isinstance(node, dict):
-            return places.get(node, node) if isinstance(node, str) else node
-        made = {key: self._pointed(value, places, entry, writing) for key, value in node.items()}
-        reference, div = made.get("reference"), made.get("div")
-        if isinstance(reference, str) and (match := _CONDITIONAL.fullmatch(reference)) and match[1] in self.definitions.served:
-            found = writing.match(entry.asked, match[1], match[2])
-            if found is None:
-                raise Refused(Problem.UNKNOWN_RESOURCE, f"a conditional reference finds no {match[1]}")
-            made["reference"] = found.reference
-        if isinstance(div, str):
-            for full_url, place in places.items():
-                div = div.replace(f'"{full_url}"', f'"{place}"')
-            made["div"] = div
-        return made
+    def _entries(self, posted: Resource, asked: Asked) -> list[_Entry]:
+        entries = posted.get("entry") or []
+        if not isinstance(entries, list) or len(entries) > MOST_ENTRIES:
+            raise Refused(Problem.INVALID, f"entry is a list of at most {MOST_ENTRIES}", "Bundle.entry")
+        return [_entry(number, entry, asked, self.base) for number, entry in enumerate(entries)]
 
 
-def _entries(posted: Resource, asked: Asked) -> list[_Entry]:
-    entries = posted.get("entry") or []
-    if not isinstance(entries, list) or len(entries) > MOST_ENTRIES:
-        raise Refused(Problem.INVALID, f"entry is a list of at most {MOST_ENTRIES}", "Bundle.entry")
-    return [_entry(number, entry, asked) for number, entry in enumerate(entries)]
-
-
-def _entry(number: int, entry: Any, asked: Asked) -> _Entry:
+def _entry(number: int, entry: Any, asked: Asked, base: str) -> _Entry:
     request = entry.get("request") if isinstance(entry, dict) else None
     where = f"Bundle.entry[{number}].request"
     if not isinstance(request, dict) or request.get("method") not in _ORDER or not isinstance(request.get("url"), str):
         raise Refused(Problem.INVALID, "bdl-3: an entry has a request with a method and a url", where)
-    path, _, query = request["url"].partition("?")
+    path, _, query = request["url"].removeprefix(f"{base}/").partition("?")
     headers = {name: str(request[key]).encode("utf-8") for key, name in _HEADERS.items() if key in request}
     headers |= {b"prefer": asked.headers[b"prefer"]} if b"prefer" in asked.headers else {}
     resource = entry.get("resource")
@@ -181,6 +163,8 @@ def _body(resource: Any) -> tuple[bytes, bytes]:
 
 
 def _scope(entry: _Entry) -> None:
+    if entry.asked.path and ":" in entry.asked.path[0]:
+        raise Refused(Problem.INVALID, "another server's address: the url of an entry is relative, or under our own", f"{entry.where}.request.url")
     asked, need = entry.asked, needed(entry.asked.method, entry.asked.path)
     reader: Reader | None = asked.reader
     if need is None or reader is None:
@@ -193,12 +177,10 @@ def _once(entry: _Entry, answer: Answer, touched: set[str]) -> None:
     """One identity is written at most once in a transaction."""
     if entry.asked.method in ("GET", "HEAD"):
         return
-    headers = dict(answer.headers)
-    location = (headers.get(b"location") or headers.get(b"content-location") or b"").decode().partition("/_history/")[0]
-    identity = "/".join(location.split("/")[-2:]) or "/".join(entry.asked.path)
-    if identity in touched and not (entry.asked.method == "POST" and answer.status == 200):
+    found_only = entry.asked.method == "POST" and answer.status == 200
+    if answer.written in touched and not found_only:
         raise Refused(Problem.INVALID, "the same resource is written twice in one transaction", entry.where)
-    touched.add(identity)
+    touched.update({answer.written} - {""})
 
 
 def _told(answer: Answer) -> tuple[bytes, dict[str, str], bytes]:

@@ -138,7 +138,7 @@ class Reading:
         slots = self._source.search(limited(asked.reader, Query("Slot", (ahead,), count=MOST_SLOTS), self._definitions)).entries
         tag = f'W/"{len(slots)}-{max((slot.seq for slot in slots), default=0)}"'
         headers = ((b"etag", tag.encode()), (b"cache-control", b"private, max-age=30"))
-        if asked.header(b"if-none-match") == tag:
+        if named(asked.header(b"if-none-match"), tag):
             return Answer(304, b"", headers)
         return Answer(200, "".join([f"{slot.text}\n" for slot in slots]).encode(), headers, media_type="application/fhir+ndjson")
 

@@ -21,7 +21,7 @@ from hub.access import AuditLine, Reader
 from hub.faces import conformance
 from hub.faces.bundles import Bundles
 from hub.faces.formats import FORM, acceptable, in_json, kind_of, worded
-from hub.faces.interaction import JSON, READS, Answer, Asked, allow, below, failed, read_body, respond
+from hub.faces.interaction import JSON, READS, Answer, Asked, allow, below, failed, named, read_body, respond
 from hub.faces.parameters import parameters_of
 from hub.faces.reading import Reading
 from hub.faces.web import ID
@@ -116,7 +116,7 @@ class Rest:
             raise Refused(Problem.NO_SUCH_INTERACTION, "this method does not go with this address")
         if asked.path in self._told:
             told = self._told[asked.path]
-            return replace(told, status=304) if asked.headers.get(b"if-none-match") == dict(told.headers)[b"etag"] else told
+            return replace(told, status=304) if named(asked.header(b"if-none-match"), dict(told.headers)[b"etag"].decode()) else told
         if asked.path[:1] and asked.path[0] in conformance.TYPES:
             return self._conformance(asked)
         if asked.reader is None:
@@ -134,7 +134,7 @@ class Rest:
         if not asked.path:
             if asked.method != "POST":
                 raise Refused(Problem.NO_SUCH_INTERACTION, "a batch or transaction is posted here")
-            return Bundles(self._store, desk, self._definitions, self._writes, self._reads, self._route).execute(asked)
+            return Bundles(self._store, desk, self._definitions, self._writes, self._reads, self._route, self._base).execute(asked)
         return self._store.write(lambda tx: self._route(asked, self._reads(tx), self._writes(tx)))
 
     def _conformance(self, asked: Asked) -> Answer:

@@ -17,7 +17,7 @@ from hub.message import Resource
 HashId = Callable[[str, str], str]
 NATIONAL_IDS = frozenset({"urn:oid:2.16.578.1.12.4.1.4.1", "urn:oid:2.16.578.1.12.4.1.4.2"})
 """Fødselsnummer and D-nummer."""
-MADE = 1
+MADE = 2
 """Raise it when this module takes out something else than before."""
 
 
@@ -86,7 +86,7 @@ def _token(name: str, path: _Path, hash_id: HashId) -> Take:
 
 
 def _uri(name: str, path: _Path, hash_id: HashId) -> Take:
-    return lambda value, found: found.tokens.append(TokenEntry(name, "", str(value)))
+    return lambda value, found: found.tokens.extend([TokenEntry(name, "", address) for address in _addresses(str(value))])
 
 
 def _reference(name: str, path: _Path, hash_id: HashId) -> Take:
@@ -149,15 +149,22 @@ def _refer(name: str, value: Any, target: str, found: _Found, hash_id: HashId) -
     """By its literal, and by its identifier, which in Norway is the normal case (facts/fhir.md 2.3)."""
     if isinstance(value, str):
         value = {"reference": value}
-    text = str(value.get("reference", "")).partition("/_history/")[0]
-    kind, _, id_ = text.rpartition("/")
-    kind = kind.rpartition("/")[2]
-    if target and target not in (kind, value.get("type")):
+    text = str(value.get("reference", ""))
+    kind, _, id_ = text.partition("/_history/")[0].rpartition("/")
+    if target and target not in (kind.rpartition("/")[2], value.get("type")):
         return
-    if kind and id_:
+    if ":" in text:
+        found.references += [ReferenceEntry(name, "", address) for address in _addresses(text)]
+    elif kind and id_:
         found.references.append(ReferenceEntry(name, kind, id_))
     if isinstance(value.get("identifier"), dict):
         found.tokens += _tokens(f"{name}:identifier", value["identifier"], "", hash_id)
+
+
+def _addresses(text: str) -> tuple[str, ...]:
+    """What a thing elsewhere is searched by: all of its address, and of a canonical with a version also what stands before that."""
+    whole, bar, _ = text.partition("|")
+    return (text, whole) if bar else (text,)
 
 
 def _strings(value: Any) -> Iterator[str]:

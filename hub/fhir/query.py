@@ -27,6 +27,7 @@ class ReferenceEntry:
 
     param: str
     type: str
+    """Empty: `id` is the whole address of what is not ours, or a canonical."""
     id: str
 
 

@@ -101,6 +101,29 @@ def test_conditions_of_http_hold_on_writes(api: httpx.Client) -> None:
     assert put(**{"if-match": "*"}) == 412 and put(**{"if-none-match": "*"}) == 201
 
 
+def test_tags_come_in_lists_weak_and_strong(api: httpx.Client) -> None:
+    """RFC 9110 13.1: any of a list; who calls our weak tags strong means the same version; what is no tag of ours matches none."""
+    def put(name: str, tags: str) -> int:
+        body = {**DEVICE, "id": "own", "lotNumber": tags[:200]}
+        return api.put("/Device/own", json=body, headers={**JSON, name: tags}).status_code
+
+    assert put("if-none-match", 'W/"1", "2"') == 201, "there is none"
+    for wrong in ('W/"2"', '"2", W/"3"', '"abc"', "1", 'W/"11"', '""', 'W/"0001"'):
+        assert put("if-match", wrong) == 412, wrong
+    assert [put("if-match", tags) for tags in ('W/"7", W/"1"', '"2"', '"x" ,"3","9"', "*")] == [200] * 4
+    assert put("if-none-match", 'W/"9", "5"') == 412 and put("if-none-match", '"4"') == 200
+    for tags, status in (('W/"6"', 304), ('"6"', 304), ('"1", W/"6"', 304), ("*", 304), ('"5"', 200), ("6", 200)):
+        assert api.get("/Device/own", headers={"if-none-match": tags}).status_code == status, tags
+    patch = {"content-type": "application/merge-patch+json"}
+    assert api.patch("/Device/own", content=b'{"lotNumber": "p"}', headers={**patch, "if-match": '"1", "5"'}).status_code == 412
+    assert api.patch("/Device/own", content=b'{"lotNumber": "p"}', headers={**patch, "if-match": '"6", "5"'}).status_code == 200
+    assert api.put("/Appointment/odd", json=APPOINTMENT, headers={**JSON, "if-match": '"8", "9"'}).status_code == 412
+    assert api.delete("/Device/own", headers={"if-match": '"1", "6"'}).status_code == 412
+    assert api.delete("/Device/own", headers={"if-match": '"1", "7"'}).status_code == 204
+    etag = api.get("/metadata").headers["etag"]
+    assert api.get("/metadata", headers={"if-none-match": f'"x", {etag.removeprefix("W/")}'}).status_code == 304
+
+
 def test_prefer_is_read_as_rfc_7240_writes_it(api: httpx.Client) -> None:
     for prefer, status in (
         ("handling=strict", 400), ("Handling=Strict", 400), ('handling="strict"', 400), ("return=minimal; handling = strict", 400),
