@@ -87,13 +87,15 @@ class _Walk:
             if element is None:
                 self.say("structure", f"{where}.{key}", "no such element")
             elif key is not name:
-                self.extensions(item, element, f"{where}.{name}", depth)
+                self.twin(item, value.get(name), element, f"{where}.{name}", depth)
             else:
                 if element.choice and element.choice in stood:
                     self.say("structure", f"{where}.{name}", f"only one {element.choice}[x] may stand")
                 stood.add(element.choice)
                 if element.many or not _right(item, element):  # what is right needs no words
-                    self.element(item, element, f"{where}.{name}", depth)
+                    self.element(item, element, f"{where}.{name}", depth, value.get(f"_{name}"))
+        if "id" in value and len(value) == 1 and type_.kind != "resource" and type_.name != "Element":
+            self.issues.append(_broken(where, "ele-1: an element has a value or children, not an id alone"))
         for name in type_.required:
             if name not in value and f"_{name}" not in value:
                 self.say("required", f"{where}.{name}", "is missing")
@@ -103,7 +105,7 @@ class _Walk:
         if type_.name in invariants.RULES:
             self.issues += [_broken(expression, text) for expression, text in invariants.of_type(type_.name, value, where)]
 
-    def element(self, value: Any, element: Element, where: str, depth: int) -> None:
+    def element(self, value: Any, element: Element, where: str, depth: int, twin: Any) -> None:
         if not element.many:
             if isinstance(value, list):
                 self.say("structure", where, "may stand once, so it is no list")
@@ -115,6 +117,8 @@ class _Walk:
             for number, item in enumerate(value):
                 if item is not None or not self.primitive(element.type):
                     self.value(item, element, f"{where}[{number}]", depth)
+                elif not isinstance(twin, list) or number >= len(twin) or not twin[number]:
+                    self.say("structure", f"{where}[{number}]", "null stands only where the _ twin has something")
 
     def primitive(self, name: str) -> bool:
         return name in PRIMITIVES
@@ -159,14 +163,25 @@ class _Walk:
                 self.say("structure", where, f"may point to {', '.join(sorted(targets))} only")
                 return
 
-    def extensions(self, value: Any, element: Element, where: str, depth: int) -> None:
-        """`_name`: id and extensions of a primitive."""
+    def twin(self, value: Any, plain: Any, element: Element, where: str, depth: int) -> None:
+        """`_name`: id and extensions of a primitive; `plain` is its value."""
         if not self.primitive(element.type):
             self.say("structure", where, "only primitives have a _ twin")
-            return
-        for item in value if isinstance(value, list) else [value]:
-            if item is not None:
-                self.object(item, self.types["Element"], where, depth + 1)
+        elif isinstance(value, list) is not element.many:
+            self.say("structure", where, "the _ twin is a list where its element is one")
+        elif not element.many:
+            self.one_twin(value, plain, where, depth)
+        else:
+            plains = plain if isinstance(plain, list) else []
+            for number, item in enumerate(value):
+                beside = plains[number] if number < len(plains) else None
+                if item is not None or beside is None:
+                    self.one_twin(item, beside, f"{where}[{number}]", depth)
+
+    def one_twin(self, value: Any, plain: Any, where: str, depth: int) -> None:
+        self.object(value, self.types["Element"], where, depth + 1)
+        if plain is None and isinstance(value, dict) and value and "extension" not in value:
+            self.issues.append(_broken(where, "ele-1: an element has a value or children, not an id alone"))
 
 
 def _whole(low: int) -> Callable[[Any], str]:

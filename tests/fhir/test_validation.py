@@ -71,6 +71,19 @@ BROKEN: dict[str, tuple[dict[str, Any], str, str]] = {
                                   "value", "Appointment.text.div"),
     "a handler in the narrative": (but(text={"status": "generated", "div": '<div xmlns="http://www.w3.org/1999/xhtml" onclick="x">x</div>'}),
                                    "value", "Appointment.text.div"),
+    "a document type in the narrative": (but(text={"status": "generated", "div": '<!DOCTYPE d [<!ENTITY e "x">]><div xmlns="http://www.w3.org/1999/xhtml">&e;</div>'}),
+                                         "value", "Appointment.text.div"),
+    "a video in the narrative": (but(text={"status": "generated", "div": '<div xmlns="http://www.w3.org/1999/xhtml">x<video src="x"/></div>'}),
+                                 "value", "Appointment.text.div"),
+    "an id and nothing more": (but(identifier=[{"id": "x"}]), "invariant", "Appointment.identifier[0]"),
+    "an id for a text that is not there": (but(_description={"id": "x"}), "invariant", "Appointment.description"),
+    "null as a twin": (but(description="x", _description=None), "structure", "Appointment.description"),
+    "a list as the twin of what stands once": (but(_description=[None]), "structure", "Appointment.description"),
+    "no list as the twin of a list": (but(contained=[{
+        "resourceType": "Patient", "id": "p", "name": [{"given": ["a"], "_given": {"id": "x"}}]}]), "structure",
+        "Appointment.contained[0].name[0].given"),
+    "null in a list that no twin explains": (but(contained=[{"resourceType": "Patient", "id": "p", "name": [{"given": ["a", None]}]}]), "structure",
+                                             "Appointment.contained[0].name[0].given[1]"),
     "another resource type": ({"resourceType": "Bogus"}, "structure", "resourceType"),
 }
 
@@ -88,6 +101,10 @@ def test_right_resources_have_no_issue() -> None:
     assert validate.check(proposed, D) == []
     twin = but(_description={"extension": [{"url": "http://x", "valueBoolean": True}]})
     assert validate.check(twin, D) == []
+    div = '<div xmlns="http://www.w3.org/1999/xhtml" xml:lang="nb"><p style="color: red">x</p><table border="1"><tr><td>1</td></tr></table></div>'
+    assert validate.check(but(text={"status": "generated", "div": div}, description="x", _description={"id": "a"}), D) == []
+    given = {"given": ["a", None], "_given": [{"id": "x"}, {"extension": [{"url": "http://x", "valueString": "b"}]}]}
+    assert validate.check({"resourceType": "Patient", "name": [given, {"given": ["a", "b"], "_given": [None, {"id": "x"}]}]}, D) == []
 
 
 def test_the_demo_municipality_is_valid() -> None:
