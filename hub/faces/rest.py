@@ -13,7 +13,7 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 import orjson
 
@@ -93,7 +93,7 @@ class Rest:
     def _guarded(self, asked: Asked, too_large: bool) -> tuple[Answer, str]:
         format_ = JSON
         try:
-            format_ = acceptable(asked)
+            format_ = acceptable(_with_format(asked))
             if too_large:
                 raise Refused(Problem.TOO_LARGE, "the body is too large: a search form has 64 KiB, a resource or Bundle 4 MiB")
             answer = worded(self._answered(asked), format_, self._definitions)
@@ -257,6 +257,13 @@ def _methods(offered: set[str], words: dict[str, tuple[str, ...]]) -> tuple[str,
 def _document(body: bytes, media_type: str = "") -> Answer:
     """What is the same for everybody until the next release."""
     return Answer(200, body, ((b"etag", f'W/"{hashlib.sha256(body).hexdigest()[:16]}"'.encode()),), media_type=media_type)
+
+
+def _with_format(asked: Asked) -> Asked:
+    """A search form may name the format as an address does (R4 http.html#parameters)."""
+    if asked.path[-1:] != ("_search",) or b"_format=" not in asked.body:
+        return asked
+    return replace(asked, query=urlencode([pair for pair in _form(asked) if pair[0] == "_format"] + asked.pairs))
 
 
 def _form(asked: Asked) -> list[tuple[str, str]]:

@@ -31,6 +31,8 @@ class _Path:
     steps: Steps
     target: str
     system: str
+    is_so: bool = False
+    """`true` is kept for whatever stands there, unless that is `false` (Patient.deceased); who has nothing is found by not being true."""
 
 
 @dataclass(slots=True)
@@ -82,6 +84,8 @@ def indexer(definitions: Definitions, hash_id: HashId) -> Callable[[Resource], E
 
 
 def _token(name: str, path: _Path, hash_id: HashId) -> Take:
+    if path.is_so:
+        return lambda value, found: found.tokens.extend(_tokens(name, value is not False, "", hash_id))
     return lambda value, found: found.tokens.extend(_tokens(name, value, path.system, hash_id))
 
 
@@ -114,7 +118,7 @@ def _compile(definitions: Definitions, type_: str, path: dict[str, Any]) -> _Pat
         steps.append(names)
         element = elements.get(names[0])
         here = definitions.types.get(element.type) if element else None
-    return _Path(tuple(steps), path.get("target", ""), path.get("system", ""))
+    return _Path(tuple(steps), path.get("target", ""), path.get("system", ""), path.get("is_so", False))
 
 
 def _values(resource: Resource, steps: Steps) -> list[Any]:

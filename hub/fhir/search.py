@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from urllib.parse import parse_qsl
 
@@ -216,7 +216,8 @@ def _by_type(type_: str, parameter: Parameter, modifier: str, value: str, terms:
     name, parts = parameter.name, alternatives.split(value)
     match parameter.type:
         case "token":
-            return TokenIs(name, tuple([alternatives.token(v, terms, parameter.implied) for v in parts]), negated=modifier == "not")
+            made = TokenIs(name, tuple([alternatives.token(v, terms, parameter.implied) for v in parts]), negated=modifier == "not")
+            return _whether(made) if parameter.paths[0].get("is_so") else made
         case "uri":
             return TokenIs(name, tuple([(None, alternatives.plain(v)) for v in parts]))
         case "date":
@@ -228,6 +229,15 @@ def _by_type(type_: str, parameter: Parameter, modifier: str, value: str, terms:
         return TokenIs(f"{name}:identifier", tuple([alternatives.token(v, terms) for v in parts]))
     target = modifier if modifier in terms.definitions.types else None
     return ReferenceIs(name, tuple([alternatives.reference(v, target, terms) for v in parts]))
+
+
+def _whether(asked: TokenIs) -> Condition:
+    """Of what is so or is not: who says nothing says `false`, so `false` is whatever is not true."""
+    others = tuple([each for each in asked.any_of if each[1] != "false"])
+    if len(others) == len(asked.any_of):
+        return asked
+    untrue = replace(asked, any_of=((None, "true"),), negated=not asked.negated)
+    return AnyOf((replace(asked, any_of=others), untrue)) if others else untrue
 
 
 def _canonical(type_: str, parameter: Parameter, definitions: Definitions) -> bool:

@@ -165,3 +165,21 @@ def test_an_exotic_client_is_served(api: httpx.Client) -> None:
     chunked = api.post("/Device", content=iter([b'{"resourceType": "Device",', b' "status": "active"}']), headers={**hapi, **JSON})
     assert chunked.status_code == 201 and "<Device" in chunked.text
     assert json.loads(api.get("/metadata/?_format=json", headers=hapi).content)["fhirVersion"] == "4.0.1"
+
+
+def test_who_is_dead_and_who_is_not(api: httpx.Client) -> None:
+    """R4: `Patient.deceased.exists() and Patient.deceased != false`, so that who says nothing is not dead."""
+    said: dict[str, dict[str, Any]] = {"d-time": {"deceasedDateTime": "2020-01-01"}, "d-yes": {"deceasedBoolean": True}, "d-no": {"deceasedBoolean": False}, "d-not": {}}
+    for id_, more in said.items():
+        assert api.put(f"/Patient/{id_}", json={"resourceType": "Patient", "id": id_, "active": True, **more}, headers=JSON).status_code == 201
+    dead, alive = {"Patient/d-time", "Patient/d-yes"}, {"Patient/d-no", "Patient/d-not"}
+    booleans = "http://terminology.hl7.org/CodeSystem/special-values"
+    for asked, wanted in (({"deceased": "true"}, dead), ({"deceased": "false"}, alive), ({"deceased:not": "true"}, alive), ({"deceased:not": "false"}, dead),
+                          ({"deceased": "true,false"}, dead | alive), ({"deceased": f"{booleans}|false"}, alive), ({"active": f"{booleans}|true"}, dead | alive)):
+        assert set(found(api.get("/Patient", params={"_id": ",".join(said), **asked}))) == wanted, asked
+
+
+def test_a_form_names_the_format(api: httpx.Client) -> None:
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    assert "<Bundle" in api.post("/Appointment/_search", content=b"_id=odd&_format=xml", headers=form).text
+    assert number(api.post("/Appointment/_search", content=b"_id=odd&_format=html", headers=form)) == (406, "BB-404")
