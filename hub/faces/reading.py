@@ -162,7 +162,7 @@ class Reading:
         if bound is None:
             return True
         last = self._source.version(type_, id_, gone.version - 1)
-        return last is not None and meets(id_, index.indexer(self._definitions, self._hash_id)(last.resource), (bound,))
+        return last is not None and meets(last, index.indexer(self._definitions, self._hash_id)(last.resource), (bound,))
 
     def _part(self, found: Stored, parsed: Parsed) -> Stored:
         if not parsed.summary and not parsed.elements:

@@ -153,7 +153,14 @@ class AnyOf:
     conditions: tuple[Condition, ...]
 
 
-Condition = TokenIs | ReferenceIs | DateIs | StringIs | IdIs | UpdatedIs | Missing | Chained | Has | AnyOf
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """Each of these holds: one of several searches, of which any may find it."""
+
+    conditions: tuple[Condition, ...]
+
+
+Condition = TokenIs | ReferenceIs | DateIs | StringIs | IdIs | UpdatedIs | Missing | Chained | Has | AnyOf | AllOf
 
 
 @dataclass(frozen=True, slots=True)

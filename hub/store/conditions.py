@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hub.fhir.query import (
+    AllOf,
     AnyOf,
     Chained,
     Condition,
@@ -109,7 +110,10 @@ def add(sql: Sql, type_: str, condition: Condition, at: str) -> None:
         case StringIs():
             _exists(sql, "index_string", f"{type_}.{condition.param}", [_string(*each) for each in condition.any_of])
         case AnyOf():
-            _either(sql, [_all(type_, each, at) for each in condition.conditions])
+            _either(sql, [_all(type_, each, at, sql.probe) for each in condition.conditions])
+        case AllOf():
+            for each in condition.conditions:
+                add(sql, type_, each, at)
         case Chained():
             inner = _inner(condition.type, condition.conditions)
             sql.add(
@@ -137,8 +141,8 @@ def _inner(type_: str, wanted: tuple[Condition, ...]) -> Sql:
     return sql
 
 
-def _all(type_: str, condition: Condition, at: str) -> Alternative:
-    sql = Sql("")
+def _all(type_: str, condition: Condition, at: str, probe: bool) -> Alternative:
+    sql = Sql("", probe=probe)
     add(sql, type_, condition, at)
     return " and ".join(sql.wheres), sql.values
 
