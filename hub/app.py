@@ -52,6 +52,7 @@ from hub.oauth.gate import Gate
 from hub.oauth.issuing import Issuing
 from hub.oauth.known import by_name, by_token
 from hub.oauth.settings import read_access
+from hub.oauth.signin import Provider, read_signin
 from hub.oauth.tokens import Signing, trust
 from hub.offering import Offering
 from hub.repeating import Repeating
@@ -166,6 +167,7 @@ def faces(parts: Parts) -> Any:
         shop=parts.shop, repeating=parts.repeating, waiting=parts.waiting, resend=parts.flow.settling.resend,
         replay=partial(replay, parts.flow), turn=partial(parts.feeds.turn, parts.store),
         channels=parts.noticing.channels, test_notice=partial(parts.noticing.test, parts.store), warnings=partial(_warnings, parts),
+        provider=Provider(signin, hub.base_url, open_secrets(hub), parts.clock) if (signin := read_signin(hub)) else None,
     )
     gate, oauth = access(parts, pool)
     verbs = Verbs(parts.shop, parts.repeating, parts.waiting)

@@ -34,6 +34,8 @@ class Problem(Enum):
     CERTIFICATE_REVOKED = "BB-118"
     RECEIPT_DIFFERS = "BB-119"
     NOT_AS_AGREED = "BB-121"
+    LOGIN_REFUSED = "BB-124"
+    LOGIN_TOO_WEAK = "BB-125"
     # The content
     INVALID = "BB-201"
     UNKNOWN_CODE = "BB-202"
@@ -114,6 +116,8 @@ TEXT: dict[Problem, str] = {
     Problem.RECEIPT_DIFFERS: "Kvitteringen gjelder et annet innhold enn det vi sendte. Meldingen kan være endret på veien til dere.",
     Problem.NOT_AS_AGREED: "Meldingen ber om noe annet enn det avtalen sier om kvittering, duplikater eller svar på samme forbindelse.",
     Problem.NOT_AUTHENTICATED: "Du er ikke logget inn, eller tilgangen er utløpt.",
+    Problem.LOGIN_REFUSED: "Innloggingen kunne ikke godkjennes. Prøv å logge inn på nytt.",
+    Problem.LOGIN_TOO_WEAK: "Du må logge inn på det høyeste sikkerhetsnivået, for eksempel med BankID.",
     Problem.INVALID: "Innholdet følger ikke formatet.",
     Problem.UNKNOWN_CODE: "En kode i meldingen er ukjent.",
     Problem.UNKNOWN_FUNCTION: "Meldingstypen støttes ikke.",

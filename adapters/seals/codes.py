@@ -16,7 +16,8 @@ FAULTS: dict[Fault, Problem] = {
 """ebxml's faults as our problems."""
 _SECURITY = {
     Problem.BAD_SIGNATURE, Problem.NOT_COVERED, Problem.UNSIGNED, Problem.WRONG_SIGNER, Problem.CERTIFICATE_EXPIRED, Problem.NOT_DECRYPTABLE,
-    Problem.NOT_AUTHENTICATED, Problem.NOT_ALLOWED, Problem.CERTIFICATE_UNTRUSTED, Problem.CERTIFICATE_REVOKED,
+    Problem.NOT_AUTHENTICATED, Problem.LOGIN_REFUSED, Problem.LOGIN_TOO_WEAK, Problem.NOT_ALLOWED, Problem.CERTIFICATE_UNTRUSTED,
+    Problem.CERTIFICATE_REVOKED,
 }
 EBMS: dict[Problem, ErrorCode] = dict.fromkeys(Problem, ErrorCode.UNKNOWN) | dict.fromkeys(_SECURITY, ErrorCode.SECURITY_FAILURE) | {
     Problem.UNREADABLE: ErrorCode.OTHER_XML, Problem.INVALID: ErrorCode.OTHER_XML, Problem.TOO_LARGE: ErrorCode.MIME_PROBLEM,

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from hub.faces import words
 from hub.faces.assets import Assets
 from hub.message import Verdict
+from hub.oauth.signin import Provider
 from hub.repeating import Repeating
 from hub.shop import Shop
 from hub.store import Store
@@ -106,6 +107,8 @@ class Context:
     """By what notices can be sent: `sms`, `email`."""
     test_notice: Callable[[str, str, str], str] = _no_notice
     """`test_notice(channel, address, by)`: the id of the delivery (hub.noticing.Noticing.test). Raises Refused."""
+    provider: Provider | None = None
+    """Where persons and relatives log in outside the demo."""
     token: Callable[[int], str] = secrets.token_urlsafe
     templates: Environment = field(default_factory=lambda: templates())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -25,7 +25,7 @@ class SessionStore(Protocol):
 
     def touch_session(self, digest: str, data: dict[str, Any], now: datetime) -> None: ...
 
-    def end_session(self, digest: str) -> None: ...
+    def end_session(self, digest: str, *, at_provider: bool = False) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,10 @@ class Session:
     """Whose visits are shown: a Consent id, `self`, or empty while not chosen."""
     started: datetime
     seen: datetime
+    provider_session: str = ""
+    """What the login provider calls this login; empty where there is none."""
+    hint: str = field(default="", repr=False)
+    """What the provider wants to see at logout, encrypted."""
 
     @property
     def digest(self) -> str:
@@ -59,7 +63,7 @@ class Session:
     def data(self) -> dict[str, Any]:
         return {
             "face": self.face, "who": list(self.who), "acting": self.acting,
-            "started": self.started.isoformat(), "seen": self.seen.isoformat(),
+            "started": self.started.isoformat(), "seen": self.seen.isoformat(), "provider_session": self.provider_session, "hint": self.hint,
         }
 
 
@@ -68,9 +72,11 @@ def digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def start(store: SessionStore, token: str, face: str, who: tuple[str, ...], now: datetime, acting: str = "") -> Session:
+def start(
+    store: SessionStore, token: str, face: str, who: tuple[str, ...], now: datetime, provider_session: str = "", hint: str = "",
+) -> Session:
     """A new session. `token` is fresh randomness of at least 128 bits."""
-    session = Session(token, face, who, acting, now, now)
+    session = Session(token, face, who, "", now, now, provider_session, hint)
     store.create_session(session.digest, session.data(), now)
     return session
 
@@ -82,6 +88,7 @@ def find(store: SessionStore, token: str, face: str, now: datetime, *, touch: bo
         return None
     session = Session(
         token, face, tuple(data["who"]), data["acting"], datetime.fromisoformat(data["started"]), datetime.fromisoformat(data["seen"]),
+        data.get("provider_session", ""), data.get("hint", ""),
     )
     if not session.alive(now):
         store.end_session(session.digest)

@@ -29,6 +29,8 @@ from hub.problem import Refused, Unavailable
 log = logging.getLogger(__name__)
 ID = re.compile(r"[A-Za-z0-9.-]{1,64}", re.ASCII)
 """R4 id: whatever else stands in an address is looked up nowhere."""
+BEGUN_FOR = 15 * 60
+"""Seconds that somebody may take at the login provider."""
 FORM_MAX = 16 * 1024
 """Bytes: our forms are a few fields."""
 POLICY = (
@@ -56,6 +58,8 @@ class Asked:
     form: Mapping[str, str]
     now: datetime
     session: Session | None
+    beginning: str = ""
+    """The secret of a login that this browser began and has not ended yet."""
 
     @property
     def who(self) -> Session:
@@ -73,6 +77,8 @@ class Page:
     values: Mapping[str, Any] = field(default_factory=dict)
     status: int = 200
     audit: tuple[AuditLine, ...] = ()
+    ended: bool = False
+    """The session is over: the cookie is taken back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,8 @@ class Redirect:
     """A new session: its cookie is set."""
     ended: bool = False
     """The session is over: the cookie is taken back."""
+    beginning: str | None = None
+    """The secret of a login that begins now; empty: it has ended, and the cookie is taken back."""
     audit: tuple[AuditLine, ...] = ()
 
 
@@ -116,6 +124,11 @@ class Face:
     def cookie(self) -> str:
         """`__Host-` binds it to this host and to https, where there is https."""
         return f"{'__Host-' if self.context.secure else ''}{self.name}"
+
+    @property
+    def beginning(self) -> str:
+        """The cookie of a login that is under way."""
+        return f"{self.cookie}-login"
 
     def page(self, path: str, handler: Handler, *, open: bool = False) -> Route:
         """GET (and HEAD); without login only when `open`."""
@@ -155,7 +168,7 @@ class Face:
             return self.error(413)
         if request.method == "POST" and not _ours(request, session, form, open):
             return self.error(403, session=session)
-        asked = Asked(request.url.path, request.path_params, dict(request.query_params), form, now, session)
+        asked = Asked(request.url.path, request.path_params, dict(request.query_params), form, now, session, request.cookies.get(self.beginning, ""))
         try:
             return handler(self.context, asked)
         except Refused as refused:
@@ -179,15 +192,19 @@ class Face:
         response.headers.update(HEADERS)
         if self.context.secure:
             response.headers["Strict-Transport-Security"] = "max-age=31536000"
-        if isinstance(answer, Redirect):
-            self._set_cookie(response, answer)
+        self._set_cookies(response, answer)
         return response
 
-    def _set_cookie(self, response: Response, answer: Redirect) -> None:
-        if answer.session is not None:
-            response.set_cookie(self.cookie, answer.session.token, path="/", secure=self.context.secure, httponly=True, samesite="lax")
-        elif answer.ended:
-            response.delete_cookie(self.cookie, path="/", secure=self.context.secure, httponly=True, samesite="lax")
+    def _set_cookies(self, response: Response, answer: Answer) -> None:
+        if isinstance(answer, Redirect) and answer.session is not None:
+            self._keep(response, self.cookie, answer.session.token)
+        elif not isinstance(answer, Download) and answer.ended:
+            self._keep(response, self.cookie, "", 0)
+        if isinstance(answer, Redirect) and answer.beginning is not None:
+            self._keep(response, self.beginning, answer.beginning, BEGUN_FOR if answer.beginning else 0)
+
+    def _keep(self, response: Response, name: str, value: str, seconds: int | None = None) -> None:
+        response.set_cookie(name, value, max_age=seconds, path="/", secure=self.context.secure, httponly=True, samesite="lax")
 
     def _render(self, page: Page) -> str:
         base: dict[str, Any] = {

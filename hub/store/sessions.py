@@ -17,8 +17,8 @@ KEPT = timedelta(days=1)
 def create(connection: Connection, digest: str, data: dict[str, Any], now: datetime) -> None:
     subject = (data.get("who") or [""])[0]
     connection.run(
-        "insert into session (token, subject, created, seen, expires, provider_session, data) values (?, ?, ?, ?, ?, '', ?)",
-        (digest, subject, micros(now), micros(now), micros(now + KEPT), orjson.dumps(data).decode()),
+        "insert into session (token, subject, created, seen, expires, provider_session, data) values (?, ?, ?, ?, ?, ?, ?)",
+        (digest, subject, micros(now), micros(now), micros(now + KEPT), data.get("provider_session", ""), orjson.dumps(data).decode()),
     )
 
 
@@ -34,6 +34,11 @@ def touch(connection: Connection, digest: str, data: dict[str, Any], now: dateti
 
 def end(connection: Connection, digest: str) -> None:
     connection.run("delete from session where token = ?", (digest,))
+
+
+def end_at_provider(connection: Connection, name: str) -> None:
+    """Every login that the provider knows by this name."""
+    connection.run("delete from session where provider_session = ? and provider_session <> ''", (name,))
 
 
 def prune(connection: Connection, now: datetime) -> None:

@@ -239,8 +239,9 @@ class Store:
     def touch_session(self, digest: str, data: dict[str, Any], now: datetime) -> None:
         self._write(lambda c: sessions.touch(c, digest, data, now))
 
-    def end_session(self, digest: str) -> None:
-        self._write(lambda c: sessions.end(c, digest))
+    def end_session(self, digest: str, *, at_provider: bool = False) -> None:
+        """The one of this digest; or those that the login provider knows by this name."""
+        self._write(lambda c: (sessions.end_at_provider if at_provider else sessions.end)(c, digest))
 
     def reindex(self, digest: str) -> int:
         """Makes the search index anew unless it was made under this digest (`hub.fhir.index.digest`); how many resources that were. Goes on

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from html import unescape
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -280,3 +282,16 @@ def test_a_national_id_in_a_partners_words_is_masked() -> None:
 def test_every_state_and_step_has_its_words() -> None:
     assert set(names.STATES) == set(State) and set(names.STEPS) == set(Step) and set(names.STATED) == set(What)
     assert set(WAYS) == {s.value for s in State} - {State.SUPERSEDED.value}
+
+
+@pytest.mark.parametrize(("name", "said"), [
+    ("booking", "Bestilling"), ("urn:oasis:names:tc:ebxml-msg:service/Acknowledgment", "Transportkvittering"),
+    ("HelsefagligDialog/Besok", "HelsefagligDialog/Besok"), ("", ""),
+])
+def test_what_a_message_is_for_is_said_in_words_and_the_partners_own_stays(name: str, said: str) -> None:
+    assert names.function(name) == said
+
+
+def test_every_function_that_the_product_knows_has_words() -> None:
+    functions = tomllib.loads((Path(__file__).parents[2] / "mappings" / "functions.toml").read_text(encoding="utf-8"))
+    assert {name for name in functions if names.function(name) == name} == set()

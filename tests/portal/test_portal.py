@@ -189,6 +189,17 @@ def test_the_person_sees_who_has_seen_and_a_relative_does_not(person: Person, to
     assert "I dag kl. 12:03 Eva Lie Oversikt over besøk Fullmakt" in page
 
 
+def test_the_same_again_and_again_is_one_line_of_the_log(person: Person, town_store: Any) -> None:
+    client = person("Patient/kari")
+    before = len(re.findall('class="log-at"', client.get("/hvem-har-sett").text))
+    for path in ("/", "/", "/", f"/besok/{uid('next')}", "/"):
+        client.get(path)
+    audited(town_store, f"Patient/{uid('kari')}")
+    page = client.get("/hvem-har-sett").text
+    assert "Du Oversikt over besøk (3 ganger siden kl. 12:03)" in text(page)
+    assert len(re.findall('class="log-at"', page)) == before + 4, "this log, the visits three times, the visit, the visits"
+
+
 @pytest.mark.spec("portal.md", "P22")
 @pytest.mark.spec("portal.md", "P30")
 def test_phone_and_hours_and_the_statements_are_on_every_page(client: TestClient, person: Person) -> None:

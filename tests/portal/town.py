@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
+from hub.booking.national_id import check_digits
+
 BASE = "https://besoksbro.example/fhir"
 FNR = "urn:oid:2.16.578.1.12.4.1.4.1"
 NOW = datetime(2026, 11, 23, 11, 3, tzinfo=UTC)
@@ -15,6 +17,11 @@ Resource = dict[str, Any]
 
 def uid(name: str) -> str:
     return str(uuid5(NAMESPACE_URL, name))
+
+
+def numbered(nine: str) -> str:
+    """A synthetic national id, whole."""
+    return nine + check_digits(nine)[0]
 
 
 def instant(at: datetime) -> str:
@@ -97,11 +104,11 @@ def resources() -> list[Resource]:
     day = timedelta(days=1)
     return [
         department("hjemmesykepleie", "Hjemmesykepleien Solbakken nord"), department("praktisk-bistand", "Praktisk bistand"),
-        patient("kari", "Kari", "Lindemann-Bjørnstad", "12814512345", "1945-01-12"), patient("per", "Per", "Haugen", "03865054321", "1950-06-03"),
-        patient("vilde", "Vilde", "Skjermet", "05916011111", "1960-11-05", "strengtFortrolig"), patient("alene", "Astrid", "Tom", "01814000000", "1940-01-01"),
-        *(patient(f"more{n}", f"Øyvind {n}", "Ås", f"0{n}824000000", "1940-02-01") for n in range(1, 9)),
+        patient("kari", "Kari", "Lindemann-Bjørnstad", "12814512329", "1945-01-12"), patient("per", "Per", "Haugen", "03865054342", "1950-06-03"),
+        patient("vilde", "Vilde", "Skjermet", "05916011158", "1960-11-05", "strengtFortrolig"), patient("alene", "Astrid", "Tom", "01814000008", "1940-01-01"),
+        *(patient(f"more{n}", f"Øyvind {n}", "Ås", numbered(f"0{n}8240020"), "1940-02-01") for n in range(1, 9)),
         related("ola-kari", "kari", "Ola", "Hansen", "15897522222"), related("ola-per", "per", "Ola", "Hansen", "15897522222"),
-        related("eva-kari", "kari", "Eva", "Lie", "20887033333"), related("ola-vilde", "vilde", "Ola", "Hansen", "15897522222"),
+        related("eva-kari", "kari", "Eva", "Lie", "20887033332"), related("ola-vilde", "vilde", "Ola", "Hansen", "15897522222"),
         consent("m-kari", "kari", "ola-kari"), consent("m-per", "per", "ola-per", end="2026-11-30"), consent("m-eva", "kari", "eva-kari"),
         consent("m-vilde", "vilde", "ola-vilde"),
         visit("next", "kari", at, who="Anne Berg"), visit("wait", "kari", at + day, "pending", confirmed=None, dept="praktisk-bistand", minutes=120),

@@ -128,7 +128,10 @@ def test_after_the_deadline_there_is_a_phone_number_and_no_button(world: World, 
     world.clock.now += timedelta(minutes=20)
     page = client.get(receipt).text
     assert "/avbestill" not in page and "Ring oss på" in text(page)
-    assert client.get(f"{receipt}/avbestill").status_code == 404
+    for wish, said in (("avbestill", "kan ikke avbestilles på nett lenger"), ("flytt", "kan ikke flyttes på nett lenger")):
+        late = client.get(f"{receipt}/{wish}")
+        assert late.status_code == 303 and said in text(client.get(late.headers["location"]).text), "told kindly, on the visit's own page"
+    assert "lenger" not in text(client.get(f"{receipt}?stengt=tull").text)
     answer = client.post(f"{receipt}/avbestill", data=csrf(client, receipt))
     assert answer.status_code == 409 and booking(world, receipt.split("/")[2]).status is Status.PENDING
 

@@ -12,7 +12,7 @@ from itertools import islice
 from urllib.parse import urlencode
 
 from hub.delivery import NEXT, Delivery, State, Step
-from hub.faces.console.names import DIRECTIONS, NEEDS_YOU, STATES, WAITING, Named, masked
+from hub.faces.console.names import DIRECTIONS, NEEDS_YOU, STATES, WAITING, Named, function, masked
 from hub.faces.console.start import shown
 from hub.faces.context import Context
 from hub.faces.web import ID, Answer, Asked, Page, Redirect
@@ -90,15 +90,15 @@ def _next(lines: list[Line], before: tuple[int | None, int | None]) -> str:
 
 
 def _out(d: Delivery) -> Line:
-    return Line(d.created, d.number, DIRECTIONS["ut"], d.function, d.adapter, STATES[d.state], masked(d.note), appointment(d.subject),
-                f"/drift/melding/{d.id}")
+    return Line(d.created, d.number, DIRECTIONS["ut"], function(d.function), d.adapter, STATES[d.state], masked(d.note),
+                appointment(d.subject), f"/drift/melding/{d.id}")
 
 
 def _in(e: Filed) -> Line:
     problem = e.verdict.problem
     about = next((id for ref in e.verdict.about if (id := appointment(ref))), "")
-    return Line(e.received, e.key, DIRECTIONS["inn"], e.function, e.adapter, REFUSED if problem else TAKEN, problem.value if problem else "",
-                about, f"/drift/mottatt/{e.key}")
+    return Line(e.received, e.key, DIRECTIONS["inn"], function(e.function), e.adapter, REFUSED if problem else TAKEN,
+                problem.value if problem else "", about, f"/drift/mottatt/{e.key}")
 
 
 def appointment(reference: str) -> str:

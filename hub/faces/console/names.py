@@ -84,11 +84,25 @@ STEP_ICONS = {
     What.ASSIGN: "back", What.ON_THE_WAY: "back", What.COMPLETE: "back", What.NOT_HOME: "back",
 }
 DIRECTIONS = {"ut": "Ut", "inn": "Inn"}
+FUNCTIONS = {
+    "booking": "Bestilling", "visit": "Besøk", "stay": "Opphold", "receipt": "Applikasjonskvittering", "free-times": "Spørsmål om ledige tider",
+    "free-busy": "Ledige tider", "planned": "Planlagte besøk", "notice-sms": "Varsel på SMS", "notice-email": "Varsel på e-post",
+    "handshake": "Abonnement: håndtrykk", "event": "Abonnement: hendelse", "heartbeat": "Abonnement: livstegn",
+    "Acknowledgment": "Transportkvittering", "MessageError": "Feilmelding",
+}
+"""The rows of mappings/functions.toml, notices, feeds, and the signals of ebMS; one that we do not know is shown as it is."""
+_EBMS = "urn:oasis:names:tc:ebxml-msg:service/"
 
 
 def masked(text: str) -> str:
     """A partner's own words, without anything that looks like a national id: what they write there is not ours to trust."""
     return re.sub(r"(?<!\d)\d{6}\s?\d{5}(?!\d)", "···········", text)
+
+
+def function(name: str) -> str:
+    """The words for what a message is for; for `Service/Action` that is the partner's own."""
+    bare = name.removeprefix(_EBMS)
+    return FUNCTIONS.get(bare, bare)
 
 
 def rank(name: str) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 
 from hub.access import AuditLine, Ground
 from hub.booking.life import What
@@ -60,25 +61,33 @@ class Line:
     who: str
     what: str
     why: str
+    again: str = ""
+    """`7 ganger siden kl. 09:02`; empty for what happened once."""
 
 
 def lines(store: Store, person: str, now: datetime) -> list[Line]:
-    """What was shown of this person, newest first."""
+    """What was shown of this person, newest first. The same by the same reader, time after time on one day, is one line."""
     names: dict[str, str] = {}
-    return [_line(store, a, names, now) for a in _given(store.audit_of(person, SHOWN))]
+    given = [line for line in store.audit_of(person, SHOWN) if line.given]
+    return [_line(store, list(alike), names, now) for _, alike in groupby(given, _alike)]
 
 
-def _given(found: Iterable[AuditLine]) -> Iterable[AuditLine]:
-    return (a for a in found if a.given)
+def _alike(line: AuditLine) -> tuple[object, ...]:
+    return line.reader, _what(line), line.ground, words.local(line.at).date()
 
 
-def _line(store: Store, line: AuditLine, names: dict[str, str], now: datetime) -> Line:
+def _line(store: Store, alike: Sequence[AuditLine], names: dict[str, str], now: datetime) -> Line:
+    line = alike[0]
     if line.reader not in names:
         names[line.reader] = "Du" if line.reader == line.person else _name(store, line.reader)
-    what = KINDS.get(line.kind.partition(" ")[0], "Opplysninger om besøk")
     ground = next((said for g, said in GROUNDS.items() if g.value == line.ground), "Annet")
     at = words.when(line.at, now)
-    return Line(at[0].upper() + at[1:] if not at.startswith("kl.") else f"I dag {at}", names[line.reader], what, ground)
+    again = f"{len(alike)} ganger siden {words.clock(alike[-1].at)}" if len(alike) > 1 else ""
+    return Line(at[0].upper() + at[1:] if not at.startswith("kl.") else f"I dag {at}", names[line.reader], _what(line), ground, again)
+
+
+def _what(line: AuditLine) -> str:
+    return KINDS.get(line.kind.partition(" ")[0], "Opplysninger om besøk")
 
 
 def _name(store: Store, reader: str) -> str:

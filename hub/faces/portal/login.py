@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from hub.access import Mandate, Protection, Scope, protection
-from hub.faces import sessions
 from hub.faces.context import Context
-from hub.faces.portal.viewer import choices, name_of
+from hub.faces.portal.entering import entered
+from hub.faces.portal.viewer import name_of
 from hub.faces.web import Answer, Asked, Page, Redirect
 from hub.fhir.query import Query
 from hub.message import Resource
@@ -47,13 +47,7 @@ def enter(context: Context, asked: Asked) -> Answer:
     chosen = next((s for s in persons + relatives if s.key == asked.form.get("hvem")), None)
     if chosen is None:
         return Redirect("/logg-inn")
-    if asked.session is not None:
-        context.store.end_session(asked.session.digest)
-    session = sessions.start(context.store, context.token(32), "portal", chosen.who, asked.now)
-    able = choices(context.store, session, asked.now)
-    if len(able) == 1:
-        session = sessions.renew(context.store, session, context.token(32), able[0].key, asked.now)
-    return Redirect("/" if session.acting else "/velg", session)
+    return entered(context, asked, chosen.who)
 
 
 def everyone(store: Store, first: Sequence[str] = ()) -> tuple[list[Someone], list[Someone]]:

@@ -31,6 +31,8 @@ SORRY = {
     Problem.NOT_ALLOWED: "Denne tjenesten kan ikke bestilles på nett av deg.",
 }
 """What a page says of a refusal; any other in the words of the problem table."""
+CLOSED = {"flytt": "Besøket kan ikke flyttes på nett lenger.", "avbestill": "Besøket kan ikke avbestilles på nett lenger."}
+"""What the visit's own page says to whoever comes too late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ def services(context: Context, asked: Asked, seen: Viewer) -> Answer:
 def times(context: Context, asked: Asked, seen: Viewer) -> Answer:
     """GET /bestill/<service> and /besok/<id>/flytt: the days, and the times of the chosen one."""
     target = target_of(context, asked, seen)
-    return missing(asked, seen) if target is None else _times(context, asked, seen, target)
+    return _closed(context, asked, seen, "flytt") if target is None else _times(context, asked, seen, target)
 
 
 def _times(context: Context, asked: Asked, seen: Viewer, target: Target, *, sorry: Refused | None = None, status: int = 200) -> Page:
@@ -104,7 +106,7 @@ def hold(context: Context, asked: Asked, seen: Viewer) -> Answer:
     """POST of a chosen time: holds it and asks for confirmation."""
     target = target_of(context, asked, seen)
     if target is None:
-        return missing(asked, seen)
+        return _closed(context, asked, seen, "flytt")
     try:
         held = context.shop.hold(customer(seen), _order(asked, target))
     except Refused as refused:
@@ -121,7 +123,7 @@ def confirm(context: Context, asked: Asked, seen: Viewer) -> Answer:
     """POST of the confirmation: the booking is made or moved; the receipt is the visit's own page."""
     target = target_of(context, asked, seen)
     if target is None:
-        return missing(asked, seen)
+        return _closed(context, asked, seen, "flytt")
     try:
         id_ = context.shop.confirm(customer(seen), _order(asked, target))
     except Refused as refused:
@@ -142,7 +144,7 @@ def ask_cancel(context: Context, asked: Asked, seen: Viewer) -> Answer:
     """GET /besok/<id>/avbestill: says what happens, and asks once."""
     card = visits.one(context.store, seen, asked.params["id"], asked.now)
     if card is None or not open_to_change(context, seen, card.id, asked.now)[1]:
-        return missing(asked, seen)
+        return _closed(context, asked, seen, "avbestill")
     return _page("portal/cancel.html", asked, seen, card=card)
 
 
@@ -153,6 +155,13 @@ def cancel(context: Context, asked: Asked, seen: Viewer) -> Answer:
         return missing(asked, seen)
     context.shop.cancel(customer(seen), id_, asked.form.get("grunn", "").strip()[:200])
     return Redirect(f"/besok/{id_}?avbestilt=1")
+
+
+def _closed(context: Context, asked: Asked, seen: Viewer, wish: str) -> Answer:
+    """What cannot be done any more is told on the visit's own page. A visit that is not the person's, or a service they cannot order, does
+    not exist."""
+    booking = _booking(context, seen, asked.params.get("id", ""))
+    return missing(asked, seen) if booking is None else Redirect(f"/besok/{booking.id}?stengt={wish}")
 
 
 def target_of(context: Context, asked: Asked, seen: Viewer) -> Target | None:

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute
 from hub.access import AuditLine, Ground, Information
 from hub.faces import sessions
 from hub.faces.context import Context
-from hub.faces.portal import log, login, notices, ordering, page, series, visits, waiting
+from hub.faces.portal import log, login, notices, ordering, page, series, signin, visits, waiting
 from hub.faces.portal.viewer import Viewer, choices, viewer
 from hub.faces.web import Answer, Asked, Face, Handler, Page, Redirect
 
@@ -21,7 +21,7 @@ LOGIN = "/logg-inn"
 
 def face(context: Context) -> Face:
     """The portal as a face."""
-    return Face("portal", context, LOGIN if context.demo else "/")
+    return Face("portal", context, LOGIN if context.demo or context.provider else "/")
 
 
 def routes(context: Context) -> list[BaseRoute]:
@@ -42,12 +42,12 @@ def routes(context: Context) -> list[BaseRoute]:
         portal.page("/tilgjengelighet", text("accessibility"), open=True),
         portal.page("/personvern", text("privacy"), open=True),
     ]
+    if context.provider is not None:
+        made += signin.routes(portal, context.provider)
+    elif context.demo:
+        made += [portal.page(LOGIN, login.chooser, open=True), portal.form(LOGIN, login.enter, open=True)]
     if context.demo:
-        made += [
-            portal.page(LOGIN, login.chooser, open=True),
-            portal.form(LOGIN, login.enter, open=True),
-            portal.page("/om-demoen", text("demo"), open=True),
-        ]
+        made.append(portal.page("/om-demoen", text("demo"), open=True))
     return made
 
 
@@ -117,6 +117,14 @@ RECEIPTS = {
 """What the visit's page says straight after each action."""
 
 
+TOLD = {
+    "utlopt": "Du er logget ut, fordi det er en stund siden du brukte siden. Logg inn igjen for å fortsette.",
+    "logget-ut": "Du er logget ut.",
+    "avbrutt": "Innloggingen ble avbrutt. Du kan prøve igjen.",
+}
+"""What the first page says to whoever comes from there."""
+
+
 def shown(asked: Asked, seen: Viewer, here: str, **values: Any) -> dict[str, Any]:
     """What the pages about visits need."""
     return page.shown(asked, seen, here, may_order=ordering.may_order(seen, asked.now), **values)
@@ -125,7 +133,8 @@ def shown(asked: Asked, seen: Viewer, here: str, **values: Any) -> dict[str, Any
 def front(context: Context, asked: Asked) -> Answer:
     """GET /: the visits; for nobody in particular, what this is and where to log in."""
     if asked.session is None:
-        return Page("portal/welcome.html", {"login": LOGIN if context.demo else "", "ended": "utlopt" in asked.query})
+        told = next((said for word, said in TOLD.items() if word in asked.query), "")
+        return Page("portal/welcome.html", {"login": LOGIN if context.demo or context.provider else "", "told": told})
     return seeing(_visits)(context, asked)
 
 
@@ -147,9 +156,14 @@ def visit(context: Context, asked: Asked, seen: Viewer) -> Answer:
     if card is None:
         return Page("portal/error.html", shown(asked, seen, "visits", error=404, reference="", text=""), 404, refused(context, asked, seen))
     may_move, may_cancel = ordering.open_to_change(context, seen, card.id, asked.now)
-    receipt = next((said for word, said in RECEIPTS.items() if word in asked.query), "")
-    return Page("portal/visit.html", shown(asked, seen, "visits", card=card, may_move=may_move, may_cancel=may_cancel, receipt=receipt),
-                audit=(seen.line("visit", asked.now),))
+    wish = asked.query.get("stengt", "")
+    return Page(
+        "portal/visit.html",
+        shown(asked, seen, "visits", card=card, may_move=may_move, may_cancel=may_cancel,
+              receipt=next((said for word, said in RECEIPTS.items() if word in asked.query), ""),
+              closed="" if {"flytt": may_move, "avbestill": may_cancel}.get(wish) else ordering.CLOSED.get(wish, "")),
+        audit=(seen.line("visit", asked.now),),
+    )
 
 
 def refused(context: Context, asked: Asked, seen: Viewer) -> tuple[AuditLine, ...]:
@@ -188,9 +202,10 @@ def chosen(context: Context, asked: Asked) -> Answer:
 
 
 def leave(context: Context, asked: Asked) -> Answer:
-    """POST /logg-ut."""
+    """POST /logg-ut: here, and at the provider."""
     context.store.end_session(asked.who.digest)
-    return Redirect("/", ended=True)
+    there = context.provider.farewell(asked.who.hint) if context.provider and asked.who.hint else ""
+    return Page("portal/leaving.html", {"there": there}, ended=True) if there else Redirect("/?logget-ut=1", ended=True)
 
 
 def text(name: str) -> Handler:
