@@ -15,7 +15,7 @@ from hub.faces.interaction import Answer, Asked, later, refusal
 from hub.faces.links import Links
 from hub.faces.reading import Reading
 from hub.faces.writing import Route, Writing
-from hub.fhir import bundle, strict_json
+from hub.fhir import bundle, strict_json, validate
 from hub.fhir.definitions import Definitions
 from hub.message import Resource
 from hub.problem import Problem, Refused, Unavailable
@@ -107,10 +107,11 @@ class Bundles:
             asked, type_ = entry.asked, entry.asked.path[0] if entry.asked.path else ""
             if type_ not in self.definitions.served or not isinstance(entry.resource, dict):
                 continue
-            found = None
             criteria = asked.header(b"if-none-exist") if asked.method == "POST" else asked.query if asked.method == "PUT" else ""
-            if criteria:
-                found = writing.match(asked, type_, criteria)
+            try:
+                found = writing.match(asked, type_, criteria) if criteria else None
+            except Refused as refused:
+                raise refused.within(entry.where) from refused
             if found is not None:
                 reference = found.reference
             elif (asked.method == "POST" and len(asked.path) == 1) or (asked.method == "PUT" and criteria):
@@ -132,9 +133,11 @@ class Bundles:
         return entry.id
 
     def _entries(self, posted: Resource, asked: Asked) -> list[_Entry]:
-        entries = posted.get("entry") or []
+        entries = posted.get("entry", [])
         if not isinstance(entries, list) or len(entries) > MOST_ENTRIES:
             raise Refused(Problem.INVALID, f"entry is a list of at most {MOST_ENTRIES}", "Bundle.entry")
+        envelope = {**posted, "entry": [_without_resource(entry) for entry in entries]}  # resources are validated each by its own entry
+        validate.require(envelope if entries else {key: value for key, value in posted.items() if key != "entry"}, self.definitions)
         return [_entry(number, entry, asked, self.base) for number, entry in enumerate(entries)]
 
 
@@ -147,18 +150,22 @@ def _entry(number: int, entry: Any, asked: Asked, base: str) -> _Entry:
     headers = {name: str(request[key]).encode("utf-8") for key, name in _HEADERS.items() if key in request}
     headers |= {b"prefer": asked.headers[b"prefer"]} if b"prefer" in asked.headers else {}
     resource = entry.get("resource")
-    body, headers[b"content-type"] = _body(resource)
+    body, headers[b"content-type"] = _body(resource, request["method"], f"Bundle.entry[{number}].resource.data")
     parts = tuple(p for p in path.strip("/").split("/") if p)
     return _Entry(number, Asked(request["method"], parts, query, headers, body, asked.reader), str(entry.get("fullUrl") or ""), resource)
 
 
-def _body(resource: Any) -> tuple[bytes, bytes]:
+def _without_resource(entry: Any) -> Any:
+    return {key: value for key, value in entry.items() if key != "resource"} if isinstance(entry, dict) else entry
+
+
+def _body(resource: Any, method: str, where: str) -> tuple[bytes, bytes]:
     """A JSON Patch comes in a Bundle as a Binary (R4 3.1.0.11.2)."""
-    if isinstance(resource, dict) and resource.get("resourceType") == "Binary":
+    if method == "PATCH" and isinstance(resource, dict) and resource.get("resourceType") == "Binary":
         try:
             return base64.b64decode(str(resource.get("data", "")), validate=True), str(resource.get("contentType", "")).encode()
         except ValueError as wrong:
-            raise Refused(Problem.INVALID, "Binary.data is base64", "Binary.data") from wrong
+            raise Refused(Problem.INVALID, "Binary.data is base64", where) from wrong
     return strict_json.dump(resource) if isinstance(resource, dict) else b"", b"application/fhir+json"
 
 

@@ -14,7 +14,7 @@ from hub.store import Stored
 
 _LINKS = frozenset({"uri", "url", "oid", "uuid"})
 """Types of elements that are links, beside Reference.reference and those in narratives."""
-_CONDITIONAL = re.compile(r"([A-Z][A-Za-z]+)\?(.+)")
+_CONDITIONAL = re.compile(r"([A-Z][A-Za-z]+)\?(.*)")
 _RESTFUL = re.compile(r"(https?://.+/)[A-Za-z]+/[A-Za-z0-9.-]{1,64}")
 Match = Callable[[str, str], Stored | None]
 """The one resource of a type that meets criteria."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ from lxml import etree
 
 from hub.fhir import times
 
+_LITERAL = re.compile(r"#\S*|[A-Za-z][A-Za-z0-9+.-]*:\S+|[A-Z][A-Za-z]+/[A-Za-z0-9.-]{1,64}(/_history/[A-Za-z0-9.-]{1,64})?", re.ASCII)
 Node = dict[str, Any]
 Found = Iterator[tuple[str, str]]
 _XHTML = "{http://www.w3.org/1999/xhtml}"
@@ -114,10 +116,16 @@ def _attachment(a: Node) -> Iterator[str]:
         yield "att-1: data needs a contentType"
 
 
+def _reference(r: Node) -> Iterator[str]:
+    text = r.get("reference")
+    if isinstance(text, str) and not _LITERAL.fullmatch(text):
+        yield "bb-2: a literal reference is Type/id, an absolute address, or the #id of what is contained; conditions stand in transactions"
+
+
 RULES: dict[str, Callable[[Node], Iterator[str]]] = {
     "Appointment": _appointment, "Appointment.participant": _participant, "AppointmentResponse": _response, "Period": _period, "Slot": _slot,
     "Extension": _extension, "Patient.contact": _contact, "Organization": _organization, "AuditEvent.entity": _entity, "Consent": _consent,
-    "ServiceRequest": _detail, "Task": _task, "ContactPoint": _contact_point, "Attachment": _attachment,
+    "ServiceRequest": _detail, "Task": _task, "ContactPoint": _contact_point, "Reference": _reference, "Attachment": _attachment,
 }
 
 

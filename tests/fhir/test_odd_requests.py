@@ -183,3 +183,55 @@ def test_a_form_names_the_format(api: httpx.Client) -> None:
     form = {"content-type": "application/x-www-form-urlencoded"}
     assert "<Bundle" in api.post("/Appointment/_search", content=b"_id=odd&_format=xml", headers=form).text
     assert number(api.post("/Appointment/_search", content=b"_id=odd&_format=html", headers=form)) == (406, "BB-404")
+
+
+@pytest.mark.parametrize("bundle", [
+    {"entry": {}}, {"entry": [None]}, {"entry": [{}]}, {"bogus": 1}, {"entry": [{"request": {"method": ["GET"], "url": "Device"}}]},
+    {"entry": [{"request": {"method": "GET", "url": 5}}]}, {"entry": [{"request": {"method": "GET", "url": "Device", "ifMatch": 5}}]},
+    {"entry": [{"fullUrl": 5, "request": {"method": "POST", "url": "Device"}, "resource": DEVICE}]},
+    {"entry": [{"fullUrl": "a b", "request": {"method": "POST", "url": "Device"}, "resource": DEVICE}]},
+    {"entry": [{"request": {"method": "PATCH", "url": "Device/x"}, "resource": {"resourceType": "Binary", "contentType": "text/plain", "data": "!"}}]},
+])
+def test_a_bundle_that_is_none_is_refused_whole(api: httpx.Client, bundle: dict[str, Any]) -> None:
+    for kind in ("batch", "transaction"):
+        refused = api.post("/", json={"resourceType": "Bundle", "type": kind, **bundle}, headers=JSON)
+        assert refused.status_code == 422 and refused.json()["issue"][0]["expression"][0].startswith("Bundle."), refused.text
+    assert api.get("/Device?_summary=count").json()["total"] == 0
+
+
+def test_a_condition_is_no_reference_outside_of_a_transaction(api: httpx.Client) -> None:
+    task = {"resourceType": "Task", "status": "requested", "intent": "order", "for": {"reference": f"Patient?_id={PATIENT.partition('/')[2]}"}}
+    assert number(api.post("/Task", json=task, headers=JSON)) == (422, "BB-201")
+    entry = {"request": {"method": "POST", "url": "Task"}, "resource": task}
+    done = api.post("/", json={"resourceType": "Bundle", "type": "transaction", "entry": [entry]}, headers=JSON).json()
+    assert done["entry"][0]["resource"]["for"]["reference"] == PATIENT
+    task["for"] = {"reference": "Patient?"}
+    refused = api.post("/", json={"resourceType": "Bundle", "type": "transaction", "entry": [entry]}, headers=JSON)
+    assert number(refused) == (400, "BB-403") and refused.json()["issue"][0]["expression"] == ["Bundle.entry[0]"]
+
+
+def test_a_fhirpath_patch_deletes_one_element_and_leaves_nothing_empty(api: httpx.Client) -> None:
+    identifiers = [{"system": "urn:a", "value": "1"}, {"system": "urn:b", "value": "2"}]
+
+    def patched(path: str, kind: str = "delete", parts: Any = (), **changes: Any) -> httpx.Response:
+        made = api.post("/Device", json={**DEVICE, "identifier": identifiers, "note": [{"text": "n"}], **changes}, headers=JSON).json()["id"]
+        operation = [{"name": "type", "valueCode": kind}, {"name": "path", "valueString": path}, *parts]
+        return api.patch(f"/Device/{made}", json={"resourceType": "Parameters", "parameter": [{"name": "operation", "part": operation}]}, headers=JSON)
+
+    assert number(patched("Device.identifier")) == (422, "BB-409"), "two at once"
+    assert "note" not in patched("Device.note").json() and "note" not in patched("Device.note[0]").json()
+    assert "owner" not in patched("Device.owner.reference", owner={"reference": "Organization/x"}).json()
+    assert patched("Device.note", "replace", [{"name": "value", "valueAnnotation": {"text": "m"}}]).json()["note"] == [{"text": "m"}]
+    assert number(patched("Device..note")) == (422, "BB-409")
+    assert number(patched("Device.note", parts=[{"name": 5}])) == (422, "BB-201"), "Parameters are looked at before they are used"
+    for body in (b'{"resourceType": "Parameters", "parameter": 5}', b'{"resourceType": "Parameters", "parameter": [{"name": "operation", "part": [5]}]}'):
+        made = api.post("/Device", json=DEVICE, headers=JSON).json()["id"]
+        assert number(api.patch(f"/Device/{made}", content=body, headers=JSON)) == (422, "BB-201")
+        cut = api.patch(f"/Device/{made}", content=b'[],"x":[]', headers={"content-type": "application/json-patch+json"})
+        assert number(cut) == (422, "BB-409"), "two values are no JSON"
+
+
+def test_a_schema_location_says_nothing(api: httpx.Client) -> None:
+    xsi = 'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:schemaLocation="http://hl7.org/fhir ../fhir-all.xsd"'
+    body = f'<Device xmlns="http://hl7.org/fhir" {xsi}><status value="active"/></Device>'
+    assert api.post("/Device", content=body, headers={"content-type": "application/fhir+xml"}).status_code == 201

@@ -84,6 +84,8 @@ BROKEN: dict[str, tuple[dict[str, Any], str, str]] = {
         "Appointment.contained[0].name[0].given"),
     "null in a list that no twin explains": (but(contained=[{"resourceType": "Patient", "id": "p", "name": [{"given": ["a", None]}]}]), "structure",
                                              "Appointment.contained[0].name[0].given[1]"),
+    **{f"the reference {text}": (but(participant=[{**PARTICIPANT, "actor": {"reference": text}}]), "invariant", "Appointment.participant[0].actor")
+       for text in ("Patient", "Patient/", "/Patient/1", "Patient/a b", "Patient?identifier=1", "fhir/Patient/1", "Patient/1/2", "Patient/1/_history/", "http:")},
     "another resource type": ({"resourceType": "Bogus"}, "structure", "resourceType"),
 }
 
@@ -101,6 +103,8 @@ def test_right_resources_have_no_issue() -> None:
     assert validate.check(proposed, D) == []
     twin = but(_description={"extension": [{"url": "http://x", "valueBoolean": True}]})
     assert validate.check(twin, D) == []
+    for text in ("Patient/p1", "Patient/p1/_history/2", "http://x.example/fhir/Patient/1", "urn:uuid:6a0d3c3e-3b6c-4a66-9c40-2f6b3c8b1f01", "urn:oid:1.2.3"):
+        assert validate.check(but(participant=[{**PARTICIPANT, "actor": {"reference": text}}]), D) == [], text
     div = '<div xmlns="http://www.w3.org/1999/xhtml" xml:lang="nb"><p style="color: red">x</p><table border="1"><tr><td>1</td></tr></table></div>'
     assert validate.check(but(text={"status": "generated", "div": div}, description="x", _description={"id": "a"}), D) == []
     given = {"given": ["a", None], "_given": [{"id": "x"}, {"extension": [{"url": "http://x", "valueString": "b"}]}]}
