@@ -104,28 +104,34 @@ class Bundles:
         """fullUrl → reference of what the transaction creates, or of what its condition finds, before anything is written."""
         places: dict[str, str] = {}
         for entry in entries:
-            asked, type_ = entry.asked, entry.asked.path[0] if entry.asked.path else ""
+            type_ = entry.asked.path[0] if entry.asked.path else ""
             if type_ not in self.definitions.served or not isinstance(entry.resource, dict):
                 continue
-            criteria = asked.header(b"if-none-exist") if asked.method == "POST" else asked.query if asked.method == "PUT" else ""
             try:
-                found = writing.match(asked, type_, criteria) if criteria else None
+                reference = self._place(entry, type_, writing)
             except Refused as refused:
                 raise refused.within(entry.where) from refused
-            if found is not None:
-                reference = found.reference
-            elif (asked.method == "POST" and len(asked.path) == 1) or (asked.method == "PUT" and criteria):
-                reference = f"{type_}/{self._promise(entry, type_)}"
-            else:
-                reference = "/".join(asked.path[:2])
             if entry.full_url in places:
                 raise Refused(Problem.INVALID, "a fullUrl stands twice", entry.where)
             if entry.full_url:
                 places[entry.full_url] = reference
         return places
 
+    def _place(self, entry: _Entry, type_: str, writing: Writing) -> str:
+        asked = entry.asked
+        criteria = asked.header(b"if-none-exist") if asked.method == "POST" else asked.query if asked.method == "PUT" else ""
+        found = writing.match(asked, type_, criteria) if criteria else None
+        if found is not None:
+            return found.reference
+        if (asked.method == "POST" and len(asked.path) == 1) or (asked.method == "PUT" and criteria):
+            return f"{type_}/{self._promise(entry, type_)}"
+        return "/".join(asked.path[:2])
+
     def _promise(self, entry: _Entry, type_: str) -> str:
         if self.definitions.served[type_].write == "booking" and entry.asked.reader is not None:
+            named = entry.resource.get("identifier", [])
+            if not isinstance(named, list) or not all(isinstance(each, dict) for each in named):  # the rest is validated when it is written
+                raise Refused(Problem.INVALID, "identifier is a list of identifiers", f"{type_}.identifier")
             entry.resource, id_ = self.desk.named(client(entry.asked.reader), entry.resource)
             return id_
         entry.id = str(entry.resource.get("id") or "") if entry.asked.method == "PUT" else ""

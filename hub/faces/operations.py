@@ -95,6 +95,7 @@ class Operations:
         patient = patient_of(asked.parameters)
         if not patient:
             return appointment
+        self._desk.keeping.check(appointment)
         others = [p for p in appointment.get("participant") or () if not points_to(p.get("actor"), "Patient")]
         return {**appointment, "participant": [{"actor": {"reference": patient, "type": "Patient"}, "status": "accepted"}, *others]}
 

@@ -47,7 +47,7 @@ def check(resource: Any, definitions: Definitions, profiles: tuple[str, ...] = (
     type_ = resource.get("resourceType")
     if not isinstance(type_, str) or type_ not in definitions.served:
         return [Issue("structure", "resourceType", "not a resource type that is served here")]
-    walk = _Walk(definitions)
+    walk = _Walk(definitions, ruled=definitions.served[type_].write not in ("", "record"))
     walk.object(resource, definitions.types[type_], type_, 0)
     if not walk.issues:
         walk.issues += [_broken(expression, text) for expression, text in invariants.of_resource(resource)]
@@ -63,8 +63,9 @@ def _broken(expression: str, text: str) -> Issue:
 
 
 class _Walk:
-    def __init__(self, definitions: Definitions) -> None:
-        self.types = definitions.types
+    def __init__(self, definitions: Definitions, ruled: bool) -> None:
+        """`ruled`: rules of ours read the resource, so what is mandatory needs its value; an extension that says why it is absent will not do."""
+        self.types, self.ruled = definitions.types, ruled
         self.served = definitions.served
         self.issues: list[Issue] = []
 
@@ -97,7 +98,7 @@ class _Walk:
         if "id" in value and len(value) == 1 and type_.kind != "resource" and type_.name != "Element":
             self.issues.append(_broken(where, "ele-1: an element has a value or children, not an id alone"))
         for name in type_.required:
-            if name not in value and f"_{name}" not in value:
+            if name not in value and (self.ruled or f"_{name}" not in value):
                 self.say("required", f"{where}.{name}", "is missing")
         for choice in type_.choices:
             if choice not in stood:
@@ -155,11 +156,10 @@ class _Walk:
 
     def target(self, value: dict[str, Any], targets: frozenset[str], where: str) -> None:
         text = value.get("reference", "")
-        kind = text.split("/")[-2] if isinstance(text, str) and "/" in text and not text.startswith(("#", "urn:")) else ""
-        if "/_history/" in text:
-            kind = text.split("/_history/")[0].split("/")[-2]
+        named = isinstance(text, str) and "/" in text and not text.startswith(("#", "urn:"))
+        kind = text.partition("/_history/")[0].rpartition("/")[0].rpartition("/")[2] if named else ""
         for found in (kind, value.get("type", "")):
-            if found and found in self.types and found not in targets:
+            if isinstance(found, str) and found in self.types and found not in targets:
                 self.say("structure", where, f"may point to {', '.join(sorted(targets))} only")
                 return
 

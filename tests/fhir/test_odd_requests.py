@@ -235,3 +235,19 @@ def test_a_schema_location_says_nothing(api: httpx.Client) -> None:
     xsi = 'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:schemaLocation="http://hl7.org/fhir ../fhir-all.xsd"'
     body = f'<Device xmlns="http://hl7.org/fhir" {xsi}><status value="active"/></Device>'
     assert api.post("/Device", content=body, headers={"content-type": "application/fhir+xml"}).status_code == 201
+
+
+@pytest.mark.parametrize(("path", "body", "told"), [
+    ("/Appointment", '{"resourceType": "Appointment", "status": "proposed", "participant": [{"status": "accepted", "actor": {"reference": 5}}]}', (422, "BB-201")),
+    ("/Appointment/$book", """{"resourceType": "Parameters", "parameter": [{"name": "patient-reference", "valueReference": {"reference": "Patient/x"}},
+      {"name": "appt-resource", "resource": {"resourceType": "Appointment", "participant": ["x", {"actor": "x"}]}}]}""", (422, "BB-201")),
+    ("/", """{"resourceType": "Bundle", "type": "transaction", "entry": [{"request": {"method": "POST", "url": "Device"},
+      "resource": {"resourceType": "Device", "lotNumber": 1000000000000000000000000000000}}]}""", (422, "BB-201")),
+    ("/", """{"resourceType": "Bundle", "type": "transaction", "entry": [{"request": {"method": "POST", "url": "Appointment"},
+      "resource": {"resourceType": "Appointment", "identifier": ["x"]}}]}""", (422, "BB-201")),
+    ("/Subscription", """{"resourceType": "Subscription", "status": "requested", "reason": "x", "_criteria": {"extension": [{"url": "http://x", "valueCode": "y"}]},
+      "channel": {"type": "rest-hook"}}""", (422, "BB-201")),
+])
+def test_what_a_fuzzer_found_is_refused_in_words(api: httpx.Client, path: str, body: str, told: tuple[int, str]) -> None:
+    """Each was an error of the hub's own: what was dug in before it was looked at."""
+    assert number(api.post(path, content=body.encode(), headers=JSON)) == told

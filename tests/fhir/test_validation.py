@@ -75,6 +75,9 @@ BROKEN: dict[str, tuple[dict[str, Any], str, str]] = {
                                          "value", "Appointment.text.div"),
     "a video in the narrative": (but(text={"status": "generated", "div": '<div xmlns="http://www.w3.org/1999/xhtml">x<video src="x"/></div>'}),
                                  "value", "Appointment.text.div"),
+    "a status that is only an extension": (but(status=..., _status={"extension": [{"url": "http://x", "valueCode": "unknown"}]}), "required",
+                                           "Appointment.status"),
+    "a reference that is a number": (but(participant=[{**PARTICIPANT, "actor": {"reference": 5}}]), "value", "Appointment.participant[0].actor.reference"),
     "an id and nothing more": (but(identifier=[{"id": "x"}]), "invariant", "Appointment.identifier[0]"),
     "an id for a text that is not there": (but(_description={"id": "x"}), "invariant", "Appointment.description"),
     "null as a twin": (but(description="x", _description=None), "structure", "Appointment.description"),
@@ -101,6 +104,8 @@ def test_right_resources_have_no_issue() -> None:
     assert validate.check(GOOD, D) == []
     proposed = but(status="proposed", start=..., end=..., requestedPeriod=[{"start": "2026-12-01", "end": "2026-12-02"}])
     assert validate.check(proposed, D) == []
+    absent = {"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "unknown"}]}
+    assert validate.check({"resourceType": "Flag", "_status": absent, "code": {"text": "x"}, "subject": {"reference": "Patient/1"}}, D) == []
     twin = but(_description={"extension": [{"url": "http://x", "valueBoolean": True}]})
     assert validate.check(twin, D) == []
     for text in ("Patient/p1", "Patient/p1/_history/2", "http://x.example/fhir/Patient/1", "urn:uuid:6a0d3c3e-3b6c-4a66-9c40-2f6b3c8b1f01", "urn:oid:1.2.3"):
