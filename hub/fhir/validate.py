@@ -16,7 +16,7 @@ from hub.fhir.definitions import Definitions, Element, Type
 from hub.message import Resource
 from hub.problem import Issue, Problem, Refused
 
-_YEAR = r"([1-9]\d{3}|0\d{3})"
+_YEAR = r"(?!0000)\d{4}"
 _DATE = re.compile(rf"{_YEAR}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?", re.ASCII)
 _CLOCK = r"([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d{1,9})?"
 _ZONE = r"(Z|[+-]((0\d|1[0-3]):[0-5]\d|14:00))"

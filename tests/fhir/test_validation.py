@@ -42,6 +42,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str, str]] = {
     "an unknown participant status": (but(participant=[{**PARTICIPANT, "status": "completed"}]), "code-invalid", "Appointment.participant[0].status"),
     "a start without a zone": (but(start="2026-12-01T09:00:00"), "value", "Appointment.start"),
     "a start without seconds": (but(start="2026-12-01T09:00+01:00"), "value", "Appointment.start"),
+    "the year 0": (but(requestedPeriod=[{"start": "0000"}]), "value", "Appointment.requestedPeriod[0].start"),
     "30 February": (but(start="2026-02-30T09:00:00Z", end="2026-02-30T10:00:00Z"), "value", "Appointment.start"),
     "a start alone": (but(end=...), "invariant", "Appointment"),
     "booked without times": (but(start=..., end=...), "invariant", "Appointment"),
