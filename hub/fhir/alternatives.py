@@ -9,6 +9,7 @@ from hub.fhir import times
 from hub.fhir.definitions import Definitions
 from hub.fhir.index import NATIONAL_IDS
 from hub.fhir.paging import HashId
+from hub.fhir.text import indexed
 from hub.problem import Problem, Refused
 
 _PREFIX = re.compile(r"(eq|ne|gt|ge|lt|le|sa|eb|ap)(?=\d)")
@@ -51,13 +52,13 @@ def token(value: str, terms: Terms, implied: frozenset[str] = frozenset()) -> tu
     """`code`, `system|code`, `|code` (no system), `system|`. A system that the element's binding implies is none in the resource."""
     first, *rest = _apart(value, "|") if "\\" in value else value.split("|")
     if not rest:
-        return None, plain(first)
-    system, code = plain(first), plain("|".join(rest))
+        return None, indexed(plain(first))
+    system, code = indexed(plain(first)), plain("|".join(rest))
     if system in implied:
         system = ""
     if not code:
         return system, None
-    return system, terms.hash_id(system, code) if system in NATIONAL_IDS else code
+    return system, terms.hash_id(system, code) if system in NATIONAL_IDS else indexed(code)
 
 
 def reference(value: str, target: str | None, terms: Terms) -> tuple[str | None, str]:
@@ -66,7 +67,7 @@ def reference(value: str, target: str | None, terms: Terms) -> tuple[str | None,
     if terms.base:
         text = text.removeprefix(f"{terms.base}/")
     if ":" in text:
-        return "", text
+        return "", indexed(text)
     kind, _, id_ = text.partition("/_history/")[0].rpartition("/")
     return target or kind.rpartition("/")[2] or None, id_
 

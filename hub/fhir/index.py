@@ -11,7 +11,7 @@ from typing import Any
 from hub.fhir import times
 from hub.fhir.definitions import Definitions
 from hub.fhir.query import DateEntry, Entries, ReferenceEntry, StringEntry, TokenEntry
-from hub.fhir.text import plain
+from hub.fhir.text import LONGEST, indexed, plain
 from hub.message import Resource
 
 HashId = Callable[[str, str], str]
@@ -90,7 +90,7 @@ def _token(name: str, path: _Path, hash_id: HashId) -> Take:
 
 
 def _uri(name: str, path: _Path, hash_id: HashId) -> Take:
-    return lambda value, found: found.tokens.extend([TokenEntry(name, "", address) for address in _addresses(str(value))])
+    return lambda value, found: found.tokens.extend([TokenEntry(name, "", indexed(address)) for address in _addresses(str(value))])
 
 
 def _reference(name: str, path: _Path, hash_id: HashId) -> Take:
@@ -102,7 +102,12 @@ def _date(name: str, path: _Path, hash_id: HashId) -> Take:
 
 
 def _string(name: str, path: _Path, hash_id: HashId) -> Take:
-    return lambda value, found: found.strings.extend([StringEntry(name, plain(text)) for text in _strings(value)])
+    def take(value: Any, found: _Found) -> None:
+        for text in _strings(value):
+            found.strings.append(StringEntry(name, plain(text)[:LONGEST]))
+            found.tokens.append(TokenEntry(f"{name}:exact", "", indexed(text)))
+
+    return take
 
 
 _TAKES = {"token": _token, "uri": _uri, "reference": _reference, "date": _date, "string": _string}
@@ -138,15 +143,15 @@ def _tokens(name: str, value: Any, system: str, hash_id: HashId) -> Iterator[Tok
     if isinstance(value, bool):
         yield TokenEntry(name, "", "true" if value else "false")
     elif isinstance(value, (str, int)):
-        yield TokenEntry(name, "", str(value))
+        yield TokenEntry(name, "", indexed(str(value)))
     elif isinstance(value, dict) and "coding" in value:
         for coding in value["coding"]:
             yield from _tokens(name, coding, system, hash_id)
     elif isinstance(value, dict) and "code" in value:
-        yield TokenEntry(name, value.get("system", ""), value["code"])
+        yield TokenEntry(name, indexed(value.get("system", "")), indexed(value["code"]))
     elif isinstance(value, dict) and "value" in value and (not system or value.get("system") == system):
         own = value.get("system", "")
-        yield TokenEntry(name, own, hash_id(own, value["value"]) if own in NATIONAL_IDS else str(value["value"]))
+        yield TokenEntry(name, indexed(own), hash_id(own, value["value"]) if own in NATIONAL_IDS else indexed(str(value["value"])))
 
 
 def _refer(name: str, value: Any, target: str, found: _Found, hash_id: HashId) -> None:
@@ -158,7 +163,7 @@ def _refer(name: str, value: Any, target: str, found: _Found, hash_id: HashId) -
     if target and target not in (kind.rpartition("/")[2], value.get("type")):
         return
     if ":" in text:
-        found.references += [ReferenceEntry(name, "", address) for address in _addresses(text)]
+        found.references += [ReferenceEntry(name, "", indexed(address)) for address in _addresses(text)]
     elif kind and id_:
         found.references.append(ReferenceEntry(name, kind, id_))
     if isinstance(value.get("identifier"), dict):

@@ -23,7 +23,7 @@ from hub.fhir.query import (
     TokenIs,
     UpdatedIs,
 )
-from hub.fhir.text import plain
+from hub.fhir.text import LONGEST, plain
 
 
 class Version(Protocol):
@@ -72,7 +72,7 @@ def _meets(version: Version, entries: Entries, condition: Condition, elsewhere: 
             return any(_period(e.low, e.high, *each) for e in entries.dates if e.param == condition.param for each in condition.any_of)
         case StringIs():
             texts = [e.value for e in entries.strings if e.param == condition.param]
-            return any(_string(text, modifier, plain(wanted)) for modifier, wanted in condition.any_of for text in texts)
+            return any(_string(text, modifier, plain(wanted)[:LONGEST]) for modifier, wanted in condition.any_of for text in texts)
         case Missing():
             lists: tuple[Sequence[_Named], ...] = (entries.tokens, entries.references, entries.dates, entries.strings)
             return all(each.param != condition.param for every in lists for each in every) is condition.missing
@@ -117,4 +117,4 @@ def _period(first: int, last: int, prefix: str, low: int, high: int) -> bool:
 
 
 def _string(text: str, modifier: str, wanted: str) -> bool:
-    return text == wanted if modifier == "exact" else wanted in text if modifier == "contains" else text.startswith(wanted)
+    return wanted in text if modifier == "contains" else text.startswith(wanted)

@@ -96,7 +96,7 @@ class DateIs:
 
 @dataclass(frozen=True, slots=True)
 class StringIs:
-    """One of the alternatives (modifier, text); modifier is "" (starts with), `exact` or `contains`."""
+    """One of the alternatives (modifier, text); modifier is "" (starts with) or `contains`. `:exact` is a TokenIs of `<param>:exact`."""
 
     param: str
     any_of: tuple[tuple[str, str], ...]

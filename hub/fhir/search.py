@@ -29,6 +29,7 @@ from hub.fhir.query import (
     TokenIs,
     UpdatedIs,
 )
+from hub.fhir.text import indexed
 from hub.problem import Problem, Refused
 
 _MODIFIERS = {"token": {"not", "missing"}, "reference": {"identifier", "missing"}, "date": {"missing"}, "string": {"exact", "contains", "missing"},
@@ -219,10 +220,12 @@ def _by_type(type_: str, parameter: Parameter, modifier: str, value: str, terms:
             made = TokenIs(name, tuple([alternatives.token(v, terms, parameter.implied) for v in parts]), negated=modifier == "not")
             return _whether(made) if parameter.paths[0].get("is_so") else made
         case "uri":
-            return TokenIs(name, tuple([(None, alternatives.plain(v)) for v in parts]))
+            return TokenIs(name, tuple([(None, indexed(alternatives.plain(v))) for v in parts]))
         case "date":
             return DateIs(name, tuple([alternatives.date(v) for v in parts]), main=terms.definitions.served[type_].main == name)
         case "string":
+            if modifier == "exact":
+                return TokenIs(f"{name}:exact", tuple([(None, indexed(alternatives.plain(v))) for v in parts]))
             return StringIs(name, tuple([(modifier, alternatives.plain(v)) for v in parts]))
     numbers = "|" in value and all("|" in v for v in parts) and not _canonical(type_, parameter, terms.definitions)
     if modifier == "identifier" or numbers:  # VKP writes patient=system|number (facts/fhir.md 2.4)

@@ -22,7 +22,7 @@ from hub.fhir.query import (
     TokenIs,
     UpdatedIs,
 )
-from hub.fhir.text import plain
+from hub.fhir.text import LONGEST, plain
 
 TABLES = {"token": "index_token", "reference": "index_reference", "date": "index_date", "string": "index_string"}
 """Kind of a search parameter → where its entries are."""
@@ -220,9 +220,7 @@ def _token(system: str | None, value: str | None) -> Alternative:
 
 
 def _string(modifier: str, text: str) -> Alternative:
-    wanted = plain(text)
-    if modifier == "exact":
-        return "i.value = ?", [wanted]
+    wanted = plain(text)[:LONGEST]
     if modifier == "contains":
         escaped = wanted.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         return "i.value like ? escape '\\'", [f"%{escaped}%"]
