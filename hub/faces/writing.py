@@ -146,7 +146,8 @@ class Writing:
         if resource.get("resourceType") != type_:
             raise Refused(Problem.INVALID, f"the body is a {type_}", "resourceType")
         validate.require(resource, self._definitions)
-        return ours(resource, self._base)
+        absolute = self._base.encode() in asked.body or b"\\" in asked.body  # where nothing is, nothing is walked
+        return ours(resource, self._base) if absolute else resource
 
     def _before(self, asked: Asked, type_: str, id_: str) -> Stored | None:
         """What an update finds, for which the client's conditions hold. Raises Refused NOT_ALLOWED, OUT_OF_DATE."""
