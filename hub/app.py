@@ -194,12 +194,10 @@ def faces(parts: Parts) -> Any:
 
 def fhir(parts: Parts, pool: ThreadPoolExecutor) -> Any:
     """The FHIR face behind the gate."""
-    known, base, desk = definitions.load(), f"{parts.hub.base_url}/fhir", Desk(parts.flow.keeping)
-    rest = Rest(
-        parts.store, known, by_token(parts.hub.vendors), base, parts.clock, open_secrets(parts.hub).hash_id, desk, pool, parts.feeds,
-    )
+    known, base, desk, hash_id = definitions.load(), f"{parts.hub.base_url}/fhir", Desk(parts.flow.keeping), open_secrets(parts.hub).hash_id
+    rest = Rest(parts.store, known, by_token(parts.hub.vendors), base, parts.clock, hash_id, desk, pool, parts.feeds)
     beside = Beside(rest, (
-        Operations(parts.store, desk, base, parts.clock, parts.asking.free), Exports(parts.store, known, base, parts.clock),
+        Operations(parts.store, desk, base, parts.clock, parts.asking.free), Exports(parts.store, known, base, parts.clock, hash_id),
         Subscriptions(parts.store, parts.feeds, parts.clock), Tracing(parts.store, own_adapters(parts.hub.tables, parts.texts)),
     ), pool, known)
     return Sandbox(beside, partial(reset_sandbox, parts), pool) if sandbox.switched_on(parts.hub) else beside

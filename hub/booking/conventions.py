@@ -120,10 +120,9 @@ def codes(concepts: Mapping[str, Any] | Iterable[Mapping[str, Any]] | None, syst
 
 
 def points_to(reference: Mapping[str, Any] | None, type_: str) -> str:
-    """The id in a literal reference to a resource of this type; empty when it points elsewhere."""
-    text = str((reference or {}).get("reference", ""))
-    kind, _, id_ = text.rpartition("/")
-    return id_ if kind == type_ or kind.endswith(f"/{type_}") else ""
+    """The id in a literal reference to a resource of this type; empty when it points elsewhere, also at another server."""
+    kind, _, id_ = str((reference or {}).get("reference", "")).rpartition("/")
+    return id_ if kind == type_ else ""
 
 
 def kind_of(reference: Mapping[str, Any] | None) -> str:

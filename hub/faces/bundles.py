@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import base64
-import re
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 from hub.access import Reader
 from hub.faces.interaction import Answer, Asked, later, refusal
+from hub.faces.links import Links
 from hub.faces.reading import Reading
 from hub.faces.writing import Route, Writing
-from hub.fhir import bundle, strict_json
+from hub.fhir import bundle, strict_json, validate
 from hub.fhir.definitions import Definitions
 from hub.message import Resource
 from hub.problem import Problem, Refused, Unavailable
@@ -25,7 +26,6 @@ from hub.store import Store, Transaction
 MOST_ENTRIES = 1000
 _ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": 3, "HEAD": 3}
 _HEADERS = {"ifMatch": b"if-match", "ifNoneExist": b"if-none-exist", "ifNoneMatch": b"if-none-match", "ifModifiedSince": b"if-modified-since"}
-_CONDITIONAL = re.compile(r"([A-Z][A-Za-z]+)\?(.+)")
 
 
 @dataclass(slots=True)
@@ -52,6 +52,7 @@ class Bundles:
     writing: Callable[[Transaction], Writing]
     reading: Callable[[Store | Transaction], Reading]
     route: Route
+    base: str
 
     def execute(self, asked: Asked) -> Answer:
         """The response Bundle.
@@ -63,7 +64,7 @@ class Bundles:
         kind = posted.get("type") if posted.get("resourceType") == "Bundle" else None
         if kind not in ("batch", "transaction"):
             raise Refused(Problem.INVALID, "what is posted here is a Bundle of type batch or transaction", "Bundle.type")
-        entries = _entries(posted, asked)
+        entries = self._entries(posted, asked)
         if kind == "batch":
             answers = [self._alone(entry) for entry in entries]
         else:
@@ -91,7 +92,8 @@ class Bundles:
             try:
                 asked = replace(entry.asked, promised=entry.id)
                 if isinstance(entry.resource, dict) and entry.resource.get("resourceType") != "Binary":
-                    asked = replace(asked, body=strict_json.dump(self._pointed(entry.resource, places, entry, writing)))
+                    links = Links(places, partial(writing.match, asked), self.definitions, self.base, entry.full_url)
+                    asked = replace(asked, body=strict_json.dump(links.followed(entry.resource)))
                 answers[entry.number] = answer = self.route(asked, reading, writing)
             except Refused as refused:
                 raise refused.within(entry.where) from refused
@@ -102,85 +104,80 @@ class Bundles:
         """fullUrl → reference of what the transaction creates, or of what its condition finds, before anything is written."""
         places: dict[str, str] = {}
         for entry in entries:
-            asked, type_ = entry.asked, entry.asked.path[0] if entry.asked.path else ""
+            type_ = entry.asked.path[0] if entry.asked.path else ""
             if type_ not in self.definitions.served or not isinstance(entry.resource, dict):
                 continue
-            found = None
-            criteria = asked.header(b"if-none-exist") if asked.method == "POST" else asked.query if asked.method == "PUT" else ""
-            if criteria:
-                found = writing.match(asked, type_, criteria)
-            if found is not None:
-                reference = found.reference
-            elif (asked.method == "POST" and len(asked.path) == 1) or (asked.method == "PUT" and criteria):
-                reference = f"{type_}/{self._promise(entry, type_)}"
-            else:
-                reference = "/".join(asked.path[:2])
+            try:
+                reference = self._place(entry, type_, writing)
+            except Refused as refused:
+                raise refused.within(entry.where) from refused
             if entry.full_url in places:
                 raise Refused(Problem.INVALID, "a fullUrl stands twice", entry.where)
             if entry.full_url:
                 places[entry.full_url] = reference
         return places
 
+    def _place(self, entry: _Entry, type_: str, writing: Writing) -> str:
+        asked = entry.asked
+        criteria = asked.header(b"if-none-exist") if asked.method == "POST" else asked.query if asked.method == "PUT" else ""
+        found = writing.match(asked, type_, criteria) if criteria else None
+        if found is not None:
+            return found.reference
+        if (asked.method == "POST" and len(asked.path) == 1) or (asked.method == "PUT" and criteria):
+            return f"{type_}/{self._promise(entry, type_)}"
+        return "/".join(asked.path[:2])
+
     def _promise(self, entry: _Entry, type_: str) -> str:
         if self.definitions.served[type_].write == "booking" and entry.asked.reader is not None:
+            named = entry.resource.get("identifier", [])
+            if not isinstance(named, list) or not all(isinstance(each, dict) for each in named):  # the rest is validated when it is written
+                raise Refused(Problem.INVALID, "identifier is a list of identifiers", f"{type_}.identifier")
             entry.resource, id_ = self.desk.named(client(entry.asked.reader), entry.resource)
             return id_
         entry.id = str(entry.resource.get("id") or "") if entry.asked.method == "PUT" else ""
         entry.id = entry.id or str(uuid.uuid4())
         return entry.id
 
-    def _pointed(self, node: Any, places: dict[str, str], entry: _Entry, writing: Writing) -> Any:
-        """A copy in which every link to an entry, or to a condition, is a reference."""
-        if isinstance(node, list):
-            return [self._pointed(item, places, entry, writing) for item in node]
-        if not isinstance(node, dict):
-            return places.get(node, node) if isinstance(node, str) else node
-        made = {key: self._pointed(value, places, entry, writing) for key, value in node.items()}
-        reference, div = made.get("reference"), made.get("div")
-        if isinstance(reference, str) and (match := _CONDITIONAL.fullmatch(reference)) and match[1] in self.definitions.served:
-            found = writing.match(entry.asked, match[1], match[2])
-            if found is None:
-                raise Refused(Problem.UNKNOWN_RESOURCE, f"a conditional reference finds no {match[1]}")
-            made["reference"] = found.reference
-        if isinstance(div, str):
-            for full_url, place in places.items():
-                div = div.replace(f'"{full_url}"', f'"{place}"')
-            made["div"] = div
-        return made
+    def _entries(self, posted: Resource, asked: Asked) -> list[_Entry]:
+        entries = posted.get("entry", [])
+        if not isinstance(entries, list) or len(entries) > MOST_ENTRIES:
+            raise Refused(Problem.INVALID, f"entry is a list of at most {MOST_ENTRIES}", "Bundle.entry")
+        envelope = {**posted, "entry": [_without_resource(entry) for entry in entries]}  # resources are validated each by its own entry
+        validate.require(envelope if entries else {key: value for key, value in posted.items() if key != "entry"}, self.definitions)
+        return [_entry(number, entry, asked, self.base) for number, entry in enumerate(entries)]
 
 
-def _entries(posted: Resource, asked: Asked) -> list[_Entry]:
-    entries = posted.get("entry") or []
-    if not isinstance(entries, list) or len(entries) > MOST_ENTRIES:
-        raise Refused(Problem.INVALID, f"entry is a list of at most {MOST_ENTRIES}", "Bundle.entry")
-    return [_entry(number, entry, asked) for number, entry in enumerate(entries)]
-
-
-def _entry(number: int, entry: Any, asked: Asked) -> _Entry:
+def _entry(number: int, entry: Any, asked: Asked, base: str) -> _Entry:
     request = entry.get("request") if isinstance(entry, dict) else None
     where = f"Bundle.entry[{number}].request"
     if not isinstance(request, dict) or request.get("method") not in _ORDER or not isinstance(request.get("url"), str):
         raise Refused(Problem.INVALID, "bdl-3: an entry has a request with a method and a url", where)
-    path, _, query = request["url"].partition("?")
+    path, _, query = request["url"].removeprefix(f"{base}/").partition("?")
     headers = {name: str(request[key]).encode("utf-8") for key, name in _HEADERS.items() if key in request}
     headers |= {b"prefer": asked.headers[b"prefer"]} if b"prefer" in asked.headers else {}
     resource = entry.get("resource")
-    body, headers[b"content-type"] = _body(resource)
+    body, headers[b"content-type"] = _body(resource, request["method"], f"Bundle.entry[{number}].resource.data")
     parts = tuple(p for p in path.strip("/").split("/") if p)
     return _Entry(number, Asked(request["method"], parts, query, headers, body, asked.reader), str(entry.get("fullUrl") or ""), resource)
 
 
-def _body(resource: Any) -> tuple[bytes, bytes]:
+def _without_resource(entry: Any) -> Any:
+    return {key: value for key, value in entry.items() if key != "resource"} if isinstance(entry, dict) else entry
+
+
+def _body(resource: Any, method: str, where: str) -> tuple[bytes, bytes]:
     """A JSON Patch comes in a Bundle as a Binary (R4 3.1.0.11.2)."""
-    if isinstance(resource, dict) and resource.get("resourceType") == "Binary":
+    if method == "PATCH" and isinstance(resource, dict) and resource.get("resourceType") == "Binary":
         try:
             return base64.b64decode(str(resource.get("data", "")), validate=True), str(resource.get("contentType", "")).encode()
         except ValueError as wrong:
-            raise Refused(Problem.INVALID, "Binary.data is base64", "Binary.data") from wrong
+            raise Refused(Problem.INVALID, "Binary.data is base64", where) from wrong
     return strict_json.dump(resource) if isinstance(resource, dict) else b"", b"application/fhir+json"
 
 
 def _scope(entry: _Entry) -> None:
+    if entry.asked.path and ":" in entry.asked.path[0]:
+        raise Refused(Problem.INVALID, "another server's address: the url of an entry is relative, or under our own", f"{entry.where}.request.url")
     asked, need = entry.asked, needed(entry.asked.method, entry.asked.path)
     reader: Reader | None = asked.reader
     if need is None or reader is None:
@@ -193,12 +190,10 @@ def _once(entry: _Entry, answer: Answer, touched: set[str]) -> None:
     """One identity is written at most once in a transaction."""
     if entry.asked.method in ("GET", "HEAD"):
         return
-    headers = dict(answer.headers)
-    location = (headers.get(b"location") or headers.get(b"content-location") or b"").decode().partition("/_history/")[0]
-    identity = "/".join(location.split("/")[-2:]) or "/".join(entry.asked.path)
-    if identity in touched and not (entry.asked.method == "POST" and answer.status == 200):
+    found_only = entry.asked.method == "POST" and answer.status == 200
+    if answer.written in touched and not found_only:
         raise Refused(Problem.INVALID, "the same resource is written twice in one transaction", entry.where)
-    touched.add(identity)
+    touched.update({answer.written} - {""})
 
 
 def _told(answer: Answer) -> tuple[bytes, dict[str, str], bytes]:

@@ -22,13 +22,16 @@ from hub.faces.beside import File
 from hub.faces.interaction import READS, Answer, Asked
 from hub.faces.parameters import parameters_of
 from hub.faces.web import ID
-from hub.fhir import strict_json, times
+from hub.fhir import bulk, strict_json, times
+from hub.fhir.alternatives import Terms
 from hub.fhir.definitions import Definitions
-from hub.fhir.limits import limit
+from hub.fhir.index import HashId
+from hub.fhir.limits import limit, limited
 from hub.fhir.outcome import outcome
 from hub.fhir.query import NEVER, Query
+from hub.fhir.subset import subset
 from hub.problem import Issue, Problem, Refused
-from hub.store import Export, Store, Transaction
+from hub.store import Export, Part, Store, Stored, Transaction
 from hub.store.values import persons
 
 KEPT = timedelta(hours=24)
@@ -39,7 +42,7 @@ A_PAGE = 200
 """Resources read, and sent, at once."""
 NDJSON = "application/fhir+ndjson"
 FORMATS = frozenset({NDJSON, "application/ndjson", "ndjson"})
-UNDERSTOOD = frozenset({"_type", "_since", "_outputFormat"})
+UNDERSTOOD = frozenset({"_type", "_since", "_outputFormat", "_typeFilter", "_elements"})
 NEVER_EXPORTED = frozenset({"AuditEvent", "Bundle", "OperationOutcome", "Parameters", "Subscription"})
 """Views, what is no record, and what holds a client's secrets."""
 PATIENT = ("Patient", "$export")
@@ -53,12 +56,13 @@ class Exports:
     largest = 64 * 1024
     worded = False
 
-    def __init__(self, store: Store, definitions: Definitions, base_url: str, clock: Callable[[], datetime]) -> None:
+    def __init__(self, store: Store, definitions: Definitions, base_url: str, clock: Callable[[], datetime], hash_id: HashId) -> None:
         self._store, self._definitions, self._base, self._clock = store, definitions, base_url, clock
+        self._terms = Terms(definitions, hash_id, base_url)
 
     def methods(self, path: tuple[str, ...]) -> tuple[str, ...]:
         match path:
-            case ("$export",) | ("Patient", "$export"):
+            case ("$export",) | ("Patient", "$export") | ("Group", _, "$export"):
                 return "GET", "POST"
             case ("$export", _):
                 return (*READS, "DELETE")
@@ -79,27 +83,27 @@ class Exports:
             case ("$export-file", id_, type_):
                 bounds = dict(parse_qsl(asked.query))
                 return self._file(self._own(reader, id_), type_, reader, bounds.get("from", ""), bounds.get("until", ""))
-        raise Refused(Problem.UNKNOWN_RESOURCE, "no such address")
+        raise Refused(Problem.UNKNOWN_RESOURCE, "there are no Groups here: /$export and /Patient/$export are what is exported")
 
     def _kick_off(self, asked: Asked, reader: Reader) -> Answer:
         """202 and where to ask on; what was ignored is told in an OperationOutcome. Raises Refused BAD_EXPORT, SCOPE_MISSING."""
         if "respond-async" not in asked.prefers:
             raise Refused(Problem.BAD_EXPORT, "an export is asked for with Prefer: respond-async")
         wanted, ignored = _wanted(asked)
-        types, unknown = self._types(asked, reader, wanted.get("_type", ""))
-        try:
-            since = times.span(wanted["_since"].replace(" ", "+"))[0] if wanted.get("_since") else NEVER
-        except (ValueError, OverflowError) as wrong:
-            raise Refused(Problem.BAD_EXPORT, "_since is an instant such as 2026-12-01T09:00:00+01:00") from wrong
-        now, id_ = self._clock(), str(uuid.uuid4())
+        types, unknown = self._types(asked, reader, ",".join(wanted["_type"]))
+        filters, unfiltered = bulk.filters(wanted["_typeFilter"], types, asked.lenient, self._terms)
+        elements, unnamed = bulk.elements(wanted["_elements"], types, asked.lenient, self._definitions)
+        since, now, id_ = _since(wanted["_since"]), self._clock(), str(uuid.uuid4())
         request = f"{self._base}/{'/'.join(asked.path)}" + (f"?{asked.query}" if asked.query else "")
 
         def begin(tx: Transaction) -> None:
             tx.audit(AuditLine(now, "", reader.reference, reader.ground.value, "export", "", "fhir"))
-            tx.export(Export(id_, reader.reference, request, types, asked.path == PATIENT, since, tx.newest(), now, now + KEPT))
+            tx.export(Export(
+                id_, reader.reference, request, types, asked.path == PATIENT, since, tx.newest(), now, now + KEPT, tuple(filters), tuple(elements)))
 
         self._store.write(begin)
         told = [f"the parameter {name[:40]}" for name in ignored] + ["a type of _type that is not exported here"] * bool(unknown)
+        told += [*dict.fromkeys(unfiltered + unnamed)]
         issues = [Issue("not-supported", "", f"ignored: {what}", Problem.BAD_EXPORT, severity="warning") for what in told]
         note = outcome(Problem.BAD_EXPORT, issues=issues) if issues else b""
         return Answer(202, note, ((b"content-location", f"{self._base}/$export/{id_}".encode()),))
@@ -162,6 +166,9 @@ class Exports:
             entries = [{"request": {"method": "DELETE", "url": reference}} for reference in gone[first:first + A_PAGE]]
             yield orjson.dumps({"resourceType": "Bundle", "type": "transaction", "entry": entries}) + b"\n"
 
+    def _shown(self, found: Stored, export: Export) -> str:
+        return subset(found.text, "", export.elements, self._definitions) if export.elements else found.text
+
     def _any(self, type_: str) -> bool:
         return bool(self._store.search(Query(type_, count=1)).entries)
 
@@ -182,10 +189,13 @@ class Exports:
     def _pieces(self, export: Export, type_: str, reader: Reader, first: str, until: str) -> Iterator[bytes]:
         """Page after page; whose data a page holds is in the access log before it leaves, each person once a file."""
         told: set[str] = set()
+        wanted = bulk.wanted(export.filters, type_, self._terms)
         going = True
         while going:
             seen = limit(reader, type_, self._definitions)
-            found, first = self._store.exports.page(export, type_, (seen,) if seen else (), first, until, A_PAGE)
+            asked = limited(reader, Query(type_, (wanted,)), self._definitions).conditions[0] if wanted else None  # also within a chain
+            part = Part(export, type_, first, until, (seen,) if seen else (), asked)
+            found, first = self._store.exports.page(part, A_PAGE)
             fresh = [person for person in persons(found) if person not in told]
             told.update(fresh)
             now = self._clock()
@@ -193,11 +203,11 @@ class Exports:
                 AuditLine(now, person, reader.reference, reader.ground.value, f"export {type_}", "", "fhir") for person in fresh
             )
             if found:
-                yield "".join([f"{each.text}\n" for each in found]).encode()
+                yield "".join([f"{self._shown(each, export)}\n" for each in found]).encode()
             going = first != ""
 
 
-def _wanted(asked: Asked) -> tuple[dict[str, str], list[str]]:
+def _wanted(asked: Asked) -> tuple[dict[str, list[str]], list[str]]:
     """The parameters, of the query and of a Parameters body; and the names of those that are ignored, where the client is lenient.
 
     Raises:
@@ -210,13 +220,18 @@ def _wanted(asked: Asked) -> tuple[dict[str, str], list[str]]:
     if unknown and not asked.lenient:
         known = ", ".join(sorted(UNDERSTOOD))
         raise Refused(Problem.BAD_EXPORT, f"understood are {known}; Prefer: handling=lenient ignores the rest", unknown[0][:40])
-    found: dict[str, str] = {}
-    for name, value in pairs:
-        if name in UNDERSTOOD and isinstance(value, str):
-            found[name] = f"{found[name]},{value}" if name == "_type" and name in found else value
-    if found.get("_outputFormat", NDJSON).replace(" ", "+") not in FORMATS:
+    found: dict[str, list[str]] = {name: [v for n, v in pairs if n == name and isinstance(v, str) and v] for name in UNDERSTOOD}
+    if any(value.replace(" ", "+") not in FORMATS for value in found["_outputFormat"]):
         raise Refused(Problem.BAD_EXPORT, f"_outputFormat is {NDJSON}")
     return found, unknown
+
+
+def _since(asked: list[str]) -> int:
+    """In microseconds. Raises Refused BAD_EXPORT."""
+    try:
+        return times.span(asked[-1].replace(" ", "+"))[0] if asked else NEVER
+    except (ValueError, OverflowError) as wrong:
+        raise Refused(Problem.BAD_EXPORT, "_since is an instant such as 2026-12-01T09:00:00+01:00") from wrong
 
 
 def _bounds(cuts: list[str]) -> list[str]:

@@ -25,7 +25,8 @@ Header = tuple[bytes, bytes]
 READS = ("GET", "HEAD")
 MIRRORED = (b"x-request-id", b"x-correlation-id")
 """Headers that go back as they came."""
-_TAG = re.compile(r'(?:W/)?"(\d{1,18})"', re.ASCII)
+_VERSION = re.compile(r'(?:W/)?"(\d{1,18})"', re.ASCII)
+_TAG = re.compile(r'"[^"]*"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +63,19 @@ class Asked:
     def lenient(self) -> bool:
         return "handling=lenient" in self.prefers
 
-    @property
-    def if_match(self) -> int | None:
-        """The version that the client saw; None: it does not tell.
+    def require(self, current: Stored | None) -> None:
+        """What the client says of the version it saw (`If-Match`, `If-None-Match`) holds for the current one (RFC 9110 13.1).
 
         Raises:
-            Refused: OUT_OF_DATE when it is no version of ours.
+            Refused: OUT_OF_DATE.
         """
-        tag = self.header(b"if-match").strip()
-        return None if tag == "*" else tagged(tag)
+        wanted, unwanted = self.header(b"if-match"), self.header(b"if-none-match")
+        there = current is not None and not current.deleted
+        met = current is not None and named(wanted, current.etag) and (there or wanted.strip() != "*")
+        if wanted and not met:
+            raise Refused(Problem.OUT_OF_DATE, f"the current version is {current.version}" if current else "there is none yet")
+        if unwanted and current is not None and there and named(unwanted, current.etag):
+            raise Refused(Problem.OUT_OF_DATE, "it is there already")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,8 @@ class Answer:
     kind: str = ""
     media_type: str = ""
     """Where it is neither JSON nor XML of FHIR."""
+    written: str = ""
+    """`Type/id` of what was written or deleted."""
 
     def with_headers(self, *more: Header) -> Answer:
         return replace(self, headers=(*self.headers, *more))
@@ -101,16 +108,20 @@ class Source(Protocol):
 
 
 def tagged(tag: str) -> int | None:
-    """The version that an entity tag names; None: there is no tag. Raises Refused OUT_OF_DATE when it is no version of ours."""
-    match = _TAG.fullmatch(tag)
+    """The version that an entity tag names, where one alone may be named; None: there is no tag.
+
+    Raises:
+        Refused: OUT_OF_DATE when it is none of ours.
+    """
+    match = _VERSION.fullmatch(tag)
     if tag and match is None:
-        raise Refused(Problem.OUT_OF_DATE, "If-Match is no version of ours")
+        raise Refused(Problem.OUT_OF_DATE, "If-Match names one version of ours here")
     return int(match[1]) if match else None
 
 
 def named(tags: str, etag: str) -> bool:
-    """`If-None-Match` names this version: in a list, or by a star (RFC 9110 13.1.2)."""
-    return tags.strip() == "*" or etag in [tag.strip() for tag in tags.split(",")]
+    """`If-Match` or `If-None-Match` names this version: in a list, or by a star. Our tags are weak; who calls one strong means the same."""
+    return tags.strip() == "*" or etag.removeprefix("W/") in _TAG.findall(tags)
 
 
 def version_headers(found: Stored) -> tuple[Header, ...]:

@@ -22,6 +22,7 @@ from hub.faces.parameters import UNDERSTOOD, appointment_of, parameters_of, pati
 from hub.faces.web import ID
 from hub.fhir import bundle, strict_json
 from hub.fhir.outcome import outcome
+from hub.fhir.references import ours
 from hub.keeping import Calendar, Speaker
 from hub.message import Resource
 from hub.problem import Problem, Refused
@@ -65,7 +66,7 @@ class Operations:
 
     def answer(self, asked: interaction.Asked, reader: Reader) -> Answer:
         name, id_, _ = operation(asked.path) or ("", "", ())
-        return Answer(200, self._do(_asked(asked, reader, name, id_)))
+        return Answer(200, self._do(_asked(asked, reader, name, id_, self._base)))
 
     def _do(self, asked: Asked) -> bytes:
         desk, caller = self._desk, client(asked.reader)
@@ -94,6 +95,7 @@ class Operations:
         patient = patient_of(asked.parameters)
         if not patient:
             return appointment
+        self._desk.keeping.check(appointment)
         others = [p for p in appointment.get("participant") or () if not points_to(p.get("actor"), "Patient")]
         return {**appointment, "participant": [{"actor": {"reference": patient, "type": "Patient"}, "status": "accepted"}, *others]}
 
@@ -124,10 +126,10 @@ def operation(below: tuple[str, ...]) -> tuple[str, str, tuple[str, ...]] | None
     return None
 
 
-def _asked(asked: interaction.Asked, reader: Reader, name: str, id_: str) -> Asked:
+def _asked(asked: interaction.Asked, reader: Reader, name: str, id_: str, base: str) -> Asked:
     """Raises Refused UNREADABLE, INVALID, OUT_OF_DATE."""
-    parameters: list[tuple[str, Any]] = [(n, v) for n, v in asked.pairs if v]
+    parameters: list[tuple[str, Any]] = [(n, v.removeprefix(f"{base}/")) for n, v in asked.pairs if v]
     if asked.body:
-        parameters += parameters_of(strict_json.load(asked.body))
+        parameters += parameters_of(ours(strict_json.load(asked.body), base))
     version = tagged(asked.header(b"if-match"))
     return Asked(name, id_, parameters, reader, "" if version is None else str(version), asked.strict, asked.method != "POST")

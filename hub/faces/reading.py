@@ -138,7 +138,7 @@ class Reading:
         slots = self._source.search(limited(asked.reader, Query("Slot", (ahead,), count=MOST_SLOTS), self._definitions)).entries
         tag = f'W/"{len(slots)}-{max((slot.seq for slot in slots), default=0)}"'
         headers = ((b"etag", tag.encode()), (b"cache-control", b"private, max-age=30"))
-        if asked.header(b"if-none-match") == tag:
+        if named(asked.header(b"if-none-match"), tag):
             return Answer(304, b"", headers)
         return Answer(200, "".join([f"{slot.text}\n" for slot in slots]).encode(), headers, media_type="application/fhir+ndjson")
 
@@ -162,7 +162,7 @@ class Reading:
         if bound is None:
             return True
         last = self._source.version(type_, id_, gone.version - 1)
-        return last is not None and meets(id_, index.indexer(self._definitions, self._hash_id)(last.resource), (bound,))
+        return last is not None and meets(last, index.indexer(self._definitions, self._hash_id)(last.resource), (bound,))
 
     def _part(self, found: Stored, parsed: Parsed) -> Stored:
         if not parsed.summary and not parsed.elements:

@@ -13,7 +13,7 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 import orjson
 
@@ -21,7 +21,7 @@ from hub.access import AuditLine, Reader
 from hub.faces import conformance
 from hub.faces.bundles import Bundles
 from hub.faces.formats import FORM, acceptable, in_json, kind_of, worded
-from hub.faces.interaction import JSON, READS, Answer, Asked, allow, below, failed, read_body, respond
+from hub.faces.interaction import JSON, READS, Answer, Asked, allow, below, failed, named, read_body, respond
 from hub.faces.parameters import parameters_of
 from hub.faces.reading import Reading
 from hub.faces.web import ID
@@ -93,7 +93,7 @@ class Rest:
     def _guarded(self, asked: Asked, too_large: bool) -> tuple[Answer, str]:
         format_ = JSON
         try:
-            format_ = acceptable(asked)
+            format_ = acceptable(_with_format(asked))
             if too_large:
                 raise Refused(Problem.TOO_LARGE, "the body is too large: a search form has 64 KiB, a resource or Bundle 4 MiB")
             answer = worded(self._answered(asked), format_, self._definitions)
@@ -116,7 +116,7 @@ class Rest:
             raise Refused(Problem.NO_SUCH_INTERACTION, "this method does not go with this address")
         if asked.path in self._told:
             told = self._told[asked.path]
-            return replace(told, status=304) if asked.headers.get(b"if-none-match") == dict(told.headers)[b"etag"] else told
+            return replace(told, status=304) if named(asked.header(b"if-none-match"), dict(told.headers)[b"etag"].decode()) else told
         if asked.path[:1] and asked.path[0] in conformance.TYPES:
             return self._conformance(asked)
         if asked.reader is None:
@@ -134,7 +134,7 @@ class Rest:
         if not asked.path:
             if asked.method != "POST":
                 raise Refused(Problem.NO_SUCH_INTERACTION, "a batch or transaction is posted here")
-            return Bundles(self._store, desk, self._definitions, self._writes, self._reads, self._route).execute(asked)
+            return Bundles(self._store, desk, self._definitions, self._writes, self._reads, self._route, self._base).execute(asked)
         return self._store.write(lambda tx: self._route(asked, self._reads(tx), self._writes(tx)))
 
     def _conformance(self, asked: Asked) -> Answer:
@@ -257,6 +257,13 @@ def _methods(offered: set[str], words: dict[str, tuple[str, ...]]) -> tuple[str,
 def _document(body: bytes, media_type: str = "") -> Answer:
     """What is the same for everybody until the next release."""
     return Answer(200, body, ((b"etag", f'W/"{hashlib.sha256(body).hexdigest()[:16]}"'.encode()),), media_type=media_type)
+
+
+def _with_format(asked: Asked) -> Asked:
+    """A search form may name the format as an address does (R4 http.html#parameters)."""
+    if asked.path[-1:] != ("_search",) or b"_format=" not in asked.body:
+        return asked
+    return replace(asked, query=urlencode([pair for pair in _form(asked) if pair[0] == "_format"] + asked.pairs))
 
 
 def _form(asked: Asked) -> list[tuple[str, str]]:

@@ -15,6 +15,7 @@ from hub.fhir import patch, search, strict_json, validate
 from hub.fhir.definitions import Definitions
 from hub.fhir.index import HashId
 from hub.fhir.outcome import informed
+from hub.fhir.references import ours
 from hub.message import Resource
 from hub.problem import Problem, Refused
 from hub.scheduling.desk import HOLD_PREFIX, Desk, client
@@ -65,7 +66,7 @@ class Writing:
         resource = self._body(asked, type_)
         if resource.get("id") != known(id_):
             raise Refused(Problem.INVALID, "the id in the body is the id in the address", f"{type_}.id")
-        return self._changed(asked, self._current(asked, type_, id_), resource)
+        return self._changed(asked, self._before(asked, type_, id_), resource)
 
     def update_where(self, asked: Asked, type_: str, criteria: str, id_: str = "") -> Answer:
         """Updates the one resource that matches; creates one where none does.
@@ -75,9 +76,11 @@ class Writing:
         """
         found = self._at(asked, type_, criteria)
         resource = self._body(asked, type_)
+        if found is None and (own := str(resource.get("id") or "")):
+            return self._changed(asked, self._before(asked, type_, own), resource)
+        asked.require(found)
         if found is None:
-            own = str(resource.get("id") or "")
-            return self._changed(asked, self._current(asked, type_, own), resource) if own else self._created(asked, resource, id_)
+            return self._created(asked, resource, id_)
         if resource.get("id", found.id) != found.id:
             raise Refused(Problem.INVALID, "the id in the body is not that of the resource that matches", f"{type_}.id")
         return self._changed(asked, found, {**resource, "id": found.id})
@@ -93,6 +96,7 @@ class Writing:
             raise Refused(Problem.UNKNOWN_RESOURCE, f"no {type_} to patch")
         if before.deleted:
             raise Refused(Problem.DELETED, f"this {type_} was deleted")
+        asked.require(before)
         media_type = asked.header(b"content-type").partition(";")[0].strip().lower()
         patched = patch.apply(strict_json.load(before.body), asked.body, media_type, self._definitions)
         if (patched.get("resourceType"), patched.get("id")) != (type_, before.id):
@@ -102,7 +106,7 @@ class Writing:
             raise Refused(Problem.IMPOSSIBLE_CHANGE, f"a patch cannot remove {', '.join(gone)}", f"{type_}.{gone[0]}")
         patched = _plain_text(patched, before.resource)
         validate.require(patched, self._definitions)
-        return self._changed(asked, before, patched)
+        return self._changed(asked, before, ours(patched, self._base))
 
     def delete(self, asked: Asked, type_: str, id_: str, criteria: str = "") -> Answer:
         """204, also when it is gone already or never was.
@@ -112,14 +116,13 @@ class Writing:
         """
         before = self._current(asked, type_, id_) if id_ else self._at(asked, type_, criteria)
         if before is None or before.deleted:
-            return Answer(204)
+            return Answer(204, written=f"{type_}/{id_}" if id_ else "")
         if not self._definitions.served[type_].delete:
             raise Refused(Problem.IN_USE, f"a {type_} is not deleted: set its status instead")
-        if asked.if_match not in (None, before.version):
-            raise Refused(Problem.OUT_OF_DATE, f"the current version is {before.version}")
+        asked.require(before)
         gone = self._tx.remove(before, origin=_reader(asked).reference)
         self._audit(asked, persons([before]), f"delete {type_}")
-        return Answer(204, b"", ((b"etag", gone.etag.encode()),))
+        return Answer(204, b"", ((b"etag", gone.etag.encode()),), written=before.reference)
 
     def match(self, asked: Asked, type_: str, criteria: str) -> Stored | None:
         """The one resource that matches; None: none does. Raises Refused MANY_MATCHES, BAD_SEARCH."""
@@ -143,7 +146,14 @@ class Writing:
         if resource.get("resourceType") != type_:
             raise Refused(Problem.INVALID, f"the body is a {type_}", "resourceType")
         validate.require(resource, self._definitions)
-        return resource
+        absolute = self._base.encode() in asked.body or b"\\" in asked.body  # where nothing is, nothing is walked
+        return ours(resource, self._base) if absolute else resource
+
+    def _before(self, asked: Asked, type_: str, id_: str) -> Stored | None:
+        """What an update finds, for which the client's conditions hold. Raises Refused NOT_ALLOWED, OUT_OF_DATE."""
+        found = self._current(asked, type_, id_)
+        asked.require(found)
+        return found
 
     def _current(self, asked: Asked, type_: str, id_: str) -> Stored | None:
         found = self._tx.get(type_, known(id_))
@@ -152,14 +162,12 @@ class Writing:
         return found
 
     def _changed(self, asked: Asked, before: Stored | None, resource: Resource) -> Answer:
-        version, there = asked.if_match, before is not None and not before.deleted
-        if (asked.header(b"if-match").strip() == "*" and not there) or (asked.header(b"if-none-match").strip() == "*" and there):
-            raise Refused(Problem.OUT_OF_DATE, "it is there already" if there else "there is none yet")
-        if version is not None and (before is None or version != before.version):
-            raise Refused(Problem.OUT_OF_DATE, f"the current version is {before.version if before else 0}")
+        """A version more of what is there, or the first; `asked.require` holds."""
+        there = before is not None and not before.deleted
         if self._definitions.served[resource["resourceType"]].write == "booking":
             caller = client(_reader(asked))
-            return self._answer(asked, self._desk.update(self._tx, caller, resource, str(version) if version is not None else ""), 200)
+            seen = str(before.version) if before is not None and asked.header(b"if-match") else ""
+            return self._answer(asked, self._desk.update(self._tx, caller, resource, seen), 200)
         return self._answer(asked, self._record(asked, resource, "update" if there else "create"), 200 if there else 201)
 
     def _booked(self, asked: Asked, resource: Resource, sent: str) -> tuple[Stored, int]:
@@ -195,7 +203,7 @@ class Writing:
         headers = (*version_headers(kept), (b"location" if status == 201 else b"content-location", location))
         prefers = asked.prefers
         body = b"" if "return=minimal" in prefers else informed("kept") if "return=operationoutcome" in prefers else kept.body
-        return Answer(status, body, headers)
+        return Answer(status, body, headers, written=kept.reference)
 
 
 Route = Callable[[Asked, Reading, Writing | None], Answer]

@@ -135,7 +135,7 @@ class Feeds:
             asked = limited(reader, Query(before.type, conditions), self._definitions)
         except Refused:
             return False
-        return meets(before.id, tx.entries(before.resource), asked.conditions)
+        return meets(before, tx.entries(before.resource), asked.conditions)
 
     def sees(self, source: Store | Transaction, reader: Reader, type_: str, id_: str, conditions: tuple[Condition, ...] = ()) -> bool:
         """The reader's scopes and departments give this resource, and it meets the conditions."""

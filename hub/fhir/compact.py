@@ -21,6 +21,9 @@ Json = dict[str, Any]
 _FHIRPATH_STRING = "http://hl7.org/fhirpath/System."
 _WHERE_TYPE = re.compile(r"\.where\(resolve\(\) is (\w+)\)$")
 _WHERE_SYSTEM = re.compile(r"\.where\(system='(\w+)'\)$")
+_IS_SO = re.compile(r"^([\w.]+)\.exists\(\) and \1 != false$")
+_BOOLEANS = "http://terminology.hl7.org/CodeSystem/special-values"
+"""The system that `true` and `false` may be said to be of (R4 3.1.1.4.10)."""
 _AS = re.compile(r"^\(?([\w.]+) as (\w+)\)?$|^([\w.]+)\.(?:as|ofType)\((\w+)\)$")
 
 
@@ -154,24 +157,26 @@ def _parameters(parameters: Iterable[Json], served: Mapping[str, Any], types: Js
                 paths = [p for p in (_path(part, base, name) for part in parameter["expression"].split("|")) if p]
                 if paths:
                     made[name][parameter["code"]] = {
-                        "type": parameter["type"], "paths": paths, "implied": sorted({_implied(types, name, p["path"]) for p in paths} - {""}),
+                        "type": parameter["type"], "paths": paths, "implied": sorted({_implied(types, name, p) for p in paths} - {""}),
                     }
     return made
 
 
-def _implied(types: Json, name: str, path: Iterable[str]) -> str:
-    """The system of an element that holds a bare code: its binding says it, the resource does not."""
+def _implied(types: Json, name: str, path: Json) -> str:
+    """The system of an element that holds a bare code or a boolean: its binding says it, the resource does not."""
     element: Json = {"type": name}
-    for step in path:
+    for step in path["path"]:
         element = types.get(element["type"], {}).get("elements", {}).get(step, {"type": ""})
-    return str(element.get("system", ""))
+    return _BOOLEANS if element["type"] == "boolean" or "is_so" in path else str(element.get("system", ""))
 
 
 def _path(expression: str, base: str, name: str) -> Json | None:
     """One alternative of an expression: `Type.a.b`, with `.where(resolve() is X)`, `.where(system='x')` or a type of a choice. None: not ours."""
     text = expression.strip()
     made: Json = {}
-    if match := _WHERE_TYPE.search(text):
+    if match := _IS_SO.match(text):
+        made["is_so"], text = True, match[1]
+    elif match := _WHERE_TYPE.search(text):
         made["target"], text = match[1], text[:match.start()]
     elif match := _WHERE_SYSTEM.search(text):
         made["system"], text = match[1], text[:match.start()]

@@ -11,13 +11,13 @@ from typing import Any
 from hub.fhir import times
 from hub.fhir.definitions import Definitions
 from hub.fhir.query import DateEntry, Entries, ReferenceEntry, StringEntry, TokenEntry
-from hub.fhir.text import plain
+from hub.fhir.text import LONGEST, indexed, plain
 from hub.message import Resource
 
 HashId = Callable[[str, str], str]
 NATIONAL_IDS = frozenset({"urn:oid:2.16.578.1.12.4.1.4.1", "urn:oid:2.16.578.1.12.4.1.4.2"})
 """Fødselsnummer and D-nummer."""
-MADE = 1
+MADE = 2
 """Raise it when this module takes out something else than before."""
 
 
@@ -31,6 +31,8 @@ class _Path:
     steps: Steps
     target: str
     system: str
+    is_so: bool = False
+    """`true` is kept for whatever stands there, unless that is `false` (Patient.deceased); who has nothing is found by not being true."""
 
 
 @dataclass(slots=True)
@@ -82,11 +84,13 @@ def indexer(definitions: Definitions, hash_id: HashId) -> Callable[[Resource], E
 
 
 def _token(name: str, path: _Path, hash_id: HashId) -> Take:
+    if path.is_so:
+        return lambda value, found: found.tokens.extend(_tokens(name, value is not False, "", hash_id))
     return lambda value, found: found.tokens.extend(_tokens(name, value, path.system, hash_id))
 
 
 def _uri(name: str, path: _Path, hash_id: HashId) -> Take:
-    return lambda value, found: found.tokens.append(TokenEntry(name, "", str(value)))
+    return lambda value, found: found.tokens.extend([TokenEntry(name, "", indexed(address)) for address in _addresses(str(value))])
 
 
 def _reference(name: str, path: _Path, hash_id: HashId) -> Take:
@@ -98,7 +102,12 @@ def _date(name: str, path: _Path, hash_id: HashId) -> Take:
 
 
 def _string(name: str, path: _Path, hash_id: HashId) -> Take:
-    return lambda value, found: found.strings.extend([StringEntry(name, plain(text)) for text in _strings(value)])
+    def take(value: Any, found: _Found) -> None:
+        for text in _strings(value):
+            found.strings.append(StringEntry(name, plain(text)[:LONGEST]))
+            found.tokens.append(TokenEntry(f"{name}:exact", "", indexed(text)))
+
+    return take
 
 
 _TAKES = {"token": _token, "uri": _uri, "reference": _reference, "date": _date, "string": _string}
@@ -114,7 +123,7 @@ def _compile(definitions: Definitions, type_: str, path: dict[str, Any]) -> _Pat
         steps.append(names)
         element = elements.get(names[0])
         here = definitions.types.get(element.type) if element else None
-    return _Path(tuple(steps), path.get("target", ""), path.get("system", ""))
+    return _Path(tuple(steps), path.get("target", ""), path.get("system", ""), path.get("is_so", False))
 
 
 def _values(resource: Resource, steps: Steps) -> list[Any]:
@@ -134,30 +143,37 @@ def _tokens(name: str, value: Any, system: str, hash_id: HashId) -> Iterator[Tok
     if isinstance(value, bool):
         yield TokenEntry(name, "", "true" if value else "false")
     elif isinstance(value, (str, int)):
-        yield TokenEntry(name, "", str(value))
+        yield TokenEntry(name, "", indexed(str(value)))
     elif isinstance(value, dict) and "coding" in value:
         for coding in value["coding"]:
             yield from _tokens(name, coding, system, hash_id)
     elif isinstance(value, dict) and "code" in value:
-        yield TokenEntry(name, value.get("system", ""), value["code"])
+        yield TokenEntry(name, indexed(value.get("system", "")), indexed(value["code"]))
     elif isinstance(value, dict) and "value" in value and (not system or value.get("system") == system):
         own = value.get("system", "")
-        yield TokenEntry(name, own, hash_id(own, value["value"]) if own in NATIONAL_IDS else str(value["value"]))
+        yield TokenEntry(name, indexed(own), hash_id(own, value["value"]) if own in NATIONAL_IDS else indexed(str(value["value"])))
 
 
 def _refer(name: str, value: Any, target: str, found: _Found, hash_id: HashId) -> None:
     """By its literal, and by its identifier, which in Norway is the normal case (facts/fhir.md 2.3)."""
     if isinstance(value, str):
         value = {"reference": value}
-    text = str(value.get("reference", "")).partition("/_history/")[0]
-    kind, _, id_ = text.rpartition("/")
-    kind = kind.rpartition("/")[2]
-    if target and target not in (kind, value.get("type")):
+    text = str(value.get("reference", ""))
+    kind, _, id_ = text.partition("/_history/")[0].rpartition("/")
+    if target and target not in (kind.rpartition("/")[2], value.get("type")):
         return
-    if kind and id_:
+    if ":" in text:
+        found.references += [ReferenceEntry(name, "", indexed(address)) for address in _addresses(text)]
+    elif kind and id_:
         found.references.append(ReferenceEntry(name, kind, id_))
     if isinstance(value.get("identifier"), dict):
         found.tokens += _tokens(f"{name}:identifier", value["identifier"], "", hash_id)
+
+
+def _addresses(text: str) -> tuple[str, ...]:
+    """What a thing elsewhere is searched by: all of its address, and of a canonical with a version also what stands before that."""
+    whole, bar, _ = text.partition("|")
+    return (text, whole) if bar else (text,)
 
 
 def _strings(value: Any) -> Iterator[str]:

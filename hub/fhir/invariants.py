@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,10 +10,22 @@ from lxml import etree
 
 from hub.fhir import times
 
+_LITERAL = re.compile(r"#\S*|[A-Za-z][A-Za-z0-9+.-]*:\S+|[A-Z][A-Za-z]+/[A-Za-z0-9.-]{1,64}(/_history/[A-Za-z0-9.-]{1,64})?", re.ASCII)
 Node = dict[str, Any]
 Found = Iterator[tuple[str, str]]
 _XHTML = "{http://www.w3.org/1999/xhtml}"
-_ACTIVE = {"script", "style", "iframe", "object", "embed", "form", "input", "link", "base", "meta"}
+_ELEMENTS = frozenset({
+    "a", "abbr", "acronym", "b", "big", "blockquote", "br", "caption", "cite", "code", "col", "colgroup", "dd", "dfn", "div", "dl", "dt", "em",
+    "h1", "h2", "h3", "h4", "h5", "h6", "hr", "i", "img", "li", "ol", "p", "pre", "q", "samp", "small", "span", "strong", "sub", "sup", "table",
+    "tbody", "td", "tfoot", "th", "thead", "tr", "tt", "ul", "var",
+})
+_ATTRIBUTES = frozenset({
+    "abbr", "accesskey", "align", "alt", "axis", "bgcolor", "border", "cellhalign", "cellpadding", "cellspacing", "cellvalign", "char",
+    "charoff", "charset", "cite", "class", "colspan", "compact", "coords", "dir", "frame", "headers", "height", "href", "hreflang", "hspace",
+    "id", "lang", "longdesc", "name", "nowrap", "rel", "rev", "rowspan", "rules", "scope", "shape", "span", "src", "start", "style", "summary",
+    "tabindex", "title", "type", "valign", "value", "vspace", "width",
+})
+"""What txt-1 lets in."""
 
 
 def of_type(name: str, value: Node, where: str) -> Found:
@@ -103,10 +116,16 @@ def _attachment(a: Node) -> Iterator[str]:
         yield "att-1: data needs a contentType"
 
 
+def _reference(r: Node) -> Iterator[str]:
+    text = r.get("reference")
+    if isinstance(text, str) and not _LITERAL.fullmatch(text):
+        yield "bb-2: a literal reference is Type/id, an absolute address, or the #id of what is contained; conditions stand in transactions"
+
+
 RULES: dict[str, Callable[[Node], Iterator[str]]] = {
     "Appointment": _appointment, "Appointment.participant": _participant, "AppointmentResponse": _response, "Period": _period, "Slot": _slot,
     "Extension": _extension, "Patient.contact": _contact, "Organization": _organization, "AuditEvent.entity": _entity, "Consent": _consent,
-    "ServiceRequest": _detail, "Task": _task, "ContactPoint": _contact_point, "Attachment": _attachment,
+    "ServiceRequest": _detail, "Task": _task, "ContactPoint": _contact_point, "Reference": _reference, "Attachment": _attachment,
 }
 
 
@@ -154,18 +173,21 @@ def _backwards(node: Node, first: str = "start", last: str = "end") -> bool:
 
 
 def narrative(value: Any) -> str:
-    """txt-1, txt-2: well-formed XHTML in a div, with content and nothing active. Empty when it is right."""
+    """txt-1, txt-2: well-formed XHTML in a div, with content, of the elements and attributes that R4 lets in. Empty when it is right."""
     if not isinstance(value, str):
         return "must be XHTML"
     try:
         root = etree.fromstring(value.encode(), etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False))
     except etree.XMLSyntaxError:
         return "must be well-formed XHTML"
-    if root.tag != f"{_XHTML}div" or not "".join(str(part) for part in root.itertext()).strip():
+    if root.getroottree().docinfo.internalDTD is not None:
+        return "must have no document type"
+    content = "".join(str(part) for part in root.itertext()).strip() or root.find(f".//{_XHTML}img[@src]") is not None
+    if root.tag != f"{_XHTML}div" or not content:
         return "must be a div of XHTML with content"
     for element in root.iter(etree.Element):
-        if etree.QName(element).localname.lower() in _ACTIVE or any(str(key).lower().startswith("on") for key in element.attrib):
-            return "must have no active content"
-        if any(str(v).strip().lower().startswith(("javascript:", "data:text")) for v in element.attrib.values()):
+        if str(element.tag).removeprefix(_XHTML) not in _ELEMENTS or not {etree.QName(key).localname for key in element.attrib} <= _ATTRIBUTES:
+            return "must have nothing but what txt-1 lets in: no scripts, forms or handlers"
+        if any(str(v).strip().lower().startswith(("javascript:", "vbscript:", "data:text")) for v in element.attrib.values()):
             return "must have no active content"
     return ""

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from hub.access import ALL_DEPARTMENTS, Reader
 from hub.fhir.definitions import Definitions
-from hub.fhir.query import AnyOf, Chained, Condition, Has, IdIs, Query, ReferenceIs, TokenIs
+from hub.fhir.query import AllOf, AnyOf, Chained, Condition, Has, IdIs, Query, ReferenceIs, TokenIs
 from hub.problem import Problem, Refused
 
 OWN = "own"
@@ -45,7 +45,7 @@ def limited(reader: Reader | None, query: Query, definitions: Definitions) -> Qu
 
 def _inside(reader: Reader | None, type_: str, conditions: tuple[Condition, ...], definitions: Definitions) -> tuple[Condition, ...]:
     bound = limit(reader, type_, definitions)
-    if bound is None and not [c for c in conditions if isinstance(c, (AnyOf, Chained, Has))]:
+    if bound is None and not [c for c in conditions if isinstance(c, (AllOf, AnyOf, Chained, Has))]:
         return conditions
     walked = tuple(_walked(reader, type_, c, definitions) for c in conditions)
     return walked if bound is None else (*walked, bound)
@@ -55,6 +55,8 @@ def _walked(reader: Reader | None, type_: str, condition: Condition, definitions
     """A chain asks about another type, so that type's limit holds there; but who knows an identifier may ask by it."""
     if isinstance(condition, AnyOf):
         return AnyOf(tuple(_walked(reader, type_, c, definitions) for c in condition.conditions))
+    if isinstance(condition, AllOf):
+        return AllOf(tuple(_walked(reader, type_, c, definitions) for c in condition.conditions))
     if isinstance(condition, Chained) and condition.by_identifier:
         return condition
     if isinstance(condition, (Chained, Has)):

@@ -1,21 +1,64 @@
-"""Whether one version of a resource meets conditions, by its own index entries: for versions that no index holds any more. Pure."""
+"""Whether one version of a resource meets conditions, by its own index entries: for versions that no index holds any more. Pure.
+
+It judges as the SQL of hub.store.conditions does of the current version; a test holds the two together.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
-from hub.fhir.query import AnyOf, Condition, Entries, IdIs, ReferenceIs, TokenIs
+from hub.fhir.query import (
+    AllOf,
+    AnyOf,
+    Chained,
+    Condition,
+    DateIs,
+    Entries,
+    Has,
+    IdIs,
+    Missing,
+    ReferenceIs,
+    StringIs,
+    TokenIs,
+    UpdatedIs,
+)
+from hub.fhir.text import LONGEST, plain
 
 
-def meets(id_: str, entries: Entries, conditions: Iterable[Condition]) -> bool:
-    """All of them. What asks about times, texts or other resources is only judged by the index, and is never met here."""
-    return all(_meets(id_, entries, condition) for condition in conditions)
+class Version(Protocol):
+    """What is not in the entries."""
+
+    @property
+    def type(self) -> str: ...
+    @property
+    def id(self) -> str: ...
+    @property
+    def updated(self) -> int: ...
 
 
-def _meets(id_: str, entries: Entries, condition: Condition) -> bool:
+class _Named(Protocol):
+    """An entry of any kind."""
+
+    @property
+    def param(self) -> str: ...
+
+
+Elsewhere = Callable[[str, tuple[str, ...], tuple[Condition, ...]], bool]
+"""`elsewhere(type, ids, conditions)`: some current resource of these meets them. What asks about other resources asks how they are now."""
+
+
+def meets(version: Version, entries: Entries, conditions: Iterable[Condition], elsewhere: Elsewhere = lambda *_: False) -> bool:
+    """All of them."""
+    return all(_meets(version, entries, condition, elsewhere) for condition in conditions)
+
+
+def _meets(version: Version, entries: Entries, condition: Condition, elsewhere: Elsewhere) -> bool:
     match condition:
         case IdIs():
-            return id_ in condition.any_of
+            return version.id in condition.any_of
+        case UpdatedIs():
+            return any(_moment(version.updated, *each) for each in condition.any_of)
         case TokenIs():
             codes = [(e.system, e.value) for e in entries.tokens if e.param == condition.param]
             met = any(system in (None, s) and value in (None, v) for system, value in condition.any_of for s, v in codes)
@@ -23,6 +66,55 @@ def _meets(id_: str, entries: Entries, condition: Condition) -> bool:
         case ReferenceIs():
             targets = [(e.type, e.id) for e in entries.references if e.param == condition.param]
             return any(type_ in (None, t) and target == i for type_, target in condition.any_of for t, i in targets)
+        case DateIs(main=True):
+            return any(_moment(entries.at, *each) for each in condition.any_of)
+        case DateIs():
+            return any(_period(e.low, e.high, *each) for e in entries.dates if e.param == condition.param for each in condition.any_of)
+        case StringIs():
+            texts = [e.value for e in entries.strings if e.param == condition.param]
+            return any(_string(text, modifier, plain(wanted)[:LONGEST]) for modifier, wanted in condition.any_of for text in texts)
+        case Missing():
+            lists: tuple[Sequence[_Named], ...] = (entries.tokens, entries.references, entries.dates, entries.strings)
+            return all(each.param != condition.param for every in lists for each in every) is condition.missing
+        case AllOf():
+            return meets(version, entries, condition.conditions, elsewhere)
         case AnyOf():
-            return any(_meets(id_, entries, one) for one in condition.conditions)
-    return False
+            return any(_meets(version, entries, one, elsewhere) for one in condition.conditions)
+        case Chained():
+            ids = tuple(e.id for e in entries.references if (e.param, e.type) == (condition.param, condition.type))
+            return bool(ids) and elsewhere(condition.type, ids, condition.conditions)
+        case Has():
+            return elsewhere(version.type, (version.id,), (condition,))
+
+
+def _moment(at: int, prefix: str, low: int, high: int) -> bool:
+    """A time that is a point; 0 is none (hub.store.conditions.moment_is)."""
+    slack = (high - low) // 10
+    match prefix:
+        case "eq":
+            return low <= at < high
+        case "ne":
+            return at != 0 and not low <= at < high
+        case "gt" | "sa":
+            return at >= high
+        case "ge":
+            return at >= low
+        case "lt" | "eb":
+            return at != 0 and at < low
+        case "le":
+            return at != 0 and at < high
+    return low - slack <= at < high + slack
+
+
+def _period(first: int, last: int, prefix: str, low: int, high: int) -> bool:
+    """An element that is [first, last) (R4 3.1.1.5.2)."""
+    slack = (high - low) // 10
+    within = first >= low and last <= high
+    return {
+        "eq": within, "ne": not within, "gt": last > high, "ge": last > low, "lt": first < low, "le": first < high, "sa": first >= high,
+        "eb": last <= low, "ap": first < high + slack and last > low - slack,
+    }[prefix]
+
+
+def _string(text: str, modifier: str, wanted: str) -> bool:
+    return wanted in text if modifier == "contains" else text.startswith(wanted)

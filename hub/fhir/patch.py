@@ -11,7 +11,7 @@ from typing import Any
 import jsonpatch
 import jsonpointer
 
-from hub.fhir import strict_json
+from hub.fhir import strict_json, validate
 from hub.fhir.definitions import Definitions
 from hub.message import Resource
 from hub.problem import Problem, Refused
@@ -33,13 +33,15 @@ def apply(resource: Resource, body: bytes, media_type: str, definitions: Definit
     if media_type in ("application/merge-patch+json", "application/json"):  # fhirpy sends a merge patch as application/json
         return _whole(_merged(resource, strict_json.load(body)))
     if media_type == "application/fhir+json":
-        return _whole(_listed(fhirpath_patch(resource, strict_json.load(body)), resource["resourceType"], definitions))
+        parameters = strict_json.load(body)
+        validate.require(parameters, definitions)
+        return _whole(_listed(_pruned(fhirpath_patch(resource, parameters)), resource["resourceType"], definitions))
     raise Refused(Problem.WRONG_MEDIA_TYPE, "a patch is application/json-patch+json, application/merge-patch+json or Parameters")
 
 
 def _json_patch(resource: Resource, body: bytes) -> Resource:
-    operations = strict_json.load(b'{"operations":' + body + b"}")["operations"]
-    if not isinstance(operations, list) or len(operations) > MOST_OPERATIONS:
+    operations, *more = strict_json.load(b'{"operations":' + body + b"}").values()
+    if more or not isinstance(operations, list) or len(operations) > MOST_OPERATIONS:
         raise Refused(Problem.BAD_PATCH, f"a JSON Patch is a list of at most {MOST_OPERATIONS} operations")
     patched: Any = deepcopy(resource)
     try:
@@ -85,6 +87,16 @@ def fhirpath_patch(resource: Resource, parameters: Resource) -> Resource:
     return _whole(made)
 
 
+def _pruned(node: Any) -> Any:
+    """Without what a delete has emptied: FHIR's JSON has no empty lists and objects."""
+    if isinstance(node, list):
+        return [_pruned(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    walked = {key: _pruned(value) for key, value in node.items()}
+    return {key: value for key, value in walked.items() if value not in ([], {})}
+
+
 def _listed(node: Any, type_: str, definitions: Definitions) -> Any:
     """What repeats is a list in JSON, also when a patch added one of it."""
     known = definitions.types.get(type_)
@@ -124,13 +136,13 @@ def _insert(root: Resource, path: str, parts: dict[str, Any]) -> None:
 
 
 def _delete(root: Resource, path: str, parts: dict[str, Any]) -> None:
-    found = _find(root, path)
-    for place in _one(found) if found else ():  # deleting what is not there is no error (R4)
+    found = _single(root, path)
+    for place in _one(found) if found else ():  # deleting what is not there is no error, deleting several at once is (R4 fhirpatch.html)
         place.remove()
 
 
 def _replace(root: Resource, path: str, parts: dict[str, Any]) -> None:
-    for place in _one(_find(root, path)):
+    for place in _one(_single(root, path)):
         place.put(_value(parts))
 
 
@@ -165,12 +177,19 @@ class _Place:
 
 def _find(root: Resource, path: str) -> list[_Place]:
     steps = re.findall(r"[^.(]+(?:\([^)]*\))?", path)
+    if ".".join(steps) != path:
+        raise Refused(Problem.BAD_PATCH, "a path is element names between single dots")
     if not steps or steps[0] != root["resourceType"]:
         raise Refused(Problem.BAD_PATCH, f"the path begins with {root['resourceType']}")
     places = [_Place(None, None, root)]
     for step in steps[1:]:
         places = _next(places, step)
     return places
+
+
+def _single(root: Resource, path: str) -> list[_Place]:
+    """The elements themselves, not the lists they stand in."""
+    return [item for place in _find(root, path) for item in _items(place)]
 
 
 def _next(places: list[_Place], step: str) -> list[_Place]:

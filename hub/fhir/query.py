@@ -27,6 +27,7 @@ class ReferenceEntry:
 
     param: str
     type: str
+    """Empty: `id` is the whole address of what is not ours, or a canonical."""
     id: str
 
 
@@ -95,7 +96,7 @@ class DateIs:
 
 @dataclass(frozen=True, slots=True)
 class StringIs:
-    """One of the alternatives (modifier, text); modifier is "" (starts with), `exact` or `contains`."""
+    """One of the alternatives (modifier, text); modifier is "" (starts with) or `contains`. `:exact` is a TokenIs of `<param>:exact`."""
 
     param: str
     any_of: tuple[tuple[str, str], ...]
@@ -152,7 +153,14 @@ class AnyOf:
     conditions: tuple[Condition, ...]
 
 
-Condition = TokenIs | ReferenceIs | DateIs | StringIs | IdIs | UpdatedIs | Missing | Chained | Has | AnyOf
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """Each of these holds: one of several searches, of which any may find it."""
+
+    conditions: tuple[Condition, ...]
+
+
+Condition = TokenIs | ReferenceIs | DateIs | StringIs | IdIs | UpdatedIs | Missing | Chained | Has | AnyOf | AllOf
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from urllib.parse import parse_qsl
 
-from hub.fhir import paging, times
+from hub.fhir import alternatives, paging
+from hub.fhir.alternatives import Terms
 from hub.fhir.definitions import Definitions, Parameter
 from hub.fhir.index import NATIONAL_IDS
 from hub.fhir.paging import HashId
@@ -28,9 +29,9 @@ from hub.fhir.query import (
     TokenIs,
     UpdatedIs,
 )
+from hub.fhir.text import indexed
 from hub.problem import Problem, Refused
 
-_PREFIX = re.compile(r"(eq|ne|gt|ge|lt|le|sa|eb|ap)(?=\d)")
 _MODIFIERS = {"token": {"not", "missing"}, "reference": {"identifier", "missing"}, "date": {"missing"}, "string": {"exact", "contains", "missing"},
               "uri": {"missing"}}
 RESULT = {"_count", "_sort", "_total", "_include", "_revinclude", "_summary", "_elements", "_cursor", "_format", "_pretty",
@@ -68,20 +69,21 @@ def parse(
     Raises:
         Refused: BAD_SEARCH: a value or modifier that cannot be understood; under `strict` also an unknown parameter.
     """
+    terms = Terms(definitions, hash_id, base)
     conditions: list[Condition] = []
     values = 0
     used: Pairs = []
     ignored: list[str] = []
     result: Pairs = []
     for name, value in pairs:
-        if not value:
+        if not value.strip(","):
             continue
         if "\0" in value:
             raise Refused(Problem.BAD_SEARCH, "a value holds a control character")
         if name in RESULT:
             result.append((name, value))
             continue
-        made = _condition(type_, name, value.replace(f"{base}/", "") if base and "://" in value else value, definitions, hash_id)
+        made = _condition(type_, name, value, terms)
         if made is None:
             if strict:
                 raise Refused(Problem.BAD_SEARCH, f"unknown search parameter for {type_}: {_shown(name)}")
@@ -133,7 +135,7 @@ def _results(type_: str, result: tuple[tuple[str, str], ...], definitions: Defin
     return _Results(
         result, 0 if counting else count, paging.order(type_, last.get("_sort", ""), definitions),
         counting or last.get("_total") in ("estimate", "accurate"), includes if summary != "text" else (), counting,
-        "" if summary in ("count", "false") else summary, tuple(_split(last["_elements"])) if "_elements" in last else (),
+        "" if summary in ("count", "false") else summary, tuple(alternatives.split(last["_elements"])) if "_elements" in last else (),
     )
 
 
@@ -149,47 +151,49 @@ def _includes(type_: str, name: str, value: str, definitions: Definitions) -> It
         yield Include(source, param, target or None, reverse=kind == "_revinclude", iterate=modifier == "iterate")
 
 
-def _condition(type_: str, name: str, value: str, definitions: Definitions, hash_id: HashId, depth: int = 0) -> Condition | None:
+def _condition(type_: str, name: str, value: str, terms: Terms, depth: int = 0) -> Condition | None:
     """None: the server knows no such parameter."""
-    parameter = definitions.parameters.get(type_, {}).get(name)
+    parameter = terms.definitions.parameters.get(type_, {}).get(name)
     if parameter is not None and name not in _EVERYWHERE:
-        return _by_type(type_, parameter, "", value, definitions, hash_id)
+        return _by_type(type_, parameter, "", value, terms)
     if depth > MOST_CHAINS:
         raise Refused(Problem.BAD_SEARCH, f"chained more than {MOST_CHAINS} times")
     if name.startswith("_has:"):
-        return _has(type_, name, value, definitions, hash_id, depth)
+        return _has(type_, name, value, terms, depth)
     if "." in name:
-        return _chained(type_, name, value, definitions, hash_id, depth)
+        return _chained(type_, name, value, terms, depth)
     base, _, modifier = name.partition(":")
+    if base in _EVERYWHERE and modifier:
+        raise Refused(Problem.BAD_SEARCH, f"{base} has no modifier {_shown(modifier)}")
     if base == "_id":
-        return IdIs(tuple(_split(value)))
+        return IdIs(tuple(alternatives.split(value)))
     if base == "_lastUpdated":
-        return UpdatedIs(tuple(_date(v) for v in _split(value)))
-    parameter = definitions.parameters.get(type_, {}).get(base)
+        return UpdatedIs(tuple(alternatives.date(v) for v in alternatives.split(value)))
+    parameter = terms.definitions.parameters.get(type_, {}).get(base)
     if parameter is None:
         return None
     if modifier == "missing":
-        return Missing(base, "token" if parameter.type == "uri" else parameter.type, _boolean(value))
-    if modifier and modifier not in _MODIFIERS[parameter.type] and not (parameter.type == "reference" and modifier in definitions.types):
+        return Missing(base, "token" if parameter.type == "uri" else parameter.type, alternatives.boolean(value))
+    if modifier and modifier not in _MODIFIERS[parameter.type] and not (parameter.type == "reference" and modifier in terms.definitions.types):
         raise Refused(Problem.BAD_SEARCH, f"{_shown(base)} has no modifier {_shown(modifier)}")
-    return _by_type(type_, parameter, modifier, value, definitions, hash_id)
+    return _by_type(type_, parameter, modifier, value, terms)
 
 
-def _chained(type_: str, name: str, value: str, definitions: Definitions, hash_id: HashId, depth: int) -> Condition | None:
+def _chained(type_: str, name: str, value: str, terms: Terms, depth: int) -> Condition | None:
     """`patient.name`, `actor:Patient.name`. By identifier also what the reference itself says (Reference.identifier)."""
     first, _, rest = name.partition(".")
     base, _, kind = first.partition(":")
-    parameter = definitions.parameters.get(type_, {}).get(base)
+    parameter = terms.definitions.parameters.get(type_, {}).get(base)
     if parameter is None or parameter.type != "reference":
         return None
-    targets = [kind] if kind else [t for t in _targets(parameter) if t in definitions.served] or list(definitions.served)
+    targets = [kind] if kind else [t for t in _targets(parameter) if t in terms.definitions.served] or list(terms.definitions.served)
     found: list[Condition] = []
     for target in targets:
-        made = _condition(target, rest, value, definitions, hash_id, depth + 1) if target in definitions.served else None
+        made = _condition(target, rest, value, terms, depth + 1) if target in terms.definitions.served else None
         if made is not None:
             found.append(Chained(base, target, (made,), by_identifier=rest == "identifier"))
     if rest == "identifier":
-        found.append(TokenIs(f"{base}:identifier", tuple(_token(v, hash_id) for v in _split(value))))
+        found.append(TokenIs(f"{base}:identifier", tuple(alternatives.token(v, terms) for v in alternatives.split(value))))
     return AnyOf(tuple(found)) if len(found) > 1 else found[0] if found else None
 
 
@@ -197,90 +201,57 @@ def _targets(parameter: Parameter) -> list[str]:
     return list(dict.fromkeys(path["target"] for path in parameter.paths if path.get("target")))
 
 
-def _has(type_: str, name: str, value: str, definitions: Definitions, hash_id: HashId, depth: int) -> Condition:
+def _has(type_: str, name: str, value: str, terms: Terms, depth: int) -> Condition:
     """`_has:Appointment:patient:status`. What it asks about must be known: a condition that is ignored would widen the search unseen."""
     parts = name.split(":", 3)
     source, param, rest = (parts[1:] + ["", "", ""])[:3]
-    parameter = definitions.parameters.get(source, {}).get(param)
-    asked = parameter is not None and parameter.type == "reference" and not definitions.served[source].view
-    made = _condition(source, rest, value, definitions, hash_id, depth + 1) if asked else None
+    parameter = terms.definitions.parameters.get(source, {}).get(param)
+    asked = parameter is not None and parameter.type == "reference" and not terms.definitions.served[source].view
+    made = _condition(source, rest, value, terms, depth + 1) if asked else None
     if made is None:
         raise Refused(Problem.BAD_SEARCH, "_has is _has:Type:reference-parameter:parameter")
     return Has(source, param, (made,))
 
 
-def _by_type(
-    type_: str, parameter: Parameter, modifier: str, value: str, definitions: Definitions, hash_id: HashId,
-) -> Condition:
-    name, parts = parameter.name, _split(value)
+def _by_type(type_: str, parameter: Parameter, modifier: str, value: str, terms: Terms) -> Condition:
+    name, parts = parameter.name, alternatives.split(value)
     match parameter.type:
         case "token":
-            return TokenIs(name, tuple([_token(v, hash_id, parameter.implied) for v in parts]), negated=modifier == "not")
+            made = TokenIs(name, tuple([alternatives.token(v, terms, parameter.implied) for v in parts]), negated=modifier == "not")
+            return _whether(made) if parameter.paths[0].get("is_so") else made
         case "uri":
-            return TokenIs(name, tuple([(None, _plain(v)) for v in parts]))
+            return TokenIs(name, tuple([(None, indexed(alternatives.plain(v))) for v in parts]))
         case "date":
-            return DateIs(name, tuple([_date(v) for v in parts]), main=definitions.served[type_].main == name)
+            return DateIs(name, tuple([alternatives.date(v) for v in parts]), main=terms.definitions.served[type_].main == name)
         case "string":
-            return StringIs(name, tuple([(modifier, _plain(v)) for v in parts]))
-    if modifier == "identifier" or ("|" in value and all("|" in v for v in parts)):  # VKP writes patient=system|number (facts/fhir.md 2.4)
-        return TokenIs(f"{name}:identifier", tuple([_token(v, hash_id) for v in parts]))
-    target = modifier if modifier in definitions.types else None
-    return ReferenceIs(name, tuple([_reference(v, target) for v in parts]))
+            if modifier == "exact":
+                return TokenIs(f"{name}:exact", tuple([(None, indexed(alternatives.plain(v))) for v in parts]))
+            return StringIs(name, tuple([(modifier, alternatives.plain(v)) for v in parts]))
+    numbers = "|" in value and all("|" in v for v in parts) and not _canonical(type_, parameter, terms.definitions)
+    if modifier == "identifier" or numbers:  # VKP writes patient=system|number (facts/fhir.md 2.4)
+        return TokenIs(f"{name}:identifier", tuple([alternatives.token(v, terms) for v in parts]))
+    target = modifier if modifier in terms.definitions.types else None
+    return ReferenceIs(name, tuple([alternatives.reference(v, target, terms) for v in parts]))
+
+
+def _whether(asked: TokenIs) -> Condition:
+    """Of what is so or is not: who says nothing says `false`, so `false` is whatever is not true."""
+    others = tuple([each for each in asked.any_of if each[1] != "false"])
+    if len(others) == len(asked.any_of):
+        return asked
+    untrue = replace(asked, any_of=((None, "true"),), negated=not asked.negated)
+    return AnyOf((replace(asked, any_of=others), untrue)) if others else untrue
+
+
+def _canonical(type_: str, parameter: Parameter, definitions: Definitions) -> bool:
+    """It holds canonicals, whose version stands behind a bar."""
+    elements = definitions.types[type_].elements
+    return any(path["path"] and path["path"][0] in elements and elements[path["path"][0]].type == "canonical" for path in parameter.paths)
 
 
 def national(pairs: Iterable[tuple[str, str]]) -> bool:
     """Some value names a national id: such a search must come by POST, so that no log has it."""
     return _NATIONAL.search("\n".join([value for _, value in pairs])) is not None
-
-
-def _split(value: str) -> list[str]:
-    """Alternatives at commas that no backslash stands before."""
-    if "," not in value:
-        return [value] if value else []
-    parts = re.split(r"(?<!\\),", value) if "\\" in value else value.split(",")
-    return [part for part in parts if part]
-
-
-def _plain(value: str) -> str:
-    return re.sub(r"\\([\\,$|])", r"\1", value) if "\\" in value else value
-
-
-def _token(value: str, hash_id: HashId, implied: frozenset[str] = frozenset()) -> tuple[str | None, str | None]:
-    """`code`, `system|code`, `|code` (no system), `system|`. A system that the element's binding implies is none in the resource."""
-    parts = re.split(r"(?<!\\)\|", value, maxsplit=1)
-    if len(parts) == 1:
-        return None, _plain(parts[0])
-    system, code = _plain(parts[0]), _plain(parts[1])
-    if system in implied:
-        system = ""
-    if not code:
-        return system, None
-    return system, hash_id(system, code) if system in NATIONAL_IDS else code
-
-
-def _reference(value: str, target: str | None) -> tuple[str | None, str]:
-    """`id`, `Type/id` or an absolute URL, which is not one of ours any more when it comes here (`parse`): it is nobody we know."""
-    text = _plain(value).partition("/_history/")[0]
-    kind, _, id_ = text.rpartition("/")
-    if "://" in kind:
-        return kind, id_
-    return target or kind.rpartition("/")[2] or None, id_
-
-
-def _date(value: str) -> tuple[str, int, int]:
-    match = _PREFIX.match(value)
-    prefix = match[1] if match else "eq"
-    try:
-        low, high = times.span(value[len(match[0]) if match else 0:].replace(" ", "+"))
-    except (ValueError, OverflowError) as wrong:
-        raise Refused(Problem.BAD_SEARCH, "a date such as 2026-12-01 or 2026-12-01T09:00:00+01:00, with a prefix or none") from wrong
-    return prefix, low, high
-
-
-def _boolean(value: str) -> bool:
-    if value not in ("true", "false"):
-        raise Refused(Problem.BAD_SEARCH, ":missing is true or false")
-    return value == "true"
 
 
 def pairs(criteria: str) -> Pairs:

@@ -58,7 +58,7 @@ def load(body: bytes) -> dict[str, Any]:
     if deepest > DEEPEST and _deep(body):
         raise Refused(Problem.UNREADABLE, f"nested deeper than {DEEPEST} levels")
     try:
-        value = json.loads(body.decode("utf-8-sig"), object_pairs_hook=_unique, parse_constant=_constant, parse_float=Decimal)
+        value = json.loads(body.decode("utf-8-sig"), object_pairs_hook=_unique, parse_constant=_constant, parse_float=Decimal, parse_int=_integer)
     except (UnicodeDecodeError, ValueError, RecursionError) as wrong:
         raise Refused(Problem.UNREADABLE, _what(wrong)) from wrong
     if not isinstance(value, dict):
@@ -114,6 +114,11 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
+
+
+def _integer(text: str) -> int | Decimal:
+    """No element of FHIR's is a whole number of more than 64 bits: such a one is a decimal, and goes as it came."""
+    return int(text) if len(text) < 19 else Decimal(text)
 
 
 def _what(wrong: Exception) -> str:

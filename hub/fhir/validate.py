@@ -16,7 +16,7 @@ from hub.fhir.definitions import Definitions, Element, Type
 from hub.message import Resource
 from hub.problem import Issue, Problem, Refused
 
-_YEAR = r"([1-9]\d{3}|0\d{3})"
+_YEAR = r"(?!0000)\d{4}"
 _DATE = re.compile(rf"{_YEAR}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?", re.ASCII)
 _CLOCK = r"([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d{1,9})?"
 _ZONE = r"(Z|[+-]((0\d|1[0-3]):[0-5]\d|14:00))"
@@ -47,7 +47,7 @@ def check(resource: Any, definitions: Definitions, profiles: tuple[str, ...] = (
     type_ = resource.get("resourceType")
     if not isinstance(type_, str) or type_ not in definitions.served:
         return [Issue("structure", "resourceType", "not a resource type that is served here")]
-    walk = _Walk(definitions)
+    walk = _Walk(definitions, ruled=definitions.served[type_].write not in ("", "record"))
     walk.object(resource, definitions.types[type_], type_, 0)
     if not walk.issues:
         walk.issues += [_broken(expression, text) for expression, text in invariants.of_resource(resource)]
@@ -63,8 +63,9 @@ def _broken(expression: str, text: str) -> Issue:
 
 
 class _Walk:
-    def __init__(self, definitions: Definitions) -> None:
-        self.types = definitions.types
+    def __init__(self, definitions: Definitions, ruled: bool) -> None:
+        """`ruled`: rules of ours read the resource, so what is mandatory needs its value; an extension that says why it is absent will not do."""
+        self.types, self.ruled = definitions.types, ruled
         self.served = definitions.served
         self.issues: list[Issue] = []
 
@@ -87,15 +88,17 @@ class _Walk:
             if element is None:
                 self.say("structure", f"{where}.{key}", "no such element")
             elif key is not name:
-                self.extensions(item, element, f"{where}.{name}", depth)
+                self.twin(item, value.get(name), element, f"{where}.{name}", depth)
             else:
                 if element.choice and element.choice in stood:
                     self.say("structure", f"{where}.{name}", f"only one {element.choice}[x] may stand")
                 stood.add(element.choice)
                 if element.many or not _right(item, element):  # what is right needs no words
-                    self.element(item, element, f"{where}.{name}", depth)
+                    self.element(item, element, f"{where}.{name}", depth, value.get(f"_{name}"))
+        if "id" in value and len(value) == 1 and type_.kind != "resource" and type_.name != "Element":
+            self.issues.append(_broken(where, "ele-1: an element has a value or children, not an id alone"))
         for name in type_.required:
-            if name not in value and f"_{name}" not in value:
+            if name not in value and (self.ruled or f"_{name}" not in value):
                 self.say("required", f"{where}.{name}", "is missing")
         for choice in type_.choices:
             if choice not in stood:
@@ -103,7 +106,7 @@ class _Walk:
         if type_.name in invariants.RULES:
             self.issues += [_broken(expression, text) for expression, text in invariants.of_type(type_.name, value, where)]
 
-    def element(self, value: Any, element: Element, where: str, depth: int) -> None:
+    def element(self, value: Any, element: Element, where: str, depth: int, twin: Any) -> None:
         if not element.many:
             if isinstance(value, list):
                 self.say("structure", where, "may stand once, so it is no list")
@@ -115,6 +118,8 @@ class _Walk:
             for number, item in enumerate(value):
                 if item is not None or not self.primitive(element.type):
                     self.value(item, element, f"{where}[{number}]", depth)
+                elif not isinstance(twin, list) or number >= len(twin) or not twin[number]:
+                    self.say("structure", f"{where}[{number}]", "null stands only where the _ twin has something")
 
     def primitive(self, name: str) -> bool:
         return name in PRIMITIVES
@@ -151,22 +156,32 @@ class _Walk:
 
     def target(self, value: dict[str, Any], targets: frozenset[str], where: str) -> None:
         text = value.get("reference", "")
-        kind = text.split("/")[-2] if isinstance(text, str) and "/" in text and not text.startswith(("#", "urn:")) else ""
-        if "/_history/" in text:
-            kind = text.split("/_history/")[0].split("/")[-2]
+        named = isinstance(text, str) and "/" in text and not text.startswith(("#", "urn:"))
+        kind = text.partition("/_history/")[0].rpartition("/")[0].rpartition("/")[2] if named else ""
         for found in (kind, value.get("type", "")):
-            if found and found in self.types and found not in targets:
+            if isinstance(found, str) and found in self.types and found not in targets:
                 self.say("structure", where, f"may point to {', '.join(sorted(targets))} only")
                 return
 
-    def extensions(self, value: Any, element: Element, where: str, depth: int) -> None:
-        """`_name`: id and extensions of a primitive."""
+    def twin(self, value: Any, plain: Any, element: Element, where: str, depth: int) -> None:
+        """`_name`: id and extensions of a primitive; `plain` is its value."""
         if not self.primitive(element.type):
             self.say("structure", where, "only primitives have a _ twin")
-            return
-        for item in value if isinstance(value, list) else [value]:
-            if item is not None:
-                self.object(item, self.types["Element"], where, depth + 1)
+        elif isinstance(value, list) is not element.many:
+            self.say("structure", where, "the _ twin is a list where its element is one")
+        elif not element.many:
+            self.one_twin(value, plain, where, depth)
+        else:
+            plains = plain if isinstance(plain, list) else []
+            for number, item in enumerate(value):
+                beside = plains[number] if number < len(plains) else None
+                if item is not None or beside is None:
+                    self.one_twin(item, beside, f"{where}[{number}]", depth)
+
+    def one_twin(self, value: Any, plain: Any, where: str, depth: int) -> None:
+        self.object(value, self.types["Element"], where, depth + 1)
+        if plain is None and isinstance(value, dict) and value and "extension" not in value:
+            self.issues.append(_broken(where, "ele-1: an element has a value or children, not an id alone"))
 
 
 def _whole(low: int) -> Callable[[Any], str]:

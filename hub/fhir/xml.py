@@ -18,6 +18,7 @@ from hub.problem import Problem, Refused
 
 FHIR = "http://hl7.org/fhir"
 XHTML = "http://www.w3.org/1999/xhtml"
+_LOCATION = "{http://www.w3.org/2001/XMLSchema-instance}schemaLocation"
 _INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})", re.ASCII)
 _DECIMAL = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d{1,17})?([eE][+-]?\d{1,3})?", re.ASCII)
 _WHOLE = ("integer", "positiveInt", "unsignedInt")
@@ -92,6 +93,8 @@ class _Reader:
     def object(self, node: etree._Element, type_: Type, where: str) -> dict[str, Any]:
         made: dict[str, Any] = {}
         for key, text in node.attrib.items():
+            if key == _LOCATION:  # tells a validator where the schema is, and nobody else anything (R4 xml.html)
+                continue
             if not _is_attribute(str(key), type_):
                 raise Refused(Problem.INVALID, "an attribute that does not belong here", where)
             made[str(key)] = str(text)

@@ -1,6 +1,6 @@
 """What is kept: resources with every version, envelopes, deliveries, seats, sessions and the access log. Nobody else sees rows."""
 
-from hub.store.exporting import Export
+from hub.store.exporting import Export, Part
 from hub.store.letters import HEARTBEAT
 from hub.store.presence import Presence
 from hub.store.secrets import Secrets
@@ -22,6 +22,6 @@ from hub.store.values import (
 )
 
 __all__ = [
-    "AdapterVersion", "AuditCheck", "Change", "Earlier", "Export", "Filed", "HEARTBEAT", "Lacking", "Page", "Presence", "Secrets", "Standing",
+    "AdapterVersion", "AuditCheck", "Change", "Earlier", "Export", "Filed", "HEARTBEAT", "Lacking", "Page", "Part", "Presence", "Secrets", "Standing",
     "Store", "Stored", "TimelineEntry", "Transaction", "micros", "moment",
 ]

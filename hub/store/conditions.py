@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hub.fhir.query import (
+    AllOf,
     AnyOf,
     Chained,
     Condition,
@@ -21,7 +22,7 @@ from hub.fhir.query import (
     TokenIs,
     UpdatedIs,
 )
-from hub.fhir.text import plain
+from hub.fhir.text import LONGEST, plain
 
 TABLES = {"token": "index_token", "reference": "index_reference", "date": "index_date", "string": "index_string"}
 """Kind of a search parameter → where its entries are."""
@@ -109,7 +110,10 @@ def add(sql: Sql, type_: str, condition: Condition, at: str) -> None:
         case StringIs():
             _exists(sql, "index_string", f"{type_}.{condition.param}", [_string(*each) for each in condition.any_of])
         case AnyOf():
-            _either(sql, [_all(type_, each, at) for each in condition.conditions])
+            _either(sql, [_all(type_, each, at, sql.probe) for each in condition.conditions])
+        case AllOf():
+            for each in condition.conditions:
+                add(sql, type_, each, at)
         case Chained():
             inner = _inner(condition.type, condition.conditions)
             sql.add(
@@ -137,8 +141,8 @@ def _inner(type_: str, wanted: tuple[Condition, ...]) -> Sql:
     return sql
 
 
-def _all(type_: str, condition: Condition, at: str) -> Alternative:
-    sql = Sql("")
+def _all(type_: str, condition: Condition, at: str, probe: bool) -> Alternative:
+    sql = Sql("", probe=probe)
     add(sql, type_, condition, at)
     return " and ".join(sql.wheres), sql.values
 
@@ -216,9 +220,7 @@ def _token(system: str | None, value: str | None) -> Alternative:
 
 
 def _string(modifier: str, text: str) -> Alternative:
-    wanted = plain(text)
-    if modifier == "exact":
-        return "i.value = ?", [wanted]
+    wanted = plain(text)[:LONGEST]
     if modifier == "contains":
         escaped = wanted.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         return "i.value like ? escape '\\'", [f"%{escaped}%"]

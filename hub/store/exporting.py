@@ -7,18 +7,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
-from hub.fhir.query import Condition, IdIs, Query
+from hub.fhir.meeting import meets
+from hub.fhir.query import Condition, Entries, IdIs, Query
+from hub.message import Resource
 from hub.store import resources, searching
 from hub.store.db import Connection, Database
 from hub.store.resources import COLUMNS, stored
 from hub.store.tables import BIG, TEXT
 from hub.store.values import Stored, micros, moment
 
+_ELEMENTS = "?_elements="
 _FIELDS = "id, owner, request, types, of_patients, since, upto, at, expires"
 
 
@@ -55,13 +59,32 @@ class Export:
     """The last place in the change log that belongs to it."""
     at: datetime
     expires: datetime
+    filters: tuple[str, ...] = ()
+    """`Type?criteria`, without a space; of several for one type any may be met, and of a type without one everything is exported."""
+    elements: tuple[str, ...] = ()
+    """Only these elements, and what is mandatory; empty: resources come whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One file: the resources of a type with ids in [first, until), as they were at the export's place in the change log."""
+
+    export: Export
+    type: str
+    first: str
+    until: str
+    """Empty: to the end."""
+    bound: tuple[Condition, ...] = ()
+    """Must be met now: what the reader sees."""
+    wanted: Condition | None = None
+    """Must be met by the version of then; what it asks about other resources is judged as they are now."""
 
 
 class Exports:
     """What is read of exports."""
 
-    def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
-        self._database, self._clock = database, clock
+    def __init__(self, database: Database, clock: Callable[[], datetime], entries: Callable[[Resource], Entries]) -> None:
+        self._database, self._clock, self._entries = database, clock, entries
 
     def get(self, id_: str, owner: str) -> Export | None:
         """An export of this owner that is not past its time."""
@@ -75,17 +98,15 @@ class Exports:
         """As `gone`."""
         return self._database.read(lambda c: gone(c, export, type_))
 
-    def page(
-        self, export: Export, type_: str, bound: tuple[Condition, ...], first: str, until: str, many: int,
-    ) -> tuple[list[Stored], str]:
+    def page(self, part: Part, many: int) -> tuple[list[Stored], str]:
         """As `page`."""
-        return self._database.read(lambda c: page(c, export, type_, bound, first, until, many))
+        return self._database.read(lambda c: page(c, part, many, self._entries))
 
 
 def add(connection: Connection, export: Export) -> None:
     connection.run(
         f"insert into export ({_FIELDS}) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (export.id, export.owner, export.request, " ".join(export.types), int(export.of_patients), export.since, export.upto,
+        (export.id, export.owner, export.request, _asked(export), int(export.of_patients), export.since, export.upto,
          micros(export.at), micros(export.expires)),
     )
 
@@ -95,7 +116,17 @@ def get(connection: Connection, id_: str, owner: str, now: datetime) -> Export |
     row = connection.row(f"select {_FIELDS} from export where id = ? and owner = ? and expires > ?", (id_, owner, micros(now)))
     if row is None:
         return None
-    return Export(row[0], row[1], row[2], tuple(row[3].split()), bool(row[4]), row[5], row[6], moment(row[7]), moment(row[8]))
+    words = row[3].split()
+    elements = next((word.removeprefix(_ELEMENTS) for word in words if word.startswith(_ELEMENTS)), "")
+    return Export(
+        row[0], row[1], row[2], tuple([word for word in words if "?" not in word]), bool(row[4]), row[5], row[6], moment(row[7]), moment(row[8]),
+        tuple([word for word in words if "?" in word and not word.startswith("?")]), tuple(elements.split(",")) if elements else (),
+    )
+
+
+def _asked(export: Export) -> str:
+    """Types, filters and elements as a row has them: `Slot Task Task?status=requested ?_elements=status,for`."""
+    return " ".join([*export.types, *export.filters, *([_ELEMENTS + ",".join(export.elements)] if export.elements else [])])
 
 
 def remove(connection: Connection, id_: str, owner: str) -> bool:
@@ -122,26 +153,40 @@ def gone(connection: Connection, export: Export, type_: str) -> list[str]:
     return [row[0] for row in rows]
 
 
-def page(
-    connection: Connection, export: Export, type_: str, bound: tuple[Condition, ...], first: str, until: str, many: int,
-) -> tuple[list[Stored], str]:
-    """The next resources of a type with ids in [first, until), as they were at the export's place in the change log, among those that meet
-    `bound` now; and the id to go on from (empty: that was all). An empty `until` is no end.
-    """
-    end = " and r.id < ?" if until else ""
+def page(connection: Connection, part: Part, many: int, entries: Callable[[Resource], Entries]) -> tuple[list[Stored], str]:
+    """The next resources of a part, and the id to go on from (empty: that was all)."""
+    end = " and r.id < ?" if part.until else ""
     rows = connection.rows(
         f"select {COLUMNS}, r.key from resource r where r.type = ? and r.id >= ?{end} order by r.id limit ?",
-        [type_, first, *([until] if until else []), many + 1],
+        [part.type, part.first, *([part.until] if part.until else []), many + 1],
     )
-    about = _about_a_person(connection, type_, [row[8] for row in rows]) if export.of_patients and type_ != "Patient" else None
-    current = [stored(row) for row in rows[:many] if about is None or row[8] in about]
-    then = [_then(connection, each, export.upto) for each in current]
-    kept = [each for each in then if each is not None and not each.deleted and each.updated >= export.since]
-    if bound and kept:
-        query = Query(type_, (IdIs(tuple(each.id for each in kept)), *bound), count=many)
-        seen = {each.id for each in searching.search(connection, query).entries}
-        kept = [each for each in kept if each.id in seen]
+    of_persons = part.export.of_patients and part.type != "Patient"
+    about = _about_a_person(connection, part.type, [row[8] for row in rows]) if of_persons else None
+    now = {row[1]: stored(row) for row in rows[:many] if about is None or row[8] in about}
+    then = [_then(connection, each, part.export.upto) for each in now.values()]
+    kept = [each for each in then if each is not None and not each.deleted and each.updated >= part.export.since]
+    seen = _meeting(connection, part.type, part.bound, kept)
+    kept = [each for each in kept if each.id in seen]
+    if part.wanted is not None:
+        asked = (part.wanted,)
+        met = _meeting(connection, part.type, asked, [each for each in kept if each.seq == now[each.id].seq])
+        elsewhere = partial(_some, connection)
+        met |= {each.id for each in kept if each.seq != now[each.id].seq and meets(each, entries(each.resource), asked, elsewhere)}
+        kept = [each for each in kept if each.id in met]
     return kept, rows[many][1] if len(rows) > many else ""
+
+
+def _meeting(connection: Connection, type_: str, conditions: tuple[Condition, ...], among: list[Stored]) -> set[str]:
+    """Ids of those whose resource meets the conditions as it is now."""
+    if not conditions or not among:
+        return {each.id for each in among}
+    query = Query(type_, (IdIs(tuple(each.id for each in among)), *conditions), count=len(among))
+    return {each.id for each in searching.search(connection, query).entries}
+
+
+def _some(connection: Connection, type_: str, ids: tuple[str, ...], conditions: tuple[Condition, ...]) -> bool:
+    """As `meeting.Elsewhere`."""
+    return bool(searching.search(connection, Query(type_, (IdIs(ids), *conditions), count=1)).entries)
 
 
 def _about_a_person(connection: Connection, type_: str, keys: list[int]) -> set[int]:

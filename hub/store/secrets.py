@@ -15,6 +15,8 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from hub.fhir.text import indexed
+
 NATIONAL_IDS = frozenset({"urn:oid:2.16.578.1.12.4.1.4.1", "urn:oid:2.16.578.1.12.4.1.4.2"})
 """Identifier systems that are indexed by keyed hash only: fødselsnummer and D-nummer."""
 _KEY = 32
@@ -50,7 +52,7 @@ class Secrets:
 
     def index_value(self, system: str | None, value: str) -> str:
         """The value to look for in the index: hashed if the system is one of NATIONAL_IDS."""
-        return self.hash_id(system, value) if system in NATIONAL_IDS else value
+        return self.hash_id(system, value) if system in NATIONAL_IDS else indexed(value)
 
     def encrypt(self, plain: bytes | memoryview, about: str) -> bytes:
         """AES-256-GCM with a random nonce in front. `about` must be the same to decrypt, so that rows cannot be swapped."""

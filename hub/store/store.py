@@ -40,7 +40,7 @@ class Store:
         self._database, self._secrets, self._clock, self._entries = database, secrets, clock, entries
         self._journal = auditing.Journal(secrets.home / "audit")
         self._writer = Writer(database, self._journal.work)
-        self.exports = Exports(database, clock)
+        self.exports = Exports(database, clock, entries)
         self._owed: list[Callable[[], None]] = []
         self._changed: list[Callable[[Transaction], None]] = []
 

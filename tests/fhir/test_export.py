@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -110,6 +111,41 @@ def test_what_changed_since_and_what_is_about_a_person(hub: Machines, api: httpx
     assert fetched(api, manifest(api, "/$export", _type="Device"))[0]["id"] == "no-person"
 
 
+def test_filters_hold_for_the_version_of_then(hub: Machines, api: httpx.Client) -> None:
+    """Whatever became of it since; several of one type are alternatives, and a type without one comes whole."""
+    keep(hub, *(appointment(n, status="cancelled" if n % 2 else "booked") for n in range(8)), appointment(8, "dagsenter"))
+    keep(hub, {"resourceType": "Device", "id": "d", "status": "active"})
+
+    def asked(*filters: str, **more: str) -> dict[str, Any]:
+        return manifest(api, "/$export", _type="Appointment,Device", _typeFilter=",".join(filters), **more)
+
+    booked = asked("Appointment?status=booked&date=ge2026-12-01T00:00:00+01:00")
+    either = asked("Appointment?_id=a0001,a0002", "Appointment?actor=HealthcareService/dagsenter")
+    chained = asked("Appointment?status=booked&actor:HealthcareService._id=dagsenter")
+    none, new = asked("Appointment?date=lt2026-12-01&status=booked"), asked("Appointment?_lastUpdated=ge2026-11-26T09:30:00Z")
+    hub.clock.forward(hours=1)
+    keep(hub, appointment(0, status="cancelled"), appointment(1, status="booked"), appointment(2, "dagsenter"), appointment(5, "dagsenter"))
+    for found, wanted in ((booked, "0 2 4 6 8"), (either, "1 2 8"), (chained, "8"), (none, ""), (new, "")):
+        ours = [r["id"] for r in fetched(api, found)]
+        assert ours == [*(f"a000{n}" for n in wanted.split()), "d"], found["request"]
+    by_post = {"resourceType": "Parameters", "parameter": [
+        {"name": "_type", "valueString": "Appointment"}, {"name": "_typeFilter", "valueString": "Appointment?status=booked&_id=a0004"},
+        {"name": "_typeFilter", "valueString": "Appointment?status=cancelled&_id=a0003"}, {"name": "_elements", "valueString": "status,Appointment.end"}]}
+    place = api.post("/$export", json=by_post, headers=ASYNC).headers["content-location"]
+    rows = fetched(api, api.get(place).json())
+    assert [(r["id"], r["status"]) for r in rows] == [("a0003", "cancelled"), ("a0004", "booked")]
+    assert all(set(r) == {"resourceType", "id", "meta", "status", "end", "participant"} for r in rows), "and what is mandatory"
+    assert all(r["meta"]["tag"][0]["code"] == "SUBSETTED" for r in rows)
+
+
+def test_a_filter_asks_no_more_than_its_reader_sees(hub: Machines) -> None:
+    """A chain in it would tell of another department's bookings which of them meet it."""
+    keep(hub, appointment(0, "hjemmesykepleie"), appointment(1, "dagsenter"))
+    with _client(hub, "one-department") as one:
+        for criteria, ids in (("status=booked", ["a0000"]), ("actor:HealthcareService._id=dagsenter", []), ("actor:HealthcareService._id=hjemmesykepleie", ["a0000"])):
+            assert [r["id"] for r in fetched(one, manifest(one, "/$export", _type="Appointment", _typeFilter=f"Appointment?{criteria}"))] == ids
+
+
 def test_what_was_deleted_since_is_told(hub: Machines, api: httpx.Client) -> None:
     device = {"resourceType": "Device", "status": "active"}
     keep(hub, *({**device, "id": f"d{n}"} for n in range(4)))
@@ -169,11 +205,18 @@ def test_whose_data_left_is_in_the_access_log(hub: Machines, api: httpx.Client) 
 @pytest.mark.parametrize(("path", "headers"), [
     ("/$export", {}), ("/$export?_type=Bogus", ASYNC), ("/$export?_type=AuditEvent", ASYNC), ("/$export?_since=yesterday", ASYNC),
     ("/$export?_outputFormat=csv", ASYNC), ("/$export?_typeFilter=Slot%3Fx", ASYNC), ("/Patient/$export?_type=Slot", ASYNC),
+    ("/$export?_typeFilter=Slot", ASYNC), ("/$export?_typeFilter=Bogus%3Fx%3D1", ASYNC), ("/$export?_typeFilter=Slot%3F_sort%3Dstart", ASYNC),
+    ("/$export?_type=Slot&_typeFilter=Task%3Fstatus%3Dready", ASYNC), ("/Patient/$export?_typeFilter=Slot%3Fstatus%3Dfree", ASYNC),
+    ("/$export?_typeFilter=Patient%3Fidentifier%3Durn:oid:2.16.578.1.12.4.1.4.1%7C1", ASYNC),
+    ("/$export?_elements=bogus", ASYNC), ("/$export?_elements=Bogus.status", ASYNC), ("/$export?_type=Slot&_elements=Task.status", ASYNC),
+    ("/$export?_elements=Slot.extension.url", ASYNC),
 ])
 def test_what_cannot_be_exported_is_told(api: httpx.Client, path: str, headers: dict[str, str]) -> None:
     answer = api.get(path, headers=headers)
     assert (answer.status_code, answer.json()["issue"][0]["details"]["coding"][0]["code"]) == (400, "BB-429")
     assert api.put("/$export", headers=ASYNC).status_code == 405
+    group = api.get("/Group/x/$export", headers=ASYNC)
+    assert group.status_code == 404 and "Group" in group.json()["issue"][0]["diagnostics"]
     assert api.get("/$export/unknown").status_code == 404 and api.get("/$export-file/unknown/Slot").status_code == 404
 
 
@@ -183,11 +226,12 @@ def test_parameters_by_post_and_leniently(api: httpx.Client) -> None:
     asked = api.post("/$export", json=body, headers=ASYNC)
     assert {f["type"] for f in api.get(asked.headers["content-location"]).json()["output"]} == {"Slot", "Schedule"}
     lenient = {**ASYNC, "prefer": "respond-async, handling=lenient"}
-    told = api.get("/$export?_type=Slot,Bogus&_typeFilter=x&_elements=id", headers=lenient)
+    told = api.get(f"/$export?_type=Slot,Bogus&patient=1&_typeFilter={quote('x,Slot?bogus=1')}&_elements=id,bogus", headers=lenient)
     assert told.status_code == 202 and told.headers["content-location"]
     assert [(i["severity"], i["diagnostics"]) for i in told.json()["issue"]] == [
-        ("warning", "ignored: the parameter _elements"), ("warning", "ignored: the parameter _typeFilter"),
-        ("warning", "ignored: a type of _type that is not exported here")]
+        ("warning", "ignored: the parameter patient"), ("warning", "ignored: a type of _type that is not exported here"),
+        ("warning", "ignored: a query of _typeFilter, of a type that is not exported"), ("warning", "ignored: bogus of _typeFilter"),
+        ("warning", "ignored: an element of _elements that no exported type has")]
     assert api.get("/$export?_type=Slot", headers=lenient).content == b""
     assert api.get("/$export?_type=Slot").status_code == 400
 

@@ -304,7 +304,7 @@ def test_half_a_transaction_is_never_kept(api: httpx.Client) -> None:
         (entry("POST", "Device", {**DEVICE, "status": "bogus"}), (422, "BB-202")), (entry("PUT", "Device/x", DEVICE), (422, "BB-201")),
         (entry("POST", "Flag", {"resourceType": "Flag", "status": "active", "code": {"text": "x"}, "subject": {"reference": "Patient?identifier=urn:n|0"}}),
          (404, "BB-401")), (entry("GET", "Device/none"), (404, "BB-401")), (entry("POST", "Slot", {"resourceType": "Slot"}), (405, "BB-408")),
-        (entry("BREW", "Device"), (422, "BB-201")),
+        (entry("BREW", "Device"), (422, "BB-202")),
     ):
         refused = post(api, "transaction", entry("POST", "Device", DEVICE), bad)
         assert number(refused) == told and refused.json()["issue"][0]["expression"][0].startswith("Bundle.entry[1]"), bad

@@ -42,6 +42,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str, str]] = {
     "an unknown participant status": (but(participant=[{**PARTICIPANT, "status": "completed"}]), "code-invalid", "Appointment.participant[0].status"),
     "a start without a zone": (but(start="2026-12-01T09:00:00"), "value", "Appointment.start"),
     "a start without seconds": (but(start="2026-12-01T09:00+01:00"), "value", "Appointment.start"),
+    "the year 0": (but(requestedPeriod=[{"start": "0000"}]), "value", "Appointment.requestedPeriod[0].start"),
     "30 February": (but(start="2026-02-30T09:00:00Z", end="2026-02-30T10:00:00Z"), "value", "Appointment.start"),
     "a start alone": (but(end=...), "invariant", "Appointment"),
     "booked without times": (but(start=..., end=...), "invariant", "Appointment"),
@@ -71,6 +72,24 @@ BROKEN: dict[str, tuple[dict[str, Any], str, str]] = {
                                   "value", "Appointment.text.div"),
     "a handler in the narrative": (but(text={"status": "generated", "div": '<div xmlns="http://www.w3.org/1999/xhtml" onclick="x">x</div>'}),
                                    "value", "Appointment.text.div"),
+    "a document type in the narrative": (but(text={"status": "generated", "div": '<!DOCTYPE d [<!ENTITY e "x">]><div xmlns="http://www.w3.org/1999/xhtml">&e;</div>'}),
+                                         "value", "Appointment.text.div"),
+    "a video in the narrative": (but(text={"status": "generated", "div": '<div xmlns="http://www.w3.org/1999/xhtml">x<video src="x"/></div>'}),
+                                 "value", "Appointment.text.div"),
+    "a status that is only an extension": (but(status=..., _status={"extension": [{"url": "http://x", "valueCode": "unknown"}]}), "required",
+                                           "Appointment.status"),
+    "a reference that is a number": (but(participant=[{**PARTICIPANT, "actor": {"reference": 5}}]), "value", "Appointment.participant[0].actor.reference"),
+    "an id and nothing more": (but(identifier=[{"id": "x"}]), "invariant", "Appointment.identifier[0]"),
+    "an id for a text that is not there": (but(_description={"id": "x"}), "invariant", "Appointment.description"),
+    "null as a twin": (but(description="x", _description=None), "structure", "Appointment.description"),
+    "a list as the twin of what stands once": (but(_description=[None]), "structure", "Appointment.description"),
+    "no list as the twin of a list": (but(contained=[{
+        "resourceType": "Patient", "id": "p", "name": [{"given": ["a"], "_given": {"id": "x"}}]}]), "structure",
+        "Appointment.contained[0].name[0].given"),
+    "null in a list that no twin explains": (but(contained=[{"resourceType": "Patient", "id": "p", "name": [{"given": ["a", None]}]}]), "structure",
+                                             "Appointment.contained[0].name[0].given[1]"),
+    **{f"the reference {text}": (but(participant=[{**PARTICIPANT, "actor": {"reference": text}}]), "invariant", "Appointment.participant[0].actor")
+       for text in ("Patient", "Patient/", "/Patient/1", "Patient/a b", "Patient?identifier=1", "fhir/Patient/1", "Patient/1/2", "Patient/1/_history/", "http:")},
     "another resource type": ({"resourceType": "Bogus"}, "structure", "resourceType"),
 }
 
@@ -86,8 +105,16 @@ def test_right_resources_have_no_issue() -> None:
     assert validate.check(GOOD, D) == []
     proposed = but(status="proposed", start=..., end=..., requestedPeriod=[{"start": "2026-12-01", "end": "2026-12-02"}])
     assert validate.check(proposed, D) == []
+    absent = {"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "unknown"}]}
+    assert validate.check({"resourceType": "Flag", "_status": absent, "code": {"text": "x"}, "subject": {"reference": "Patient/1"}}, D) == []
     twin = but(_description={"extension": [{"url": "http://x", "valueBoolean": True}]})
     assert validate.check(twin, D) == []
+    for text in ("Patient/p1", "Patient/p1/_history/2", "http://x.example/fhir/Patient/1", "urn:uuid:6a0d3c3e-3b6c-4a66-9c40-2f6b3c8b1f01", "urn:oid:1.2.3"):
+        assert validate.check(but(participant=[{**PARTICIPANT, "actor": {"reference": text}}]), D) == [], text
+    div = '<div xmlns="http://www.w3.org/1999/xhtml" xml:lang="nb"><p style="color: red">x</p><table border="1"><tr><td>1</td></tr></table></div>'
+    assert validate.check(but(text={"status": "generated", "div": div}, description="x", _description={"id": "a"}), D) == []
+    given = {"given": ["a", None], "_given": [{"id": "x"}, {"extension": [{"url": "http://x", "valueString": "b"}]}]}
+    assert validate.check({"resourceType": "Patient", "name": [given, {"given": ["a", "b"], "_given": [None, {"id": "x"}]}]}, D) == []
 
 
 def test_the_demo_municipality_is_valid() -> None:

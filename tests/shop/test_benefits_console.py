@@ -52,7 +52,8 @@ def test_the_measure_reports_are_r4_and_mask_what_is_small(operator: TestClient)
     bundle = json.loads(operator.get("/drift/gevinst.json?uker=4").content)
     assert bundle["entry"]
     for entry in bundle["entry"]:
-        MeasureReport(**entry["resource"])
+        report = MeasureReport(**entry["resource"])
+        assert (report.reporter.type, report.reporter.reference) == ("Organization", None), "R4 lets no HealthcareService report"
     groups = {g["code"]["text"]: g["measureScore"] for g in bundle["entry"][0]["resource"]["group"]}
     assert groups["self-booked"] == {"value": 7} and groups["cancelled-customer"]["extension"][0]["valueCode"] == "masked"
 

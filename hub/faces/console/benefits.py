@@ -15,7 +15,7 @@ from hub.booking import Booking, Decision, Department
 from hub.booking.benefits import CALLS_EACH, SMALL, Figures, Said, figures, period, share, week_name
 from hub.booking.benefits import shown as told
 from hub.booking.clock import write
-from hub.booking.conventions import BASE
+from hub.booking.conventions import BASE, DEPARTMENT
 from hub.booking.life import What
 from hub.booking.views import is_booking
 from hub.faces.console.start import shown
@@ -112,7 +112,7 @@ def measure_report(f: Figures, now: datetime) -> dict[str, Any]:
     first = datetime.fromisocalendar(year, number, 1).date()
     return {
         "resourceType": "MeasureReport", "status": "complete", "type": "summary", "measure": MEASURE, "date": write(now),
-        "reporter": {"reference": f"HealthcareService/{f.department}", "type": "HealthcareService"},
+        "reporter": {"type": "Organization", "identifier": {"system": DEPARTMENT, "value": f.department}},  # R4 lets no HealthcareService report
         "period": {"start": first.isoformat(), "end": datetime.fromisocalendar(year, number, 7).date().isoformat()},
         "group": [{"code": {"text": name}, **_score(count)} for name, count in counts.items()],
     }
