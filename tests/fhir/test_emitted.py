@@ -50,7 +50,7 @@ def held(node: dict[str, Any]) -> int:
 def test_what_is_read_is_r4(api: httpx.Client) -> None:
     found = {path: held(api.get(path).json()) for path in (*READ, *(f"/{type_}?_count=5" for type_ in definitions.load().served if type_ not in (
         "Bundle", "OperationOutcome", "Parameters")))}
-    assert found["/StructureDefinition"] > 5 and found["/ValueSet"] > 2 and found["/AuditEvent?_count=5"] > 3
+    assert found["/StructureDefinition"] > 5 and found["/ValueSet"] > 2 and found["/AuditEvent?_count=5"] >= 1
     assert sum(found.values()) > 200
 
 
