@@ -25,6 +25,15 @@ settings.register_profile("besoksbro", deadline=None, derandomize=True, suppress
 settings.load_profile("besoksbro")
 
 
+LONGEST = ("demo", "lossy")
+"""Folders whose tests take a minute each."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first, so that no worker is left alone with it at the end."""
+    items.sort(key=lambda item: item.path.parent.name not in LONGEST)
+
+
 def lacking(what: str, how: str) -> None:
     """Skips by name with how to get it, or fails where it is required."""
     if what in REQUIRED:

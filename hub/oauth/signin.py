@@ -41,7 +41,8 @@ ASSERTION_LIVES = 60
 HIGH = ("idporten-loa-high",)
 FRESH = timedelta(hours=1)
 """How long the provider's own description is good for."""
-WAIT = 10.0
+PAUSE = timedelta(seconds=10)
+WAIT = 5.0
 """Seconds for an answer of the provider; somebody waits."""
 _ERROR = re.compile(rb'"error"\s*:\s*"([a-z_]{1,40})"')
 """The word of RFC 6749 5.2; what else is said may name somebody."""
@@ -106,7 +107,9 @@ class Provider:
         self.goodbye = f"{base_url}/?logget-ut=1"
         self._http = httpx.Client(timeout=WAIT, follow_redirects=False, trust_env=False)
         self._lock = threading.Lock()
-        self._described: tuple[datetime, Mapping[str, str]] | None = None
+        self._described: Mapping[str, str] | None = None
+        self._at: datetime = datetime.min
+        self._tried: datetime | None = None
         self._keys = Keys(lambda: jose.from_url(self._description()["jwks_uri"])(), clock)
 
     def begin(self, secret: str) -> str:
@@ -175,15 +178,29 @@ class Provider:
         return place and f"{place}?{urlencode({'id_token_hint': token, 'post_logout_redirect_uri': self.goodbye})}"
 
     def _description(self) -> Mapping[str, str]:
-        """OpenID Connect Discovery 4. Raises Unavailable."""
+        """OpenID Connect Discovery 4; the last that was read, while the provider does not answer. Raises Unavailable."""
         with self._lock:
             now = self._clock()
-            if self._described is None or now - self._described[0] >= FRESH:
-                found = _object(lambda: self._http.get(f"{self.issuer}/.well-known/openid-configuration"))
-                if found.get("issuer") != self.issuer or not all(isinstance(found.get(name), str) for name in NEEDED):
-                    raise Unavailable("the login provider describes itself in another way than it must")
-                self._described = now, {name: value for name, value in found.items() if isinstance(value, str)}
-            return self._described[1]
+            if self._described is None or now - self._at >= FRESH:
+                self._look(now)
+            if self._described is None:
+                raise Unavailable("the login provider does not tell where to log in", PAUSE.total_seconds())
+            return self._described
+
+    def _look(self, now: datetime) -> None:
+        """Not again at once: nobody shall wait in a row for a provider that is slow."""
+        if self._tried is not None and now - self._tried < PAUSE:
+            return
+        self._tried = now
+        try:
+            found = _object(lambda: self._http.get(f"{self.issuer}/.well-known/openid-configuration"))
+        except Unavailable as down:
+            log.warning("%s", down.detail)
+            return
+        if found.get("issuer") != self.issuer or not all(isinstance(found.get(name), str) for name in NEEDED):
+            log.error("the login provider describes itself as another issuer, or without its endpoints: see hub.toml signin")
+            return
+        self._described, self._at = {name: value for name, value in found.items() if isinstance(value, str)}, now
 
     def _posted(self, where: str, form: Mapping[str, str]) -> dict[str, Any]:
         """Raises Refused LOGIN_REFUSED, Unavailable."""

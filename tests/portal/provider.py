@@ -36,6 +36,8 @@ class Issuer:
     spoil: Callable[[dict[str, Any]], Any] = lambda claims: None
     """Changes the claims of the ID token; what it returns, if anything, is sent instead of a token."""
     down: bool = False
+    lie: dict[str, Any] = field(default_factory=dict)
+    """What it says of itself beside, or instead."""
     asked: list[dict[str, str]] = field(default_factory=list)
     """What came to the authorization endpoint, after PAR."""
     _pushed: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -56,7 +58,8 @@ class Issuer:
             "issuer": self.url, "authorization_endpoint": f"{self.url}/authorize", "token_endpoint": f"{self.url}/token",
             "jwks_uri": f"{self.url}/jwks", "end_session_endpoint": f"{self.url}/logout", "code_challenge_methods_supported": ["S256"],
         }
-        return JSONResponse({**found, "pushed_authorization_request_endpoint": f"{self.url}/par"} if self.pushes else found)
+        pushed = {"pushed_authorization_request_endpoint": f"{self.url}/par"} if self.pushes else {}
+        return JSONResponse({**found, **pushed, **self.lie})
 
     async def keys(self, request: Request) -> Response:
         return JSONResponse({"keys": [{**self.key.as_dict(private=False), "use": "sig", "alg": "RS256"}]})

@@ -77,6 +77,11 @@ class Waits(RuleBasedStateMachine):
             })
         return made
 
+    def teardown(self) -> None:
+        """Nobody waits on: the lives to come would be served beside all that were."""
+        for entry in self._entries() if hasattr(self, "list") else ():
+            self._try(lambda entry=entry: self.list.leave(next(w for w in self.people if w.person == entry.patient), entry.id))
+
     def _try(self, work: Any) -> Any:
         try:
             return work()
