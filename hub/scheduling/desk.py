@@ -126,21 +126,21 @@ class Desk:
             raise Refused(Problem.IMPOSSIBLE_CHANGE, f"an update cannot change {', '.join(lost)}", f"Appointment.{lost[0]}")
         return kept
 
-    def cancel(self, tx: Transaction, caller: Speaker, id_: str, reason: Resource | None, version: str = "") -> Stored | None:
-        """Cancels a booking, or gives back a hold (None). `version` is the one the client saw; empty: whichever.
+    def cancel(
+        self, tx: Transaction, caller: Speaker, id_: str, reason: Resource | None, require: Callable[[Stored], None] = lambda _: None,
+    ) -> Stored | None:
+        """Cancels a booking, or gives back a hold (None). `require` refuses a version that is not the one the client means.
 
         Raises:
-            Refused: UNKNOWN_BOOKING, TOO_LATE, OUT_OF_DATE, IMPOSSIBLE_CHANGE, NOT_ALLOWED.
+            Refused: UNKNOWN_BOOKING, TOO_LATE, IMPOSSIBLE_CHANGE, NOT_ALLOWED, and as `require`.
         """
         if id_.startswith(HOLD_PREFIX):
             count_seats(tx, dict.fromkeys(tx.free_seats(_holder(caller, id_))))
             return None
-        self._own(tx, caller, id_)
+        require(self._own(tx, caller, id_))
         stated: Resource = {"resourceType": "Appointment", "id": id_, "status": "cancelled"}
         if reason:
             stated["cancelationReason"] = reason
-        if version:
-            stated["meta"] = {"versionId": version}
         return self._kept(tx, caller, stated)
 
     def respond(self, tx: Transaction, caller: Speaker, response: Resource) -> Stored:
