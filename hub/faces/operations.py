@@ -26,9 +26,9 @@ from hub.fhir.references import ours
 from hub.keeping import Calendar, Speaker
 from hub.message import Resource
 from hub.problem import Problem, Refused
-from hub.scheduling.desk import HOLD_PREFIX, Desk, client
+from hub.scheduling.desk import HOLD_PREFIX, Desk, Require, client
 from hub.scheduling.offers import Found, find
-from hub.store import Store, Stored
+from hub.store import Store
 
 OPERATIONS = ("$find", "$hold", "$book", "$cancel")
 
@@ -43,7 +43,7 @@ class Asked:
     """The Appointment it was called on; empty: the type."""
     parameters: list[tuple[str, Any]]
     reader: Reader
-    require: Callable[[Stored], None]
+    require: Require
     """Refuses a version that is not the one of If-Match."""
     strict: bool
     get: bool
@@ -77,7 +77,7 @@ class Operations:
             case "$hold":
                 return bundle.made([orjson.dumps(self._store.write(lambda tx: desk.hold(tx, caller, appointment_of(asked.parameters))))], 1)
             case "$book":
-                return bundle.made([self._store.write(lambda tx: desk.book(tx, caller, self._to_book(tx, caller, asked))).body], 1)
+                return bundle.made([self._store.write(lambda tx: desk.book(tx, caller, self._to_book(tx, caller, asked), asked.require)).body], 1)
             case "$cancel":
                 id_ = asked.id or reference_of(asked.parameters)
                 reason = next((v for n, v in asked.parameters if n == "reason" and isinstance(v, dict)), None)
