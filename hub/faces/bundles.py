@@ -6,6 +6,7 @@ import base64
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from email.utils import parsedate_to_datetime
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -204,5 +205,7 @@ def _told(answer: Answer) -> tuple[bytes, dict[str, str], bytes]:
         response["location"] = "/".join(location.split("/")[-4:])
     if "etag" in headers:
         response["etag"] = headers["etag"]
+    if "last-modified" in headers:
+        response["lastModified"] = parsedate_to_datetime(headers["last-modified"]).isoformat()
     failed = answer.status >= 400
     return b"" if failed else answer.body, response, answer.body if failed else b""

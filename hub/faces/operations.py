@@ -17,7 +17,7 @@ import orjson
 from hub.access import Reader
 from hub.booking.conventions import points_to
 from hub.faces import interaction
-from hub.faces.interaction import READS, Answer, tagged
+from hub.faces.interaction import READS, Answer
 from hub.faces.parameters import UNDERSTOOD, appointment_of, parameters_of, patient_of, reference_of, wish_of
 from hub.faces.web import ID
 from hub.fhir import bundle, strict_json
@@ -26,7 +26,7 @@ from hub.fhir.references import ours
 from hub.keeping import Calendar, Speaker
 from hub.message import Resource
 from hub.problem import Problem, Refused
-from hub.scheduling.desk import HOLD_PREFIX, Desk, client
+from hub.scheduling.desk import HOLD_PREFIX, Desk, Require, client
 from hub.scheduling.offers import Found, find
 from hub.store import Store
 
@@ -43,8 +43,8 @@ class Asked:
     """The Appointment it was called on; empty: the type."""
     parameters: list[tuple[str, Any]]
     reader: Reader
-    version: str
-    """From If-Match."""
+    require: Require
+    """Refuses a version that is not the one of If-Match."""
     strict: bool
     get: bool
 
@@ -77,11 +77,11 @@ class Operations:
             case "$hold":
                 return bundle.made([orjson.dumps(self._store.write(lambda tx: desk.hold(tx, caller, appointment_of(asked.parameters))))], 1)
             case "$book":
-                return bundle.made([self._store.write(lambda tx: desk.book(tx, caller, self._to_book(tx, caller, asked))).body], 1)
+                return bundle.made([self._store.write(lambda tx: desk.book(tx, caller, self._to_book(tx, caller, asked), asked.require)).body], 1)
             case "$cancel":
                 id_ = asked.id or reference_of(asked.parameters)
                 reason = next((v for n, v in asked.parameters if n == "reason" and isinstance(v, dict)), None)
-                cancelled = self._store.write(lambda tx: desk.cancel(tx, caller, id_, reason, asked.version))
+                cancelled = self._store.write(lambda tx: desk.cancel(tx, caller, id_, reason, asked.require))
                 return bundle.made([cancelled.body], 1) if cancelled else bundle.made((), 0)
         raise AssertionError(asked.operation)
 
@@ -127,9 +127,9 @@ def operation(below: tuple[str, ...]) -> tuple[str, str, tuple[str, ...]] | None
 
 
 def _asked(asked: interaction.Asked, reader: Reader, name: str, id_: str, base: str) -> Asked:
-    """Raises Refused UNREADABLE, INVALID, OUT_OF_DATE."""
-    parameters: list[tuple[str, Any]] = [(n, v.removeprefix(f"{base}/")) for n, v in asked.pairs if v]
+    """Raises Refused UNREADABLE, INVALID."""
+    parameters: list[tuple[str, Any]] = [(n, v) for n, v in asked.pairs if v]
     if asked.body:
         parameters += parameters_of(ours(strict_json.load(asked.body), base))
-    version = tagged(asked.header(b"if-match"))
-    return Asked(name, id_, parameters, reader, "" if version is None else str(version), asked.strict, asked.method != "POST")
+    parameters = [(n, v.removeprefix(f"{base}/") if isinstance(v, str) else v) for n, v in parameters]
+    return Asked(name, id_, parameters, reader, asked.require, asked.strict, asked.method != "POST")

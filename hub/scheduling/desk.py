@@ -43,6 +43,10 @@ def client(reader: Reader) -> Speaker:
     return Speaker(reader.reference, reader.may_state, reader.reference, Ground.VENDOR.value, departments, channel="fhir")
 
 
+Require = Callable[[Stored | None], None]
+"""Refuses a booking as it is now, or that there is none, when the client means another version."""
+
+
 @dataclass(frozen=True, slots=True)
 class Desk:
     """Where times are asked for."""
@@ -79,20 +83,21 @@ class Desk:
         held = {**asked, "id": id_, "status": "pending", "start": write(span[0]), "end": write(span[1])}
         return with_extension(held, "held-until", "Instant", write(until))
 
-    def book(self, tx: Transaction, caller: Speaker, asked: Resource) -> Stored:
+    def book(self, tx: Transaction, caller: Speaker, asked: Resource, require: Require = lambda _: None) -> Stored:
         """Books an offer or a hold, or moves a booking that is kept. The same again gives the same booking.
 
         Raises:
-            Refused: what the rules say; HOLD_EXPIRED when the hold ran out and somebody else took its time.
+            Refused: what the rules say, and `require`; HOLD_EXPIRED when the hold ran out and somebody else took its time.
         """
         self.keeping.check(asked)
         id_ = str(asked.get("id") or "")
         if id_ and not id_.startswith(HOLD_PREFIX):
-            self._own(tx, caller, id_)
+            require(self._own(tx, caller, id_))
             return self._kept(tx, caller, {**asked, "status": "proposed"})
         held = tx.free_seats(_holder(caller, id_)) if id_ else []
         stated = _stated(asked, id_ or _name(asked) or self.fresh_id())
         known = tx.get("Appointment", which(Statement(stated), caller.name))
+        require(known)
         try:
             booked = known or self._kept(tx, replace(caller, held=frozenset(held)), stated)
         except Refused as refused:
@@ -126,21 +131,19 @@ class Desk:
             raise Refused(Problem.IMPOSSIBLE_CHANGE, f"an update cannot change {', '.join(lost)}", f"Appointment.{lost[0]}")
         return kept
 
-    def cancel(self, tx: Transaction, caller: Speaker, id_: str, reason: Resource | None, version: str = "") -> Stored | None:
-        """Cancels a booking, or gives back a hold (None). `version` is the one the client saw; empty: whichever.
+    def cancel(self, tx: Transaction, caller: Speaker, id_: str, reason: Resource | None, require: Require = lambda _: None) -> Stored | None:
+        """Cancels a booking, or gives back a hold (None).
 
         Raises:
-            Refused: UNKNOWN_BOOKING, TOO_LATE, OUT_OF_DATE, IMPOSSIBLE_CHANGE, NOT_ALLOWED.
+            Refused: UNKNOWN_BOOKING, TOO_LATE, IMPOSSIBLE_CHANGE, NOT_ALLOWED, and as `require`.
         """
         if id_.startswith(HOLD_PREFIX):
             count_seats(tx, dict.fromkeys(tx.free_seats(_holder(caller, id_))))
             return None
-        self._own(tx, caller, id_)
+        require(self._own(tx, caller, id_))
         stated: Resource = {"resourceType": "Appointment", "id": id_, "status": "cancelled"}
         if reason:
             stated["cancelationReason"] = reason
-        if version:
-            stated["meta"] = {"versionId": version}
         return self._kept(tx, caller, stated)
 
     def respond(self, tx: Transaction, caller: Speaker, response: Resource) -> Stored:

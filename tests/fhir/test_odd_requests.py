@@ -120,6 +120,8 @@ def test_tags_come_in_lists_weak_and_strong(api: httpx.Client) -> None:
     assert api.patch("/Device/own", content=b'{"lotNumber": "p"}', headers={**patch, "if-match": '"1", "5"'}).status_code == 412
     assert api.patch("/Device/own", content=b'{"lotNumber": "p"}', headers={**patch, "if-match": '"6", "5"'}).status_code == 200
     assert api.put("/Appointment/odd", json=APPOINTMENT, headers={**JSON, "if-match": '"8", "9"'}).status_code == 412
+    for tags, status in (('W/"99"', 412), ('"2", "3"', 412), ("*", 200)):
+        assert api.post("/Appointment/odd/$cancel", headers={"if-match": tags}).status_code == status, tags
     assert api.delete("/Device/own", headers={"if-match": '"1", "6"'}).status_code == 412
     assert api.delete("/Device/own", headers={"if-match": '"1", "7"'}).status_code == 204
     etag = api.get("/metadata").headers["etag"]

@@ -289,7 +289,11 @@ def test_rules_and_bad_input_are_coded_answers(hub: Machines, vendor: Vendor) ->
     assert number(vendor.http.post("/fhir/Appointment/$book", content=b"<a/>", headers={"content-type": "application/xml"})) == (400, "BB-101")
     assert vendor.http.post("/fhir/Appointment/$book", content=b"a", headers={"content-type": "text/plain"}).status_code == 415
     assert number(vendor.http.post("/fhir/Appointment/unknown/$cancel")) == (404, "BB-206")
-    assert vendor.call("$book", offer, **{"if-match": "x"}).status_code == 412
+    assert vendor.call("$book", offer, **{"if-match": "x"}).status_code == vendor.call("$book", offer, **{"if-match": "*"}).status_code == 412
+    booked = one(vendor.call("$book", {**offer, "identifier": [{"system": "urn:x", "value": "guarded"}]}))
+    assert vendor.call("$book", booked, **{"if-match": '"98", "99"'}).status_code == 412, "it is moved by who has seen it"
+    assert vendor.call("$book", booked, **{"if-match": f'"99", W/"{booked["meta"]["versionId"]}"'}).status_code == 200
+    assert vendor.http.post(f"/fhir/Appointment/{booked['id']}/$cancel").status_code == 200
     mirrored = vendor.call("$hold", offer, **{"x-request-id": "r", "x-correlation-id": "c"})
     assert (mirrored.headers["x-request-id"], mirrored.headers["x-correlation-id"]) == ("r", "c")
 
