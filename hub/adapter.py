@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hub.delivery import Patience
-from hub.message import Content, Envelope, Letter, Message, Parcel, Receipt, Verdict
-from hub.problem import Refused
+from hub.message import LONGEST_ID, Content, Envelope, Letter, Message, Parcel, Receipt, Verdict
+from hub.problem import Problem, Refused
 
 
 class Carrier(Protocol):
@@ -204,7 +204,11 @@ class Adapter:
         """What the seal says of a parcel, unless its carrier already knows that it is no letter. Raises Unopened."""
         if parcel.trouble is not None:
             raise Unopened(parcel.trouble)
-        return self.seal.open(parcel, at)
+        envelope = self.seal.open(parcel, at)
+        for name, id_ in (("MessageId", envelope.id), ("ConversationId", envelope.conversation), ("RefToMessageId", envelope.refers_to or "")):
+            if len(id_) > LONGEST_ID:
+                raise Unopened(Refused(Problem.INVALID, f"an id of more than {LONGEST_ID} characters", name), envelope)
+        return envelope
 
     def patience_for(self, function: str, made: datetime) -> Patience:
         """How long to try a letter of this function that was made then: what was agreed formally comes before our own settings."""

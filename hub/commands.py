@@ -116,8 +116,9 @@ def reindex(home: Path) -> Result:
 
 def take_in(home: Path, file: Path, by: str, many: int, tell: Callable[[str], None]) -> Result:
     """Every line of a file of resources."""
-    admits = sandbox.admits if sandbox.switched_on(read_hub(home)) else None
-    with _store(home) as store, file.open("rb") as opened, importing.processes(home, many, admits) as (pool, work):
+    hub = read_hub(home)
+    admits = sandbox.admits if sandbox.switched_on(hub) else None
+    with _store(home) as store, file.open("rb") as opened, importing.processes(home, f"{hub.base_url}/fhir", many, admits) as (pool, work):
         store.ready()
         report = importing.take_in(store, opened, by, pool, work, 2 * many, lambda wrong: tell(f"linje {wrong}"))
     data = {"kept": report.kept, "same": report.same, "refused": report.refused}

@@ -23,6 +23,7 @@ from hub.access import AuditLine, Ground
 from hub.fhir import definitions, index, strict_json, validate
 from hub.fhir.definitions import Definitions
 from hub.fhir.query import Entries
+from hub.fhir.references import ours
 from hub.message import Resource
 from hub.problem import Problem, Refused
 from hub.store import Secrets, Store, Transaction
@@ -81,13 +82,13 @@ def lines(file: BinaryIO) -> Iterator[Line]:
             yield number, line
 
 
-def ready(batch: Sequence[Line], known: Definitions, entries: Callable[[Resource], Entries]) -> Ready:
+def ready(batch: Sequence[Line], known: Definitions, entries: Callable[[Resource], Entries], base: str) -> Ready:
     """Reads, checks and prepares lines: all that needs no database."""
     good: list[tuple[int, Prepared]] = []
     wrong: list[Wrong] = []
     for number, line in batch:
         try:
-            good.append((number, prepare(_checked(line, known), entries)))
+            good.append((number, prepare(ours(_checked(line, known), base), entries)))
         except Refused as refused:
             wrong.append(Wrong(number, refused.problem, refused.detail, refused.where))
     return good, wrong
@@ -151,9 +152,9 @@ _ready: list[partial[Ready]] = []
 """Of a process that prepares: made once."""
 
 
-def _begin(home: Path, admits: Admits | None) -> None:
+def _begin(home: Path, base: str, admits: Admits | None) -> None:
     known = definitions.load()
-    _ready.append(partial(ready, known=known, entries=index.indexer(known, Secrets.open(home, admits).hash_id)))
+    _ready.append(partial(ready, known=known, entries=index.indexer(known, Secrets.open(home, admits).hash_id), base=base))
 
 
 def _in_process(batch: Sequence[Line]) -> Ready:
@@ -161,7 +162,8 @@ def _in_process(batch: Sequence[Line]) -> Ready:
 
 
 @contextmanager
-def processes(home: Path, many: int, admits: Admits | None) -> Iterator[tuple[Executor, Work]]:
-    """Processes that prepare lines with this home's keys. `admits`: which national ids may be kept, as of Secrets; None: all."""
-    with ProcessPoolExecutor(many, get_context("spawn"), _begin, (home, admits)) as pool:
+def processes(home: Path, base: str, many: int, admits: Admits | None) -> Iterator[tuple[Executor, Work]]:
+    """Processes that prepare lines with this home's keys. `base`: of our FHIR API, to which absolute references may point; `admits`: which
+    national ids may be kept, as of Secrets; None: all."""
+    with ProcessPoolExecutor(many, get_context("spawn"), _begin, (home, base, admits)) as pool:
         yield pool, _in_process

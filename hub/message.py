@@ -96,6 +96,10 @@ class Enquiry:
     """It was handed on without a problem."""
 
 
+LONGEST_ID = 400
+"""Characters of an id in an envelope: no partner needs more, and no database can look up much more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Envelope:
     """An opened parcel: who says it, under which id, and what was tolerated while opening it."""

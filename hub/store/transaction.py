@@ -10,7 +10,7 @@ from typing import TypeVar
 from hub.access import AuditLine
 from hub.delivery import BLOCKING, Delivery, State, Step
 from hub.fhir.query import Entries, Query
-from hub.message import Content, Envelope, Parcel, Resource, Verdict
+from hub.message import LONGEST_ID, Content, Envelope, Parcel, Resource, Verdict
 from hub.problem import Problem, Refused
 from hub.store import auditing, deliveries, exporting, letters, loading, resources, searching, seats, trail
 from hub.store.db import Connection
@@ -199,7 +199,7 @@ class Transaction:
         own = letters.fresh_id()
         content_id = letters.put_parcel(self.connection, self.secrets, parcel, self.now)
         reply_id = letters.put_parcel(self.connection, self.secrets, reply, self.now) if reply else None
-        named = replace(base, id=f"{own} ({base.id})" if base.id else own)
+        named = replace(base, id=f"{own} ({base.id[:LONGEST_ID]})" if base.id else own, sender=base.sender[:LONGEST_ID])
         return letters.file(self.connection, named, adapter, verdict, self.now, content_id, reply_id)
 
     def owe(self, delivery: Delivery, content: Content | None = None, *, replaces: Sequence[Delivery] | None = None) -> Delivery:

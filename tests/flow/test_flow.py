@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from dataclasses import replace
 from datetime import timedelta
 
@@ -13,7 +14,7 @@ from ebxml import certificate, envelope, mime, signature, xml
 from hub.access import Ground
 from hub.customer import Customer, Order
 from hub.delivery import State
-from hub.message import Parcel
+from hub.message import Content, Letter, Parcel
 from hub.problem import Problem, Refused, Unavailable
 from hub.replaying import replay
 from hub.shop import Shop
@@ -369,3 +370,16 @@ def test_an_apprec_may_come_before_the_acknowledgment_of_the_letter_it_answers(w
     assert world.store.delivery(owed.id).state is State.ACCEPTED  # type: ignore[union-attr]
     world.flow.receive(world.adapters["visma-profil"], acknowledgment)
     assert world.store.delivery(owed.id).state is State.ACCEPTED  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("which", ["id", "conversation"])
+def test_an_id_that_no_database_could_look_up_is_refused_and_the_next_letter_goes_on(world: World, which: str) -> None:
+    id_, _ = booked(world)
+    letter = Letter("a-letter", "a-conversation", "visit", world.clock.now, world.clock.now + timedelta(days=1))
+    parcel = world.box.seal.close(Content(b"<a/>", "application/xml"), replace(letter, **{which: random.Random(1).randbytes(2000).hex()}), world.clock.now)
+    said = world.flow.receive(world.adapters["visma-profil"], parcel)
+    assert said.verdict.problem is Problem.INVALID and said.parcel is not None and b"Error" in said.parcel.body
+    (filed,) = world.store.envelopes("visma-profil", Problem.INVALID, True, None, 9)
+    assert filed.verdict.where in ("MessageId", "ConversationId"), "an operator sees it"
+    world.until_quiet()
+    assert status(world, id_) in ("fulfilled", "noshow", "cancelled")

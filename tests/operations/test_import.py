@@ -17,12 +17,13 @@ import pytest
 
 from hub import importing
 from hub.fhir import definitions, index
-from hub.fhir.query import Query
+from hub.fhir.query import Query, ReferenceIs
 from hub.importing import Report, Wrong
 from hub.problem import Problem
 from hub.store import Secrets, Store
 
 D = definitions.load()
+BASE = "https://hub.example/fhir"
 HOME = """
 [hub]
 municipality = "Solbakken kommune"
@@ -58,7 +59,7 @@ def ndjson(*resources: dict[str, Any] | bytes) -> bytes:
 def take_in(opened: tuple[Store, Secrets], text: bytes) -> tuple[Report, list[Wrong]]:
     store, secrets = opened
     wrong: list[Wrong] = []
-    work = partial(importing.ready, known=D, entries=index.indexer(D, secrets.hash_id))
+    work = partial(importing.ready, known=D, entries=index.indexer(D, secrets.hash_id), base=BASE)
     with ThreadPoolExecutor(2) as pool:
         return importing.take_in(store, io.BytesIO(text), "kari", pool, work, 3, wrong.append), wrong
 
@@ -100,6 +101,13 @@ def test_the_access_log_tells_each_person_once(opened: tuple[Store, Secrets]) ->
     take_in(opened, ndjson(*[visit(n) for n in range(30)]))
     lines = store.audit_of("Patient/p1", 10)
     assert [(line.reader, line.kind) for line in lines] == [("operator:kari", "import")]
+
+
+def test_references_under_our_own_address_are_ours_and_others_are_theirs(opened: tuple[Store, Secrets]) -> None:
+    store, _ = opened
+    here, there = ([{"actor": {"reference": f"{base}/Patient/p1"}, "status": "accepted"}] for base in (BASE, "https://other.example/fhir"))
+    assert take_in(opened, ndjson(visit(1, participant=here), visit(2, participant=there)))[0].kept == 2
+    assert [e.id for e in store.search(Query("Appointment", (ReferenceIs("patient", (("Patient", "p1"),)),))).entries] == ["v1"]
 
 
 def test_the_command_says_what_it_did_and_leaves_with_1_when_something_is_wrong(store_url: str, tmp_path: Path) -> None:
