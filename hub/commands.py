@@ -19,6 +19,7 @@ from hub.adapter import Adapter
 from hub.booking.clock import local
 from hub.config import Hub, read_adapters, read_hub
 from hub.fhir import definitions, index
+from hub.oauth.signin import read_signin
 from hub.replaying import replay
 from hub.store import Store
 
@@ -51,10 +52,9 @@ def run(home: Path, work: bool) -> None:
     """Serves until it is told to stop (SIGINT, SIGTERM)."""
     parts = app.put_together(home)
     _ready(parts)
-    worker = app.worker(parts) if work else None
+    worker, faces = app.worker(parts) if work else None, app.faces(parts)
     if worker is not None:
         worker.start()
-    faces = app.faces(parts)
     _settle_memory()
     try:
         uvicorn.run(faces, **listening(parts.hub))
@@ -255,8 +255,9 @@ def adapter_try(home: Path, name: str, sample: Path) -> Result:
 
 
 def adapter_check(home: Path) -> Result:
-    """Every part of every adapter is made; Misconfigured names the first file that must change."""
+    """Every part of every adapter is made, and the login is read; Misconfigured names the first file that must change."""
     parts = app.put_together(home)
+    read_signin(parts.hub)
     adapters: list[Adapter] = list(parts.adapters.values())
     parts.close()
     return Result(True, {"adapters": [a.name for a in adapters]}, f"{len(adapters)} adapters are well set up.")

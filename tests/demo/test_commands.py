@@ -55,3 +55,11 @@ def test_an_adapter_that_asks_for_what_there_is_not_is_named_with_what_there_is(
     (other / "adapters" / "tjenesteshop.toml").write_text(text.replace('kind = "folder"', f'kind = "{wrong}"') if kind == "carrier" else text)
     with pytest.raises(Misconfigured, match=f"tjenesteshop.toml: .*'{wrong}'.*; there are .*{'folder' if kind == 'carrier' else 'free-busy'}"):
         commands.adapter_check(other)
+
+
+def test_a_login_that_lacks_its_key_is_named_before_anybody_needs_it(home: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(home, tmp_path / "hub")
+    with (other / "hub.toml").open("a", encoding="utf-8") as settings:
+        settings.write('\n[signin]\nissuer = "https://idporten.no"\nclient_id = "c"\nkey_file = "secrets/idporten.jwk"\n')
+    with pytest.raises(Misconfigured, match="signin: .*idporten.jwk"):
+        commands.adapter_check(other)
