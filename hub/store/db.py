@@ -32,8 +32,8 @@ READERS = 24
 """Reads at a time, and so connections, of one process: PostgreSQL gives 100 to all of them unless it is told otherwise."""
 TURN = 30.0
 """Seconds that a read waits for its turn."""
-CACHE, SPARING = 65_536, 4096
-"""KiB of pages that a connection to SQLite keeps, and while it writes something large."""
+CACHE, READS, SPARING = 65_536, 8192, 4096
+"""KiB of pages that SQLite keeps for the writer, for each of READERS, and for the writer while it writes something large."""
 FEW = 64
 """Rows that PostgreSQL is sent as one INSERT."""
 _SPOKEN = re.compile(r"\b(?:from|join|into|update) (\w+)")
@@ -244,7 +244,7 @@ class Database:
             return ["set timezone to 'UTC'", *([f"set statement_timeout to '{READ_TIMEOUT}'"] if reader else [])]
         return [
             "pragma journal_mode = wal", "pragma synchronous = full", "pragma busy_timeout = 30000", "pragma foreign_keys = on",
-            f"pragma cache_size = -{CACHE}", "pragma mmap_size = 1073741824", *(["pragma query_only = on"] if reader else []),
+            f"pragma cache_size = -{READS if reader else CACHE}", "pragma mmap_size = 1073741824", *(["pragma query_only = on"] if reader else []),
         ]
 
     def read(self, work: Callable[[Connection], T]) -> T:
