@@ -62,21 +62,24 @@ class EbmsSeal:
         header: Header | None = None
         try:
             package = mime.read(parcel.headers, parcel.body)
-            root = xml.parse(package.root.body)
+            root = xml.parse(package.root.body, charset=package.root.charset)
             _not_a_fault(root)
             header = envelope.read(root)
             self._parties(header)
             self._agreed(header, at)
-            examined, doubts = self._signature(root, package, header, at)
+            examined, said = self._signature(root, package, header, at)
             contents = self._payloads.read(package, header)
         except (Violation, Refused) as wrong:
             known = self._envelope(header, (), ()) if header else None
             raise Unopened(as_refused(wrong), known) from wrong
-        return self._envelope(header, contents, (*package.remarks, *examined.remarks, *doubts), examined)
+        return self._envelope(header, contents, (*package.remarks, *said), examined)
 
     def _parties(self, header: Header) -> None:
         if header.sender.her != self._partner or header.receiver.her != self._own:
             raise Violation(ErrorCode.INCONSISTENT, "From or To is not this agreement's", "//Header/MessageHeader/From", Fault.WRONG_PARTY)
+        if header.version != "2.0":
+            where = "//Header/MessageHeader/@version"
+            raise Violation(ErrorCode.INCONSISTENT, "another version of ebMS than 2.0", where, Fault.NOT_AS_AGREED)
         if header.order is not None:
             raise Violation(ErrorCode.NOT_SUPPORTED, "MessageOrder is not used in Norway", "//Header/MessageOrder", Fault.NOT_SUPPORTED)
 
@@ -100,7 +103,9 @@ class EbmsSeal:
         if not header.signal and not header.enquiry:
             self.agreement.terms((header.sender.role, header.service, header.action), ours=False).must_be_kept(header)
 
-    def _signature(self, root: etree._Element, package: mime.Package, header: Header, at: datetime) -> tuple[signature.Examined, tuple[str, ...]]:
+    def _signature(
+        self, root: etree._Element, package: mime.Package, header: Header, at: datetime,
+    ) -> tuple[signature.Examined | None, tuple[str, ...]]:
         listed = [package.part(href) for href in header.manifest]
         if None in listed:
             lacking = header.manifest[listed.index(None)][:200]
@@ -114,10 +119,18 @@ class EbmsSeal:
             part = package.part(uri)
             return part.body if part else None
 
+        if self._agreed_unsigned(header) and not listed:
+            return None, ("not signed, as the agreement has it of receipts",)
         examined = signature.verify(root, fetch, header.manifest, self._certificates.sign, legacy=self._legacy)
         if examined.signer is None:
             raise Violation(ErrorCode.SECURITY_FAILURE, "SignatureValue does not hold", "//Header/Signature", Fault.BAD_SIGNATURE)
-        return examined, self._trust.demand(examined.signer, "sign", at)
+        return examined, (*examined.remarks, *self._trust.demand(examined.signer, "sign", at))
+
+    def _agreed_unsigned(self, header: Header) -> bool:
+        """A receipt without a signature counts only where a CPA says that receipts have none. It moves a letter to `arrived` and no further:
+        what the application says is a letter, and those are always signed."""
+        receipt = header.signal and bool(header.acknowledges) and not header.errors
+        return receipt and not header.signed and self.agreement.formal and self.agreement.ack == "unsigned"
 
     def _envelope(
         self, header: Header, contents: tuple[Content, ...], remarks: tuple[str, ...], examined: signature.Examined | None = None,
@@ -265,7 +278,8 @@ def _receipt(header: Header) -> Receipt | None:
 
 
 def _bare(message_id: str) -> str:
-    return message_id.partition("@")[0].strip("<> ")
+    """The letter's id. Ours are UUIDs in small letters; systems that keep them as numbers write them back in capitals."""
+    return message_id.partition("@")[0].strip("<> ").lower()
 
 
 def ebms(surroundings: Surroundings) -> EbmsSeal:

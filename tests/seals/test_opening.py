@@ -172,6 +172,20 @@ def test_an_attachment_may_be_anything(wire: Wire) -> None:
     assert [(c.body, c.media_type) for c in opened.attachments] == [(b"%PDF-1.7", "application/octet-stream")]
 
 
+@pytest.mark.spec("facts/ebxml", "4.4.gzip")
+def test_an_attachment_that_is_itself_packed_stays_so_unless_the_letter_was_packed_as_a_whole(wire: Wire) -> None:
+    archive = gzip.compress(b"a diary")
+    opened = wire.hub.open(wire.written([("a", P7M, wire.encrypted(FIRST)), ("b", P7M, wire.encrypted(archive))]), AT)
+    assert opened.attachments[0].body == archive
+    both = [("a", P7M, wire.encrypted(gzip.compress(FIRST))), ("b", P7M, wire.encrypted(archive))]
+    opened = wire.hub.open(wire.written(both), AT)
+    assert (opened.content.body, opened.attachments[0].body) == (FIRST, b"a diary")
+
+
+def test_the_older_name_of_the_media_type_of_what_is_encrypted_is_known(wire: Wire) -> None:
+    assert wire.hub.open(wire.written([("a", "application/x-pkcs7-mime", wire.encrypted(FIRST))]), AT).content.body == FIRST
+
+
 @pytest.mark.spec("facts/ebxml", "6.MimeProblem")
 def test_a_letter_without_a_payload_is_refused(wire: Wire) -> None:
     assert code(wire, refused(wire, wire.written([]))) == "MimeProblem"
@@ -242,6 +256,13 @@ def test_message_order_is_declined(wire: Wire) -> None:
     assert code(wire, refused(wire, parcel)) == "NotSupported"
 
 
+@pytest.mark.spec("facts/ebxml", "6.Inconsistent")
+def test_an_envelope_of_another_version_is_inconsistent(wire: Wire) -> None:
+    parts = [("a", P7M, wire.encrypted(FIRST))]
+    unopened = refused(wire, wire.written(parts, change=lambda soap: soap.replace(b'eb:version="2.0"', b'eb:version="3.0"', 1)))
+    assert (code(wire, unopened), unopened.where) == ("Inconsistent", "//Header/MessageHeader/@version")
+
+
 @pytest.mark.spec("facts/ebxml", "2.2.understand")
 def test_a_header_that_must_be_understood_and_is_not_gets_the_soap_fault_for_it(wire: Wire) -> None:
     other = b'<t:Other xmlns:t="urn:t" SOAP:mustUnderstand="%d"></t:Other></SOAP:Header>'
@@ -251,6 +272,9 @@ def test_a_header_that_must_be_understood_and_is_not_gets_the_soap_fault_for_it(
     assert answer is not None
     assert b"<faultcode>SOAP:MustUnderstand</faultcode>" in answer.body
     opened = wire.hub.open(wire.written(parts, change=lambda soap: soap.replace(b"</SOAP:Header>", other % 0)), AT)
+    assert opened.remarks == ("a header that is not ebMS 2.0's",)
+    elsewhere = other.replace(b" SOAP:", b' SOAP:actor="urn:somebody" SOAP:', 1) % 1
+    opened = wire.hub.open(wire.written(parts, change=lambda soap: soap.replace(b"</SOAP:Header>", elsewhere)), AT)
     assert opened.remarks == ("a header that is not ebMS 2.0's",)
 
 
