@@ -78,11 +78,12 @@ def event(
     )
 
 
-def stated(found: Event, statuses: Statuses, whom: Resource | None, department: str) -> tuple[Resource, ...]:
+def stated(found: Event, statuses: Statuses, whom: Resource | None, department: str, at: str = "") -> tuple[Resource, ...]:
     """What an event states: an Appointment, and an Encounter where the word says so.
 
     Args:
         whom: the identifier of the person it is for, which a booking needs.
+        at: when the sender said it, an instant in UTC; empty when that is not told.
 
     Raises:
         Refused: INVALID (no uid), UNKNOWN_CODE (no or an unknown x-visit-status).
@@ -104,6 +105,8 @@ def stated(found: Event, statuses: Statuses, whom: Resource | None, department: 
         made["cancelationReason"] = BY_SERVICE if not department else BY_CITIZEN
     if found.sequence is not None:
         made = with_extension(made, "sequence", "Integer", found.sequence)
+    if at:
+        made = with_extension(made, "stated-at", "Instant", at)
     if found.x(PERFORMER):
         made["participant"] = [{"actor": {"type": "Practitioner", "display": found.x(PERFORMER)}, "status": "accepted"}]
     elif department and whom:

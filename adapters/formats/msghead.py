@@ -99,7 +99,8 @@ class MsgheadFormat:
             raise Refused(Problem.INVALID, wrong.description, wrong.location) from wrong
         if not events:
             raise Refused(Problem.INVALID, "a calendar without a vevent", "icalendar/vcalendar/components")
-        return tuple(r for event in events for r in appointments.stated(event, self._statuses, _whom(message), event.categories))
+        at = clock.write(message.generated) if message.generated else ""
+        return tuple(r for event in events for r in appointments.stated(event, self._statuses, _whom(message), event.categories, at))
 
     def _away(self, message: msghead.MsgHead) -> tuple[Resource, ...]:
         """A PLO document as a stated Flag: away from when, or home from when. What else it tells is not taken over."""
