@@ -347,6 +347,6 @@ def test_a_letter_is_packed_when_the_cpas_packaging_says_so(both: Both, packed: 
     hub = both.hub(text.encode())
     sent = hub.close(CONTENT, LETTER, AT)
     (part,) = mime.read(sent.headers, sent.body).parts
-    opened = cms.open_(part.body, both.epj._keys.decrypt)
+    opened = cms.open_(part.body, both.epj._ring().keys.decrypt)
     assert opened.startswith(b"\x1f\x8b") == packed
     assert both.epj.open(sent, AT).content == CONTENT

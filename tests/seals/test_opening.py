@@ -44,7 +44,7 @@ class Wire:
         return ebms(Surroundings(self.home / folder, folder, partner, own, folder, {"functions": FUNCTIONS, **more}))
 
     def encrypted(self, body: bytes) -> bytes:
-        return cms.envelop(body, self.hub._keys.decrypt[0].certificate)
+        return cms.envelop(body, self.hub._ring().keys.decrypt[0].certificate)
 
     def written(
         self, parts: list[tuple[str, str, bytes]], manifest: tuple[str, ...] | None = None, change: Callable[[bytes], bytes] = bytes, **more: object,
@@ -57,7 +57,7 @@ class Wire:
             "ack_requested": "signed", "manifest": listed, **more,
         }
         soap = change(envelope.write(Header(**values)))  # type: ignore[arg-type]
-        keys = self.epj._keys.sign
+        keys = self.epj._ring().keys.sign
         signed = signature.sign(soap, [(f"cid:{cid}", body) for cid, _, body in parts], keys.key, certificate.b64(keys.certificate))
         return Parcel(*mime.write(signed, parts, "b", "root@epj"))
 
@@ -161,7 +161,7 @@ def test_our_status_request_is_answered_with_the_fate_of_the_letter(wire: Wire, 
 
 @pytest.mark.spec("facts/ebxml", "4.2")
 def test_an_attachment_that_cannot_be_opened_stops_the_whole_letter(wire: Wire) -> None:
-    other = cms.envelop(SECOND, wire.epj._keys.decrypt[0].certificate)
+    other = cms.envelop(SECOND, wire.epj._ring().keys.decrypt[0].certificate)
     for spoiled, media_type in ((other, P7M), (SECOND, "application/pdf")):
         unopened = refused(wire, wire.written([("a", P7M, wire.encrypted(FIRST)), ("b", media_type, spoiled)]))
         assert unopened.problem is Problem.NOT_DECRYPTABLE
@@ -291,8 +291,10 @@ def test_an_unsigned_receipt_is_given_without_references_and_still_signed(wire: 
 def test_the_certificate_that_counts_is_the_one_that_signed(wire: Wire) -> None:
     """A valid second certificate beside an expired one does not lend it its validity."""
     seal = wire._seal("hub", HUB, EPJ)
-    valid = wire.hub._keys.sign.certificate
-    seal._certificates = replace(seal._certificates, sign=(valid, *seal._certificates.sign))
+    valid = wire.hub._ring().keys.sign.certificate
+    ring = seal._ring()
+    both = replace(ring, partner=replace(ring.partner, sign=(valid, *ring.partner.sign)))
+    seal._ring = lambda: both  # type: ignore[assignment]
     assert seal.open(wire.written([("a", P7M, wire.encrypted(FIRST))]), AT).content.body == FIRST
     late = AT + timedelta(days=4 * 365)
     with pytest.raises(Unopened) as wrong:
