@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lxml import etree
 from lxml.etree import QName
@@ -80,11 +80,19 @@ def name(tag: str | bytes | bytearray | QName) -> Name:
 
 def root_name(data: bytes) -> Name:
     """Of the root element, and nothing of what stands inside it is read; empty where there is none."""
+    found = first(data)
+    return name(found.tag) if found is not None else Name("", "")
+
+
+def first(data: bytes, tag: str = "") -> etree._Element | None:
+    """The first element with this tag, read no further than its end; without a tag the root element, as soon as it begins. None: there is none
+    before the document ends or breaks."""
+    safely: dict[str, Any] = {"resolve_entities": False, "no_network": True, "load_dtd": False, "remove_comments": True}
     try:
-        reader = etree.iterparse(io.BytesIO(data.lstrip()), ("start",), resolve_entities=False, no_network=True, load_dtd=False)
-        return next((name(element.tag) for _, element in reader), Name("", ""))
+        reader = etree.iterparse(io.BytesIO(data.lstrip()), ("end",) if tag else ("start",), tag=tag or None, **safely)
+        return next((element for _, element in reader), None)
     except etree.XMLSyntaxError:
-        return Name("", "")
+        return None
 
 
 def inside(element: etree._Element | None, namespace: str) -> dict[str, etree._Element]:

@@ -78,7 +78,7 @@ class MsgheadFormat:
         try:
             if xml.root_name(envelope.content.body).namespace in apprec.NAMESPACES.values():
                 return self._receipt(apprec.read(envelope.content.body))
-            message = msghead.read(envelope.content.body)
+            message = msghead.read(envelope.content.body, files=False)
         except Violation as wrong:
             raise Refused(Problem.UNREADABLE, wrong.description, wrong.location) from wrong
         self._heads.admit(message, envelope.content.body)
@@ -173,7 +173,7 @@ class MsgheadFormat:
     def answer(self, envelope: Envelope, verdict: Verdict, letter: Letter) -> Content | None:
         """The AppRec. None for an AppRec (never answered), for what is no MsgHead, and where its row or sender wants none."""
         try:
-            message = msghead.read(envelope.content.body)
+            message = msghead.read_info(envelope.content.body)
         except Violation:
             return None
         rows = [row for row in self._functions.values() if row["msg_type"] == message.type.v]

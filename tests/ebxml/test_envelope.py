@@ -196,7 +196,7 @@ def test_a_time_without_a_zone_is_never_written() -> None:
 
 
 READERS: list[Callable[[bytes], object]] = [
-    lambda data: envelope.read(xml.parse(data)), msghead.read, apprec.read, dialog.read, xcal.read, lambda data: cms.open_(data, [pair("us")]),
+    lambda data: envelope.read(xml.parse(data)), msghead.read, msghead.read_info, apprec.read, dialog.read, xcal.read, lambda data: cms.open_(data, [pair("us")]),
     lambda data: signature.examine(xml.parse(data), lambda uri: None),
 ]
 

@@ -18,7 +18,7 @@ from adapters.formats.appointments import Statuses, stated
 from adapters.formats.msghead import APPREC, KINDS, TEXTS, MsgheadFormat, msghead_format
 from adapters.registries import pki
 from adapters.registries.certificates import own_keys
-from ebxml import apprec, dialog, enveloped, msghead, xcal
+from ebxml import apprec, container, dialog, enveloped, msghead, xcal
 from ebxml.kith import HER, Coded, Ident, Party
 from hub.adapter import Surroundings
 from hub.booking.conventions import BY_CITIZEN, DNR, FNR, SERVICE_TYPE, extension, with_extension
@@ -285,8 +285,18 @@ def test_the_status_of_a_calendar_is_read_in_any_case() -> None:
     assert read["status"] == "booked"
 
 
-def test_what_is_no_msghead_gets_no_apprec() -> None:
-    assert made().answer(envelope(Content(b"<a/>", "")), Verdict(Problem.UNREADABLE), LETTER) is None
+@pytest.mark.parametrize("body", [b"<a/>", b"", b"<MsgInfo/>", f'<a><MsgInfo xmlns="{msghead.NAMESPACE}"/></a>'.encode()])
+def test_what_is_no_msghead_gets_no_apprec(body: bytes) -> None:
+    assert made().answer(envelope(Content(body, "")), Verdict(Problem.UNREADABLE), LETTER) is None
+
+
+def test_a_file_that_came_along_is_no_statement_and_is_not_copied(schema: etree.XMLSchema) -> None:
+    content = made().write(items(appointment()), LETTER)
+    file = container.write(b"%PDF-1.7")
+    whole = content.body.replace(b"</MsgHead>", b'<Document><RefDoc><MsgType V="A"/><Content>' + file + b"</Content></RefDoc></Document></MsgHead>")
+    assert [bool(d.content) for d in msghead.read(whole).documents] == [True, True, True]
+    assert [bool(d.content) for d in msghead.read(whole, files=False).documents] == [True, True, False]
+    assert stated_back(theirs(), Content(whole, "")) == stated_back(theirs(), content)
 
 
 @pytest.mark.spec("facts/ebxml", "9.2")
