@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from hub.fhir import compact, profiles
+from hub.fhir import compact, profiles, terminology
 
 FOLDER = compact.ROOT / "fhir"
 
@@ -84,6 +84,7 @@ class Definitions:
     served: dict[str, Served]
     capability: dict[str, Any] = field(repr=False)
     profiles: profiles.Profiles = field(repr=False)
+    terminology: terminology.Terminology = field(repr=False)
 
 
 @lru_cache(maxsize=1)
@@ -97,6 +98,8 @@ def load(path: Path = compact.TARGET) -> Definitions:
         raise FileNotFoundError(f"{path.name} is missing: run make setup")
     raw = orjson.loads(path.read_bytes())
     served = json.loads(compact.SERVED.read_text(encoding="utf-8"))["types"]
+    known = profiles.load()
+    own = [(r["url"], r["id"], known.sets[r["url"]].systems) for r in known.resources if r["resourceType"] == "ValueSet"]
     return Definitions(
         types={name: _type(name, t) for name, t in raw["types"].items()},
         parameters={
@@ -110,7 +113,7 @@ def load(path: Path = compact.TARGET) -> Definitions:
             name: Served(row.get("main", ""), row.get("limit"), row.get("write", ""), row.get("delete", False), row.get("view", False))
             for name, row in served.items()
         },
-        capability=_capability(profiles.load()), profiles=profiles.load(),
+        capability=_capability(known), profiles=known, terminology=terminology.read(raw, own),
     )
 
 

@@ -12,6 +12,7 @@ from hub.fhir.query import (
     AllOf,
     AnyOf,
     Chained,
+    CodeIn,
     Condition,
     DateIs,
     Entries,
@@ -22,8 +23,9 @@ from hub.fhir.query import (
     StringIs,
     TokenIs,
     UpdatedIs,
+    UriBelow,
 )
-from hub.fhir.text import LONGEST, plain
+from hub.fhir.text import LONGEST, below, plain
 
 
 class Version(Protocol):
@@ -63,6 +65,13 @@ def _meets(version: Version, entries: Entries, condition: Condition, elsewhere: 
             codes = [(e.system, e.value) for e in entries.tokens if e.param == condition.param]
             met = any(system in (None, s) and value in (None, v) for system, value in condition.any_of for s, v in codes)
             return met is not condition.negated
+        case CodeIn():
+            codes = [(e.system, e.value) for e in entries.tokens if e.param == condition.param]
+            met = any(system == s and (values is None or v in values) for system, values in condition.any_of for s, v in codes)
+            return met is not condition.negated
+        case UriBelow():
+            addresses = [e.value for e in entries.tokens if e.param == condition.param]
+            return any(found == top or found.startswith(below(top)) for top in condition.any_of for found in addresses)
         case ReferenceIs():
             targets = [(e.type, e.id) for e in entries.references if e.param == condition.param]
             return any(type_ in (None, t) and target == i for type_, target in condition.any_of for t, i in targets)

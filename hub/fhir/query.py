@@ -75,6 +75,24 @@ class TokenIs:
 
 
 @dataclass(frozen=True, slots=True)
+class CodeIn:
+    """A code of one of these (system, codes); codes None: any of that system. Many codes in one look-up, where TokenIs has one each."""
+
+    param: str
+    any_of: tuple[tuple[str, tuple[str, ...] | None], ...]
+    negated: bool = False
+    """As of TokenIs."""
+
+
+@dataclass(frozen=True, slots=True)
+class UriBelow:
+    """One of these addresses, or one that lies below it: behind a stroke."""
+
+    param: str
+    any_of: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ReferenceIs:
     """One of the alternatives (type, id); type None matches any."""
 
@@ -160,7 +178,7 @@ class AllOf:
     conditions: tuple[Condition, ...]
 
 
-Condition = TokenIs | ReferenceIs | DateIs | StringIs | IdIs | UpdatedIs | Missing | Chained | Has | AnyOf | AllOf
+Condition = TokenIs | CodeIn | UriBelow | ReferenceIs | DateIs | StringIs | IdIs | UpdatedIs | Missing | Chained | Has | AnyOf | AllOf
 
 
 @dataclass(frozen=True, slots=True)

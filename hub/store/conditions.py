@@ -11,6 +11,7 @@ from hub.fhir.query import (
     AllOf,
     AnyOf,
     Chained,
+    CodeIn,
     Condition,
     DateIs,
     Has,
@@ -21,8 +22,9 @@ from hub.fhir.query import (
     StringIs,
     TokenIs,
     UpdatedIs,
+    UriBelow,
 )
-from hub.fhir.text import LONGEST, plain
+from hub.fhir.text import LONGEST, below, plain
 
 TABLES = {"token": "index_token", "reference": "index_reference", "date": "index_date", "string": "index_string"}
 """Kind of a search parameter → where its entries are."""
@@ -105,8 +107,8 @@ def add(sql: Sql, type_: str, condition: Condition, at: str) -> None:
             alternatives = [("i.target = ?" + (" and i.kind = ?" if kind else ""), [id_, *([kind] if kind else [])])
                             for kind, id_ in condition.any_of]
             _exists(sql, "index_reference", f"{type_}.{condition.param}", alternatives, probe=condition.wide)
-        case TokenIs():
-            _exists(sql, "index_token", f"{type_}.{condition.param}", [_token(*each) for each in condition.any_of], condition.negated, condition.wide)
+        case TokenIs() | CodeIn() | UriBelow():
+            _tokens(sql, f"{type_}.{condition.param}", condition)
         case StringIs():
             _exists(sql, "index_string", f"{type_}.{condition.param}", [_string(*each) for each in condition.any_of])
         case AnyOf():
@@ -163,6 +165,16 @@ def _exists(sql: Sql, table: str, param: str, alternatives: list[Alternative], n
     sql.add(text, param, *(value for _, values in alternatives for value in values))
 
 
+def _tokens(sql: Sql, param: str, condition: TokenIs | CodeIn | UriBelow) -> None:
+    match condition:
+        case TokenIs():
+            _exists(sql, "index_token", param, [_token(*each) for each in condition.any_of], condition.negated, condition.wide)
+        case CodeIn():
+            _exists(sql, "index_token", param, [_codes(*each) for each in condition.any_of], condition.negated)
+        case UriBelow():
+            _exists(sql, "index_token", param, [_below(each) for each in condition.any_of])
+
+
 def moment_is(column: str, prefix: str, low: int, high: int) -> Alternative:
     """Where a column of times meets a date with its prefix. Such a time is a point; the value is [low, high). No main time is 0."""
     some = f"{column} <> 0 and "
@@ -217,6 +229,17 @@ def _token(system: str | None, value: str | None) -> Alternative:
         wheres.append("i.system = ?")
         values.append(system)
     return " and ".join(wheres) or "1 = 1", values
+
+
+def _codes(system: str, codes: tuple[str, ...] | None) -> Alternative:
+    if codes is None:
+        return "i.system = ?", [system]
+    return f"i.system = ? and i.value in ({', '.join('?' * len(codes))})", [system, *codes]
+
+
+def _below(address: str) -> Alternative:
+    first = below(address)
+    return "i.value = ? or (i.value >= ? and i.value < ?)", [address, first, first + HIGHEST]
 
 
 def _string(modifier: str, text: str) -> Alternative:

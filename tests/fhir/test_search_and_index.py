@@ -144,6 +144,9 @@ _PERSONS = [
     {"birthDate": "1980-05-06", "gender": "female", "name": [{"text": "Per Ås"}], "identifier": [{"system": "urn:x", "value": "1"}]},
     {"deceasedDateTime": "2020-01-01", "generalPractitioner": [{"reference": "Practitioner/a"}, {"reference": "http://x.example/Practitioner/a"}]},
     {"deceasedBoolean": False, "generalPractitioner": [{"reference": "Organization/a"}], "active": True, "identifier": [{"value": "1"}]},
+    {"communication": [{"language": {"coding": [{"system": "urn:ietf:bcp:47", "code": "nb", "display": "Bokmål"}]}}], "meta": {"source": "http://x.example/a"},
+     "identifier": [{"type": {"coding": [{"system": "urn:t", "code": "T"}], "text": "Nummer"}, "value": "1"}]},
+    {"generalPractitioner": [{"reference": "Practitioner/a", "display": "Per Ås"}], "meta": {"source": "http://x.example/a/b"}, "gender": "other"},
 ]
 _BOOKED = [{"status": "proposed"}] + [
     {"status": "booked", "start": f"2026-12-0{day}T0{hour}:00:00+01:00", "end": f"2026-12-0{day}T0{hour}:30:00+01:00"} for day in (1, 2) for hour in (8, 9)
@@ -157,6 +160,11 @@ _ASKED = [
     *((name, value) for name in ("general-practitioner", "general-practitioner:Practitioner") for value in (
         "a", "Practitioner/a", "http://x.example/Practitioner/a", "Organization/a,x")),
     *((f"{name}:missing", value) for name in ("birthdate", "date", "name", "gender", "general-practitioner", "identifier") for value in ("true", "false")),
+    *(("general-practitioner:text", value) for value in ("per", "ås", "x")), *(("language:text", value) for value in ("bok", "mål")),
+    *((f"gender:{modifier}", f"http://hl7.org/fhir/ValueSet/{name}") for modifier in ("in", "not-in") for name in ("administrative-gender", "slotstatus")),
+    *((f"language:{modifier}", "http://hl7.org/fhir/ValueSet/languages") for modifier in ("in", "not-in")),
+    *(("identifier:of-type", value) for value in ("urn:t|T|1", "urn:t|T|2", "urn:u|T|1")), ("identifier:text", "num"),
+    *((f"_source:{modifier}", value) for modifier in ("above", "below") for value in ("http://x.example/a", "http://x.example/", "http://x.example/a/b/c")),
     *(("deceased", value) for value in ("true", "false", "true,false")), ("gender:not", "male"), ("status", "booked"), ("_id", "v1,v2"), ("active", "true"),
 ]
 
