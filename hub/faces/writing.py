@@ -142,6 +142,7 @@ class Writing:
             raise Refused(Problem.BAD_SEARCH, "a national id must not stand in an address: use If-None-Exist, or find the id by POST _search")
 
     def _body(self, asked: Asked, type_: str) -> Resource:
+        self._tx.putting = asked.method == "PUT"
         resource = strict_json.load(asked.body)
         if resource.get("resourceType") != type_:
             raise Refused(Problem.INVALID, f"the body is a {type_}", "resourceType")

@@ -136,10 +136,17 @@ Alternative = tuple[str, list[Any]]
 
 
 def _inner(type_: str, wanted: tuple[Condition, ...]) -> Sql:
-    """The resources of a type that meet the conditions, as a statement within another."""
+    """The resources of a type that meet the conditions, as a statement within another.
+
+    A chain within a chain stands in an `or`, so that PostgreSQL lists it once: of chains in a row it would make one join, and where it
+    does not know how much there is of each, walk through every combination.
+    """
     sql = Sql("resource r", ["r.type = ?", "r.deleted = 0"], [type_])
     for condition in wanted:
-        add(sql, type_, condition, "r.at")
+        if isinstance(condition, (Chained, Has)):
+            _either(sql, [_all(type_, condition, "r.at", False), ("1 = 0", [])])
+        else:
+            add(sql, type_, condition, "r.at")
     return sql
 
 

@@ -79,6 +79,32 @@ def test_a_record_is_created_updated_and_deleted_with_every_version_kept(api: ht
     assert api.delete("/Device/never-was").status_code == 204
 
 
+def test_the_history_tells_what_happened(api: httpx.Client, hub: Machines) -> None:
+    """R4 3.1.0.10: `request` is what was asked, also where a PUT made the resource, or brought it back; alone, by a condition, in a Bundle."""
+    kept = made(api.put("/Device/of-ours", json={**DEVICE, "id": "of-ours"}))
+    assert api.put("/Device/of-ours", json={**kept, "status": "inactive"}).status_code == 200
+    assert api.delete("/Device/of-ours").status_code == 204
+    made(api.put("/Device/of-ours", json=kept))
+    by_condition = made(api.put("/Device", params={"identifier": "urn:x|nr-2"}, json={**DEVICE, "identifier": [{"system": "urn:x", "value": "nr-2"}]}))["id"]
+    entry = [{"request": {"method": "PUT", "url": "Device/bundled"}, "resource": {**DEVICE, "id": "bundled"}},
+             {"request": {"method": "POST", "url": "Device"}, "resource": DEVICE}]
+    told = api.post("/", json={"resourceType": "Bundle", "type": "transaction", "entry": entry}).json()["entry"]
+    booked = made(api.put("/Appointment", params={"identifier": "urn:x|B"}, json=booking(hub, identifier=[{"system": "urn:x", "value": "B"}])))["id"]
+
+    def happened(reference: str) -> list[tuple[str, str, str]]:
+        entries = api.get(f"/{reference}/_history").json()["entry"]
+        return [(e["request"]["method"], e["request"]["url"], e["response"]["status"][:3]) for e in reversed(entries)]
+
+    put = ("PUT", "Device/of-ours", "201")
+    assert happened("Device/of-ours") == [put, ("PUT", "Device/of-ours", "200"), ("DELETE", "Device/of-ours", "204"), put]
+    assert happened(f"Device/{by_condition}") == [("PUT", f"Device/{by_condition}", "201")]
+    assert happened("Device/bundled") == [("PUT", "Device/bundled", "201")]
+    assert happened("/".join(told[1]["response"]["location"].split("/")[:2])) == [("POST", "Device", "201")]
+    assert happened(f"Appointment/{booked}")[0] == ("PUT", f"Appointment/{booked}", "201")
+    of_type = api.get("/Device/_history").json()["entry"]
+    assert [e["request"] for e in of_type if e["fullUrl"].endswith("of-ours")][-1] == {"method": "PUT", "url": "Device/of-ours"}
+
+
 def test_what_belongs_to_a_record_or_is_pointed_to_is_not_deleted(api: httpx.Client) -> None:
     person = TOWN.persons[0].reference
     assert number(api.delete(f"/{person}")) == (405, "BB-408"), "the CapabilityStatement has no delete of a Patient"
