@@ -211,6 +211,10 @@ class Transaction:
         """Deliveries with this key that are due, never tried and in nobody's hands: what a newer one would replace."""
         return deliveries.untried(self.connection, adapter, key, function)
 
+    def untouched(self, id_: str) -> Delivery | None:
+        """A delivery, as long as it is due, never tried and in nobody's hands: what one with more in it may replace."""
+        return deliveries.untouched(self.connection, id_)
+
     def withdraw(self, adapter: str, key: str, function: str) -> None:
         """What is untried is not sent any more, and nothing in its place."""
         for old in self.untried(adapter, key, function):
