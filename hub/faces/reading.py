@@ -15,7 +15,7 @@ from hub.fhir.definitions import Definitions
 from hub.fhir.index import HashId
 from hub.fhir.limits import limit, limited
 from hub.fhir.meeting import meets
-from hub.fhir.outcome import outcome
+from hub.fhir.outcome import ignored as told_ignored
 from hub.fhir.query import FOREVER, NEVER, DateIs, IdIs, Query, ReferenceIs
 from hub.fhir.search import Parsed
 from hub.fhir.subset import subset
@@ -96,7 +96,7 @@ class Reading:
         for relation, cursor in (("next", page.next), ("previous", page.before)):
             if cursor is not None:
                 links.append((relation, self._link(type_, [*shown, ("_cursor", paging.token(cursor, relation == "previous", self._hash_id))])))
-        note = outcome(Problem.BAD_SEARCH, f"ignored: {', '.join(parsed.ignored)}") if parsed.ignored else None
+        note = told_ignored(parsed.ignored)
         included = [e for e in page.included if self.may_see(asked.reader, e.type, e.id)]
         entries = [self._part(e, parsed) for e in page.entries] if parsed.summary or parsed.elements else page.entries
         body = bundle.searchset(self._base, entries, included, page.total, links, note)
@@ -125,7 +125,7 @@ class Reading:
                 found |= {each.reference: each for each in self._source.search(query).entries}
         entries = [one for one in found.values() if not wanted or one.type in wanted]
         links = [("self", _with(f"{self._base}/Patient/{id_}/$everything", [pair for pair in asked.pairs if pair[0] == "_type"]))]
-        note = outcome(Problem.BAD_SEARCH, f"ignored: {', '.join(ignored)}") if ignored else None
+        note = told_ignored(ignored)
         return Answer(200, bundle.searchset(self._base, entries, [], len(entries), links, note), (), persons(entries), "everything Patient")
 
     def publish(self, asked: Asked, now: int) -> Answer:

@@ -64,6 +64,8 @@ class Served:
 
     main: str = ""
     """The search parameter of the main time."""
+    begins: bool = False
+    """The main time is a period and searched by its beginning alone, which is quick however many there are."""
     limit: str | None = None
     """The parameter that a vendor's departments limit."""
     write: str = ""
@@ -110,7 +112,10 @@ def load(path: Path = compact.TARGET) -> Definitions:
             for name, parameters in raw["parameters"].items()
         },
         served={
-            name: Served(row.get("main", ""), row.get("limit"), row.get("write", ""), row.get("delete", False), row.get("view", False))
+            name: Served(
+                row.get("main", ""), row.get("begins", False), row.get("limit"), row.get("write", ""),
+                row.get("delete", False), row.get("view", False),
+            )
             for name, row in served.items()
         },
         capability=_capability(known), profiles=known, terminology=terminology.read(raw, own),

@@ -189,7 +189,9 @@ def _refer(name: str, value: Any, target: str, found: _Found, hash_id: HashId) -
     kind, _, id_ = text.partition("/_history/")[0].rpartition("/")
     if target and target not in (kind.rpartition("/")[2], value.get("type")):
         return
-    if ":" in text:
+    if text.startswith("#"):
+        found.references.append(ReferenceEntry(name, "", indexed(text)))  # contained: nobody points to it from elsewhere, but something is there
+    elif ":" in text:
         found.references += [ReferenceEntry(name, "", indexed(address)) for address in _addresses(text)]
     elif kind and id_:
         found.references.append(ReferenceEntry(name, kind, id_))

@@ -20,6 +20,7 @@ from hub.fhir.query import (
     IdIs,
     Missing,
     ReferenceIs,
+    SpanIs,
     StringIs,
     TokenIs,
     UpdatedIs,
@@ -77,14 +78,14 @@ def _meets(version: Version, entries: Entries, condition: Condition, elsewhere: 
             return any(type_ in (None, t) and target == i for type_, target in condition.any_of for t, i in targets)
         case DateIs(main=True):
             return any(_moment(entries.at, *each) for each in condition.any_of)
-        case DateIs():
+        case DateIs() | SpanIs():
             return any(_period(e.low, e.high, *each) for e in entries.dates if e.param == condition.param for each in condition.any_of)
         case StringIs():
             texts = [e.value for e in entries.strings if e.param == condition.param]
             return any(_string(text, modifier, plain(wanted)[:LONGEST]) for modifier, wanted in condition.any_of for text in texts)
         case Missing():
             lists: tuple[Sequence[_Named], ...] = (entries.tokens, entries.references, entries.dates, entries.strings)
-            return all(each.param != condition.param for every in lists for each in every) is condition.missing
+            return all(each.param.partition(":")[0] != condition.param for every in lists for each in every) is condition.missing
         case AllOf():
             return meets(version, entries, condition.conditions, elsewhere)
         case AnyOf():

@@ -10,7 +10,7 @@ from hub.fhir import alternatives
 from hub.fhir.alternatives import Terms
 from hub.fhir.definitions import Definitions, Element, Parameter
 from hub.fhir.index import OF_TYPE, TEXT
-from hub.fhir.query import AnyOf, CodeIn, Condition, DateIs, Missing, ReferenceIs, StringIs, TokenIs, UriBelow
+from hub.fhir.query import AnyOf, CodeIn, Condition, DateIs, Missing, ReferenceIs, SpanIs, StringIs, TokenIs, UriBelow
 from hub.fhir.terminology import Written, ancestors, descendants
 from hub.fhir.text import CUT, indexed
 from hub.problem import Problem, Refused
@@ -38,7 +38,11 @@ def condition(type_: str, parameter: Parameter, modifier: str, value: str, terms
         case "uri":
             return _uri(name, modifier, parts)
         case "date":
-            return DateIs(name, tuple([alternatives.date(v) for v in parts]), main=terms.definitions.served[type_].main == name)
+            dates = tuple([alternatives.date(v) for v in parts])
+            served = terms.definitions.served[type_]
+            if served.main == name and not served.begins and kinds(type_, name, terms.definitions) & {"Period", "Timing"}:
+                return SpanIs(name, dates)
+            return DateIs(name, dates, main=served.main == name)
         case "string" if modifier == "exact":
             return TokenIs(f"{name}:exact", tuple([(None, indexed(alternatives.plain(v))) for v in parts]))
         case "string":
@@ -85,7 +89,8 @@ def _modifiers(type_: str, name: str, definitions: Definitions) -> frozenset[str
             texts = {"text"} if holds & {"Coding", "CodeableConcept", "Identifier"} else set()
             return frozenset({"not"} | coded | texts | ({"of-type"} if "Identifier" in holds else set()))
         case "reference":
-            return frozenset({"identifier", "text", *definitions.types}) if "Reference" in holds else frozenset({"identifier", *definitions.types})
+            pointed = {target for element, _ in _elements(type_, name, definitions) for target in element.targets or ()}
+            return frozenset({"identifier", *definitions.types, *pointed} | ({"text"} if "Reference" in holds else set()))
         case "uri":
             return frozenset({"above", "below"})
         case "string":

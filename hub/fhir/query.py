@@ -113,6 +113,14 @@ class DateIs:
 
 
 @dataclass(frozen=True, slots=True)
+class SpanIs:
+    """As DateIs, of a type's main time that is a range (Flag.period): what it must meet is all of the range, and not its beginning alone."""
+
+    param: str
+    any_of: tuple[tuple[str, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class StringIs:
     """One of the alternatives (modifier, text); modifier is "" (starts with) or `contains`. `:exact` is a TokenIs of `<param>:exact`."""
 
@@ -178,7 +186,7 @@ class AllOf:
     conditions: tuple[Condition, ...]
 
 
-Condition = TokenIs | CodeIn | UriBelow | ReferenceIs | DateIs | StringIs | IdIs | UpdatedIs | Missing | Chained | Has | AnyOf | AllOf
+Condition = TokenIs | CodeIn | UriBelow | ReferenceIs | DateIs | SpanIs | StringIs | IdIs | UpdatedIs | Missing | Chained | Has | AnyOf | AllOf
 
 
 @dataclass(frozen=True, slots=True)

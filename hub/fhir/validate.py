@@ -201,7 +201,7 @@ def _matching(pattern: re.Pattern[str], text: str) -> Callable[[Any], str]:
 
 
 def _string(value: Any) -> str:
-    return "" if isinstance(value, str) and value.strip() and len(value) <= LONGEST else "must be a text that is not empty"
+    return "" if isinstance(value, str) and value.strip() and len(value) <= LONGEST else "must be a text that is not empty, of at most 1 MiB"
 
 
 def _boolean(value: Any) -> str:

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import copy
 import re
+from contextlib import suppress
 from typing import Any
 
 from lxml import etree
@@ -20,7 +22,7 @@ FHIR = "http://hl7.org/fhir"
 XHTML = "http://www.w3.org/1999/xhtml"
 _LOCATION = "{http://www.w3.org/2001/XMLSchema-instance}schemaLocation"
 _INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})", re.ASCII)
-_DECIMAL = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d{1,17})?([eE][+-]?\d{1,3})?", re.ASCII)
+_DECIMAL = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d{1,100})?([eE][+-]?\d{1,3})?", re.ASCII)
 _WHOLE = ("integer", "positiveInt", "unsignedInt")
 
 
@@ -124,7 +126,9 @@ class _Reader:
         value: Any
         if element.type == "xhtml":
             child.tail = None
-            value = etree.tostring(child, encoding="unicode")
+            div = copy.deepcopy(child)
+            etree.cleanup_namespaces(div)  # what the resource declares around it is not the narrative's
+            value = etree.tostring(div, encoding="unicode")
         elif element.type == "Resource":
             inner = list(child.iterchildren(etree.Element))
             if len(inner) != 1:
@@ -183,7 +187,8 @@ def _read(text: str, type_: str) -> Any:
     if type_ in _WHOLE and _INTEGER.fullmatch(text):
         return int(text)
     if type_ == "decimal" and _DECIMAL.fullmatch(text):
-        return Decimal(text)
+        with suppress(ValueError):  # too large: no number, says the validation
+            return Decimal(text)
     return text
 
 

@@ -19,6 +19,7 @@ from hub.fhir.query import (
     Missing,
     Query,
     ReferenceIs,
+    SpanIs,
     StringIs,
     TokenIs,
     UpdatedIs,
@@ -128,11 +129,15 @@ def add(sql: Sql, type_: str, condition: Condition, at: str) -> None:
                 f"r.id in (select i.target from index_reference i where i.param = ? and i.kind = ? and i.resource in ({inner.text('r.key')}))",
                 f"{condition.type}.{condition.param}", type_, *inner.values,
             )
+        case SpanIs():
+            _either(sql, [_span(f"{type_}.{condition.param}", at, sql.probe, *each) for each in condition.any_of])
         case Missing():
-            _exists(sql, TABLES[condition.kind], f"{type_}.{condition.param}", [], condition.missing)
+            _missing(sql, f"{type_}.{condition.param}", condition)
 
 
 Alternative = tuple[str, list[Any]]
+BESIDE = {"token": (("string", ":text"),), "reference": (("token", ":identifier"), ("string", ":text"))}
+"""Kind of a parameter → where else something says that it has a value: a code in words, a reference by its identifier."""
 
 
 def _inner(type_: str, wanted: tuple[Condition, ...]) -> Sql:
@@ -170,6 +175,29 @@ def _exists(sql: Sql, table: str, param: str, alternatives: list[Alternative], n
     else:
         text = f"r.key {'not in' if negated else 'in'} (select i.resource {where})"
     sql.add(text, param, *(value for _, values in alternatives for value in values))
+
+
+def _missing(sql: Sql, param: str, condition: Missing) -> None:
+    places = ((condition.kind, ""), *BESIDE.get(condition.kind, ()))
+    each = [Sql("", probe=sql.probe) for _ in places]
+    for one, (kind, behind) in zip(each, places, strict=True):
+        _exists(one, TABLES[kind], param + behind, [], condition.missing)
+    sql.add(f"({(' and ' if condition.missing else ' or ').join(one.wheres[0] for one in each)})", *[value for one in each for value in one.values])
+
+
+def _span(param: str, at: str, probe: bool, prefix: str, low: int, high: int) -> Alternative:
+    """A main time that is a range, [i.low, i.high). It begins at `at` (0: before 1970, or nobody knows), which narrows what is walked."""
+    where, values = _period(prefix, low, high)
+    if prefix in ("ge", "gt", "ap", "ne") and not probe:
+        return f"r.key in (select i.resource from index_date i where i.param = ? and {where})", [param, *values]
+    bounds: list[tuple[str, int]] = []
+    if prefix in ("eq", "sa"):
+        bounds.append((f"{at} >= ?", low if prefix == "eq" else high))
+    if prefix in ("eq", "lt", "le", "eb"):
+        bounds.append((f"{at} < ?", low if prefix in ("lt", "eb") else high))
+    sound = [bound for bound in bounds if bound[1] > 0]
+    meets = f"exists (select 1 from index_date i where i.param = ? and i.resource = r.key and {where})"
+    return " and ".join([*(text for text, _ in sound), meets]), [*(value for _, value in sound), param, *values]
 
 
 def _tokens(sql: Sql, param: str, condition: TokenIs | CodeIn | UriBelow) -> None:

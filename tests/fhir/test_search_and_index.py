@@ -159,7 +159,7 @@ _ASKED = [
     *((name, value) for name in ("name", "family", "name:exact", "name:contains") for value in ("ås", "Per", "s,er", "per ås")),
     *((name, value) for name in ("general-practitioner", "general-practitioner:Practitioner") for value in (
         "a", "Practitioner/a", "http://x.example/Practitioner/a", "Organization/a,x")),
-    *((f"{name}:missing", value) for name in ("birthdate", "date", "name", "gender", "general-practitioner", "identifier") for value in ("true", "false")),
+    *((f"{name}:missing", value) for name in ("language", "birthdate", "date", "name", "gender", "general-practitioner", "identifier") for value in ("true", "false")),
     *(("general-practitioner:text", value) for value in ("per", "ås", "x")), *(("language:text", value) for value in ("bok", "mål")),
     *((f"gender:{modifier}", f"http://hl7.org/fhir/ValueSet/{name}") for modifier in ("in", "not-in") for name in ("administrative-gender", "slotstatus")),
     *((f"language:{modifier}", "http://hl7.org/fhir/ValueSet/languages") for modifier in ("in", "not-in")),
@@ -188,3 +188,30 @@ def test_one_version_is_judged_as_a_search_judges_it(town: tuple[Store, Secrets]
             assert {v.id for v in kept if meets(v, entries(v.resource), query.conditions)} == by_search, f"{type_}?{name}={value}"
             asked += 1
     assert asked > 300
+
+
+_PERIODS: dict[str, dict[str, str]] = {
+    "closed": {"start": "2026-11-26T08:00:00+01:00", "end": "2026-11-26T10:00:00+01:00"}, "begun": {"start": "2026-11-01"}, "ended": {"end": "2026-11-20"},
+    "long": {"start": "2026-10-01", "end": "2026-12-31"}, "old": {"start": "1965-01-01", "end": "1965-12-31"},
+}
+_WITHIN = [
+    ("2026-11-26", {"closed"}), ("ge2026-11-26", {"closed", "begun", "long"}), ("gt2026-11-26", {"begun", "long"}), ("lt2026-11-26", {"begun", "ended", "long", "old"}),
+    ("le2026-11-26", {"closed", "begun", "ended", "long", "old"}), ("sa2026-11-25", {"closed"}), ("eb2026-11-26", {"ended", "old"}), ("ne2026", {"begun", "ended", "old"}),
+    ("eq2026", {"closed", "long"}), ("gt2026-11-26T09:00:00+01:00", {"closed", "begun", "long"}), ("1965", {"old"}), ("lt1970", {"ended", "old"}), ("sa1964", {"closed", "begun", "long", "old"}),
+    ("eq2026-11-26,1965", {"closed", "old"}), ("ge2027", {"begun"}), ("eb1967", {"old"}), ("ap2026-11-26", {"closed", "begun", "long"}),
+]
+
+
+def test_a_main_time_that_is_a_period_is_met_as_a_period(town: tuple[Store, Secrets]) -> None:
+    """R4 3.1.1.5.2, with open ends, and with times before 1970: a Flag's date is all of its period, and not its start alone."""
+    store, secrets = town
+    kept = [{"resourceType": "Flag", "id": id_, "status": "active", "code": {"text": "x"}, "period": period, "subject": {"reference": "Patient/x"}}
+            for id_, period in _PERIODS.items()]
+    store.write(lambda tx: [tx.keep(each, origin="test") for each in [*kept, {k: v for k, v in kept[0].items() if k != "period"} | {"id": "none"}]])
+    entries = index.indexer(D, secrets.hash_id)
+    for asked, wanted in _WITHIN:
+        for driver in ("", "&patient=x", f"&_id={','.join(_PERIODS)}", "&_sort=-date"):
+            assert set(find(town, "Flag", f"date={asked}{driver}")) & set(_PERIODS) == wanted, asked + driver
+        conditions = search.parse("Flag", [("date", asked)], True, D, secrets.hash_id).query.conditions
+        versions = [version for each in kept if (version := store.get("Flag", str(each["id"])))]
+        assert {v.id for v in versions if meets(v, entries(v.resource), conditions)} == wanted, asked
