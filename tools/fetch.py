@@ -34,7 +34,7 @@ def main() -> None:
     for package in tomllib.loads(lock.decode())["package"]:
         if not all((ASSETS / target).exists() for target in package.get("files", {"": package.get("into")}).values()):
             fetch(package)
-    compact.build(ASSETS / "r4", compact.TARGET)
+    compact.build(ASSETS / "r4", compact.TARGET, compact.OTHERS)
     STAMP.write_text(wanted)
 
 

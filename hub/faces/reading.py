@@ -69,9 +69,10 @@ class Reading:
         before = paging.cursor(options["_cursor"], self._hash_id)[0][0] if "_cursor" in options else FOREVER
         total = None
         if id_:
-            every = [v for v in self._source.history(type_, known(id_)) if bounds[0] <= v.updated < bounds[1]]
-            if not self.may_see(asked.reader, type_, id_) and not self._saw(asked.reader, type_, id_):
+            versions = self._source.history(type_, known(id_))
+            if not versions or not (self.may_see(asked.reader, type_, id_) or self._saw(asked.reader, type_, id_)):
                 raise Refused(Problem.UNKNOWN_RESOURCE, f"no {type_} with that id")
+            every = [v for v in versions if bounds[0] <= v.updated < bounds[1]]
             total, found = len(every), [v for v in every if v.seq < before][:count + 1]
         else:
             found = self._source.log(type_, bounds, before, count + 1)
@@ -86,8 +87,8 @@ class Reading:
     def search(self, asked: Asked, type_: str, pairs: list[tuple[str, str]]) -> Answer:
         """A searchset. Raises Refused BAD_SEARCH, SCOPE_MISSING, NOT_ALLOWED."""
         secret = search.national(pairs)
-        if secret and asked.method != "POST":
-            raise Refused(Problem.BAD_SEARCH, f"a search by national id must be sent as POST {type_}/_search, so that no log holds it")
+        if secret and (asked.method != "POST" or search.national(asked.pairs)):
+            raise Refused(Problem.BAD_SEARCH, f"a national id is searched for in the body of POST {type_}/_search alone, so that no log holds it")
         parsed = search.parse(type_, pairs, asked.strict, self._definitions, self._hash_id, self._base)
         page = self._source.search(limited(asked.reader, parsed.query, self._definitions))
         shown = [pair for pair in parsed.used if not search.national([pair])] if secret else parsed.used

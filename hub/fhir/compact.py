@@ -16,6 +16,8 @@ SERVED = ROOT / "fhir" / "served.json"
 OWN = ROOT / "fhir" / "search-parameters.json"
 """Search parameters that R4 lacks and our vendors ask for."""
 TARGET = ROOT / ".assets" / "fhir-r4.json"
+OTHERS = ROOT / ".assets" / "fhir-r4-others.json"
+"""The resource types that are not served: one may still be contained in one that is."""
 SOURCES = ("profiles-resources.json", "profiles-types.json", "search-parameters.json", "valuesets.json", "v3-codesystems.json")
 ALSO = ("Resource", "DomainResource", "CapabilityStatement")
 """Types that are never stored here, and whose shape is needed all the same: to inherit from, and to write /metadata as XML."""
@@ -29,12 +31,13 @@ _BOOLEANS = "http://terminology.hl7.org/CodeSystem/special-values"
 _AS = re.compile(r"^\(?([\w.]+) as (\w+)\)?$|^([\w.]+)\.(?:as|ofType)\((\w+)\)$")
 
 
-def build(source: Path, target: Path) -> None:
-    """Reads the five official files in `source` and writes `target`."""
+def build(source: Path, target: Path, beside: Path) -> None:
+    """Reads the five official files in `source` and writes `target`, and `beside` it the types that are not served."""
     served = json.loads(SERVED.read_text(encoding="utf-8"))["types"]
     files = {name: (source / name).read_bytes() for name in SOURCES}
     bundles = {name: json.loads(data) for name, data in files.items()}
     types: Json = {}
+    others: Json = {}
     structures = [*_resources(bundles["profiles-types.json"]), *_resources(bundles["profiles-resources.json"])]
     for structure in structures:
         name = structure.get("type", "")
@@ -42,18 +45,19 @@ def build(source: Path, target: Path) -> None:
             continue
         if structure["kind"] in ("complex-type", "primitive-type") or name in served or name in ALSO:
             _elements(structure, types)
+        elif structure["kind"] == "resource":
+            _elements(structure, others)
     codes = Codes([*_resources(bundles["valuesets.json"]), *_resources(bundles["v3-codesystems.json"])])
-    for elements in types.values():
-        for element in elements["elements"].values():
-            if "valueset" in element:
-                _bound(element, element.pop("valueset"), codes)
+    _bind(types, codes)
     parameters = [*_resources(bundles["search-parameters.json"]), *_resources(json.loads(OWN.read_text(encoding="utf-8")))]
     made = {
         "sources": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
         "types": types, "parameters": _parameters(parameters, served, types), **codes.told(),
     }
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(made, separators=(",", ":")), encoding="utf-8")
+    _bind(others, codes)
+    for path, content in ((target, made), (beside, others)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content, separators=(",", ":")), encoding="utf-8")
 
 
 def _resources(bundle: Json) -> list[Json]:
@@ -94,6 +98,13 @@ def _elements(structure: Json, types: Json) -> None:
             if key == "id" and structure["kind"] == "resource" and path.count(".") == 1:
                 common["type"] = "id"  # the definitions say string and mean this
         home[key] = common
+
+
+def _bind(types: Json, codes: Codes) -> None:
+    for elements in types.values():
+        for element in elements["elements"].values():
+            if "valueset" in element:
+                _bound(element, element.pop("valueset"), codes)
 
 
 def _bound(element: Json, binding: tuple[str, bool], codes: Codes) -> None:

@@ -88,6 +88,10 @@ class Definitions:
     profiles: profiles.Profiles = field(repr=False)
     terminology: terminology.Terminology = field(repr=False)
 
+    def of_all(self) -> dict[str, Type]:
+        """The types, and those of R4 that are not served: read when one is first met, contained in one that is."""
+        return {**_others(), **self.types}
+
 
 @lru_cache(maxsize=1)
 def load(path: Path = compact.TARGET) -> Definitions:
@@ -120,6 +124,11 @@ def load(path: Path = compact.TARGET) -> Definitions:
         },
         capability=_capability(known), profiles=known, terminology=terminology.read(raw, own),
     )
+
+
+@lru_cache(maxsize=1)
+def _others() -> dict[str, Type]:
+    return {name: _type(name, t) for name, t in orjson.loads(compact.OTHERS.read_bytes()).items()}
 
 
 def _capability(known: profiles.Profiles) -> dict[str, Any]:

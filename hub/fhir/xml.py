@@ -36,7 +36,7 @@ def to_xml(resource: Resource, definitions: Definitions) -> bytes:
 
 class _Writer:
     def __init__(self, definitions: Definitions) -> None:
-        self._types = definitions.types
+        self._definitions, self._types = definitions, definitions.types
 
     def object(self, node: etree._Element, value: dict[str, Any], type_: Type) -> None:
         for name, element in type_.elements.items():
@@ -62,6 +62,8 @@ class _Writer:
                 self.object(node, twin, self._types["Element"])
         elif element.type == "Resource":
             inner = etree.SubElement(node, f"{{{FHIR}}}{item['resourceType']}")
+            if item["resourceType"] not in self._types:
+                self._types = self._definitions.of_all()
             self.object(inner, item, self._types[item["resourceType"]])
         else:
             self.object(node, item, self._types[element.type])
@@ -84,12 +86,15 @@ def from_xml(body: bytes, definitions: Definitions) -> Resource:
 
 class _Reader:
     def __init__(self, definitions: Definitions) -> None:
-        self._types, self._served = definitions.types, definitions.served
+        self._definitions, self._types = definitions, definitions.types
 
     def resource(self, node: etree._Element, where: str) -> Resource:
         name = etree.QName(node)
-        if name.namespace != FHIR or name.localname not in self._served:
-            raise Refused(Problem.UNREADABLE, "not a resource type that is served here, in the namespace http://hl7.org/fhir", where)
+        if where and name.localname not in self._types:
+            self._types = self._definitions.of_all()
+        known = self._types.get(name.localname) if where or name.localname in self._definitions.served else None
+        if name.namespace != FHIR or known is None or known.kind != "resource":
+            raise Refused(Problem.UNREADABLE, "not a resource type that is known here, in the namespace http://hl7.org/fhir", where)
         return {"resourceType": name.localname, **self.object(node, self._types[name.localname], where or name.localname)}
 
     def object(self, node: etree._Element, type_: Type, where: str) -> dict[str, Any]:

@@ -174,3 +174,29 @@ def test_a_type_that_is_not_served_may_still_be_asked_for(api: httpx.Client) -> 
     """A Flag's subject may be a Group; that we keep none is no error. An Endpoint it cannot be."""
     assert found(api, "/Flag", **{"subject:Group": "g"}) == set()
     assert api.get("/Flag", params={"subject:Endpoint": "e"}).status_code == 400
+
+
+def test_any_resource_type_may_be_contained() -> None:
+    """R4 2.23: also one that is not served, judged by its own definition; in XML as in JSON. On its own it is refused as before."""
+    condition = {"resourceType": "Condition", "id": "c", "subject": {"reference": PATIENT}, "stage": [{"summary": {"text": "II"}}], "onsetAge": {"value": 80}}
+    flag = {"resourceType": "Flag", "id": "f", "status": "active", "code": {"text": "x"}, "subject": {"reference": PATIENT},
+            "extension": [{"url": "http://x.example", "valueReference": {"reference": "#c"}}], "contained": [condition]}
+    assert check(flag, D) == [] and from_xml(to_xml(flag, D), D) == flag
+    for wrong, where in (
+        ({"stage": [{"bogus": 1}]}, "Flag.contained[0].stage[0].bogus"), ({"onsetString": "old"}, "Flag.contained[0].onsetString"),
+        ({"resourceType": "DomainResource"}, "Flag.contained[0].resourceType"), ({"resourceType": "HumanName"}, "Flag.contained[0].resourceType"),
+        ({"resourceType": "Condition.stage"}, "Flag.contained[0].resourceType"), ({"resourceType": 5}, "Flag.contained[0].resourceType"),
+    ):
+        assert [issue.expression for issue in check({**flag, "contained": [{**condition, **wrong}]}, D)] == [where], wrong
+    assert "Flag.contained[0].subject" in [i.expression for i in check({**flag, "contained": [{"resourceType": "Condition", "id": "c"}]}, D)]
+    assert [issue.expression for issue in check(condition, D)] == ["resourceType"]
+    with pytest.raises(Refused):
+        from_xml(to_xml(flag, D).replace(b"<Flag ", b"<Condition ").replace(b"</Flag>", b"</Condition>"), D)
+
+
+def test_what_never_was_has_no_history(api: httpx.Client) -> None:
+    """As a read of it: 404. What was deleted has one."""
+    assert number(api.get("/Device/never/_history")) == (404, "BB-401")
+    put(api, {**DEVICE, "id": "gone"})
+    assert api.delete("/Device/gone").status_code == 204 and api.get("/Device/gone/_history").json()["total"] == 2
+    assert api.get("/Device/gone/_history?_since=2030-01-01T00:00:00Z").json()["total"] == 0
