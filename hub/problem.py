@@ -86,6 +86,7 @@ class Problem(Enum):
     BAD_SUBSCRIPTION = "BB-428"
     BAD_EXPORT = "BB-429"
     NOT_SYNTHETIC = "BB-430"
+    OTHER_RESOURCE = "BB-431"
     # What did not work out
     UNAVAILABLE = "BB-901"
     NOT_DELIVERED = "BB-902"
@@ -165,6 +166,7 @@ TEXT: dict[Problem, str] = {
     Problem.BAD_SUBSCRIPTION: "Abonnementet kan ikke opprettes slik. Kontroller emne, filter, kanal og adresse.",
     Problem.BAD_EXPORT: "Eksporten kan ikke startes slik. Kontroller Prefer, _type, _since og _outputFormat.",
     Problem.NOT_SYNTHETIC: "Dette er en sandkasse for oppdiktede personer. Bruk syntetiske fødselsnummer (måned + 80).",
+    Problem.OTHER_RESOURCE: "Adressen og innholdet gjelder ikke samme ressurs. Kontroller type og id.",
     Problem.UNAVAILABLE: "Vi får ikke kontakt akkurat nå. Ingenting er endret. Prøv igjen senere.",
     Problem.NOT_DELIVERED: "Meldingen kom ikke fram til mottakeren innen fristen.",
 }

@@ -17,7 +17,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from hub.fhir import compact
+from hub.fhir import compact, terminology
 
 ROOT = Path(__file__).parents[1]
 LOCK, ASSETS, STAMP = ROOT / "assets.lock", ROOT / ".assets", ROOT / ".assets" / "stamp"
@@ -26,14 +26,15 @@ LOCK, ASSETS, STAMP = ROOT / "assets.lock", ROOT / ".assets", ROOT / ".assets" /
 def main() -> None:
     """Does what is not done yet."""
     lock = LOCK.read_bytes()
-    wanted = hashlib.sha256(lock + Path(compact.__file__).read_bytes() + compact.SERVED.read_bytes() + compact.OWN.read_bytes()).hexdigest()
+    sources = [Path(compact.__file__), Path(terminology.__file__), compact.SERVED, compact.OWN]
+    wanted = hashlib.sha256(lock + b"".join(source.read_bytes() for source in sources)).hexdigest()
     if STAMP.exists() and STAMP.read_text() == wanted:
         return
     ASSETS.mkdir(exist_ok=True)
     for package in tomllib.loads(lock.decode())["package"]:
         if not all((ASSETS / target).exists() for target in package.get("files", {"": package.get("into")}).values()):
             fetch(package)
-    compact.build(ASSETS / "r4", compact.TARGET)
+    compact.build(ASSETS / "r4", compact.TARGET, compact.OTHERS)
     STAMP.write_text(wanted)
 
 

@@ -6,7 +6,8 @@ import base64
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -16,7 +17,7 @@ from hub.faces.interaction import Answer, Asked, later, refusal
 from hub.faces.links import Links
 from hub.faces.reading import Reading
 from hub.faces.writing import Route, Writing
-from hub.fhir import bundle, strict_json, validate
+from hub.fhir import bundle, strict_json, times, validate
 from hub.fhir.definitions import Definitions
 from hub.message import Resource
 from hub.problem import Problem, Refused, Unavailable
@@ -153,8 +154,13 @@ def _entry(number: int, entry: Any, asked: Asked, base: str) -> _Entry:
     where = f"Bundle.entry[{number}].request"
     if not isinstance(request, dict) or request.get("method") not in _ORDER or not isinstance(request.get("url"), str):
         raise Refused(Problem.INVALID, "bdl-3: an entry has a request with a method and a url", where)
+    if "/_history/" in str(entry.get("fullUrl", "")):
+        raise Refused(Problem.INVALID, "bdl-8: a fullUrl is of no version", f"Bundle.entry[{number}].fullUrl")
     path, _, query = request["url"].removeprefix(f"{base}/").partition("?")
     headers = {name: str(request[key]).encode("utf-8") for key, name in _HEADERS.items() if key in request}
+    if b"if-modified-since" in headers:  # an instant here, and RFC 9110's date in a header
+        since = datetime.fromtimestamp(times.span(str(request["ifModifiedSince"]))[0] // 1_000_000, UTC)
+        headers[b"if-modified-since"] = format_datetime(since, usegmt=True).encode()
     headers |= {b"prefer": asked.headers[b"prefer"]} if b"prefer" in asked.headers else {}
     resource = entry.get("resource")
     body, headers[b"content-type"] = _body(resource, request["method"], f"Bundle.entry[{number}].resource.data")

@@ -8,7 +8,7 @@ import orjson
 
 from hub.faces.interaction import JSON, READS, Answer, Asked
 from hub.fhir import bundle
-from hub.fhir.outcome import outcome
+from hub.fhir.outcome import ignored
 from hub.fhir.profiles import Profiles
 from hub.message import Resource
 from hub.problem import Problem, Refused
@@ -53,7 +53,7 @@ def answer(asked: Asked, pairs: list[tuple[str, str]], profiles: Profiles, base:
     if others and asked.strict:
         raise Refused(Problem.BAD_SEARCH, f"{type_} is searched by {' and '.join(UNDERSTOOD)}")
     matches = [r for r in of_type if _matches(r, wanted, profiles)]
-    note = outcome(Problem.BAD_SEARCH, "ignored: what this type is not searched by") if others else None
+    note = ignored(["what this type is not searched by"] if others else [])
     used = urlencode([(name, ",".join(values)) for name, values in wanted.items()])
     links = [("self", f"{base}/{type_}" + (f"?{used}" if used else ""))]
     return _given(bundle.made([orjson.dumps(r) for r in matches], len(matches), links, note))

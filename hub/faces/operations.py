@@ -21,7 +21,7 @@ from hub.faces.interaction import READS, Answer
 from hub.faces.parameters import UNDERSTOOD, appointment_of, parameters_of, patient_of, reference_of, wish_of
 from hub.faces.web import ID
 from hub.fhir import bundle, strict_json
-from hub.fhir.outcome import outcome
+from hub.fhir.outcome import ignored
 from hub.fhir.references import ours
 from hub.keeping import Calendar, Speaker
 from hub.message import Resource
@@ -103,7 +103,7 @@ class Operations:
         unknown = sorted({name for name, _ in asked.parameters if name not in UNDERSTOOD})
         if unknown and asked.strict:
             raise Refused(Problem.BAD_SEARCH, f"unknown parameters: {', '.join(unknown)}")
-        note = outcome(Problem.BAD_SEARCH, f"ignored: {', '.join(unknown)}") if unknown else None
+        note = ignored(unknown)
         links = []
         if asked.get:
             used = [(n, str(v)) for n, v in asked.parameters if n in UNDERSTOOD]

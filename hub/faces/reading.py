@@ -15,7 +15,7 @@ from hub.fhir.definitions import Definitions
 from hub.fhir.index import HashId
 from hub.fhir.limits import limit, limited
 from hub.fhir.meeting import meets
-from hub.fhir.outcome import outcome
+from hub.fhir.outcome import ignored as told_ignored
 from hub.fhir.query import FOREVER, NEVER, DateIs, IdIs, Query, ReferenceIs
 from hub.fhir.search import Parsed
 from hub.fhir.subset import subset
@@ -69,9 +69,10 @@ class Reading:
         before = paging.cursor(options["_cursor"], self._hash_id)[0][0] if "_cursor" in options else FOREVER
         total = None
         if id_:
-            every = [v for v in self._source.history(type_, known(id_)) if bounds[0] <= v.updated < bounds[1]]
-            if not self.may_see(asked.reader, type_, id_) and not self._saw(asked.reader, type_, id_):
+            versions = self._source.history(type_, known(id_))
+            if not versions or not (self.may_see(asked.reader, type_, id_) or self._saw(asked.reader, type_, id_)):
                 raise Refused(Problem.UNKNOWN_RESOURCE, f"no {type_} with that id")
+            every = [v for v in versions if bounds[0] <= v.updated < bounds[1]]
             total, found = len(every), [v for v in every if v.seq < before][:count + 1]
         else:
             found = self._source.log(type_, bounds, before, count + 1)
@@ -86,8 +87,8 @@ class Reading:
     def search(self, asked: Asked, type_: str, pairs: list[tuple[str, str]]) -> Answer:
         """A searchset. Raises Refused BAD_SEARCH, SCOPE_MISSING, NOT_ALLOWED."""
         secret = search.national(pairs)
-        if secret and asked.method != "POST":
-            raise Refused(Problem.BAD_SEARCH, f"a search by national id must be sent as POST {type_}/_search, so that no log holds it")
+        if secret and (asked.method != "POST" or search.national(asked.pairs)):
+            raise Refused(Problem.BAD_SEARCH, f"a national id is searched for in the body of POST {type_}/_search alone, so that no log holds it")
         parsed = search.parse(type_, pairs, asked.strict, self._definitions, self._hash_id, self._base)
         page = self._source.search(limited(asked.reader, parsed.query, self._definitions))
         shown = [pair for pair in parsed.used if not search.national([pair])] if secret else parsed.used
@@ -96,7 +97,7 @@ class Reading:
         for relation, cursor in (("next", page.next), ("previous", page.before)):
             if cursor is not None:
                 links.append((relation, self._link(type_, [*shown, ("_cursor", paging.token(cursor, relation == "previous", self._hash_id))])))
-        note = outcome(Problem.BAD_SEARCH, f"ignored: {', '.join(parsed.ignored)}") if parsed.ignored else None
+        note = told_ignored(parsed.ignored)
         included = [e for e in page.included if self.may_see(asked.reader, e.type, e.id)]
         entries = [self._part(e, parsed) for e in page.entries] if parsed.summary or parsed.elements else page.entries
         body = bundle.searchset(self._base, entries, included, page.total, links, note)
@@ -125,7 +126,7 @@ class Reading:
                 found |= {each.reference: each for each in self._source.search(query).entries}
         entries = [one for one in found.values() if not wanted or one.type in wanted]
         links = [("self", _with(f"{self._base}/Patient/{id_}/$everything", [pair for pair in asked.pairs if pair[0] == "_type"]))]
-        note = outcome(Problem.BAD_SEARCH, f"ignored: {', '.join(ignored)}") if ignored else None
+        note = told_ignored(ignored)
         return Answer(200, bundle.searchset(self._base, entries, [], len(entries), links, note), (), persons(entries), "everything Patient")
 
     def publish(self, asked: Asked, now: int) -> Answer:

@@ -36,7 +36,7 @@ class Writing:
         Parameters in the address mean the same as the header: fhirpy sends its condition so, and to overlook it would make doubles.
 
         Raises:
-            Refused: INVALID, MANY_MATCHES, or what the rules of booking say.
+            Refused: INVALID, OTHER_RESOURCE, MANY_MATCHES, or what the rules of booking say.
         """
         resource = self._body(asked, type_)
         in_address = urlencode([pair for pair in asked.pairs if pair[0] not in ("_format", "_pretty")])
@@ -61,18 +61,18 @@ class Writing:
         """200, or 201 for a record under an id of the client's own. `If-Match` guards what the client saw.
 
         Raises:
-            Refused: INVALID, OUT_OF_DATE, NOT_ALLOWED, or what the rules of booking say.
+            Refused: INVALID, OTHER_RESOURCE, OUT_OF_DATE, NOT_ALLOWED, or what the rules of booking say.
         """
         resource = self._body(asked, type_)
         if resource.get("id") != known(id_):
-            raise Refused(Problem.INVALID, "the id in the body is the id in the address", f"{type_}.id")
+            raise Refused(Problem.OTHER_RESOURCE, "the id in the body is the id in the address", f"{type_}.id")
         return self._changed(asked, self._before(asked, type_, id_), resource)
 
     def update_where(self, asked: Asked, type_: str, criteria: str, id_: str = "") -> Answer:
         """Updates the one resource that matches; creates one where none does.
 
         Raises:
-            Refused: MANY_MATCHES, INVALID when the body has another id, and as `update`.
+            Refused: MANY_MATCHES, OTHER_RESOURCE when the body has another id, and as `update`.
         """
         found = self._at(asked, type_, criteria)
         resource = self._body(asked, type_)
@@ -82,7 +82,7 @@ class Writing:
         if found is None:
             return self._created(asked, resource, id_)
         if resource.get("id", found.id) != found.id:
-            raise Refused(Problem.INVALID, "the id in the body is not that of the resource that matches", f"{type_}.id")
+            raise Refused(Problem.OTHER_RESOURCE, "the id in the body is not that of the resource that matches", f"{type_}.id")
         return self._changed(asked, found, {**resource, "id": found.id})
 
     def patch(self, asked: Asked, type_: str, id_: str, criteria: str = "") -> Answer:
@@ -142,9 +142,10 @@ class Writing:
             raise Refused(Problem.BAD_SEARCH, "a national id must not stand in an address: use If-None-Exist, or find the id by POST _search")
 
     def _body(self, asked: Asked, type_: str) -> Resource:
+        self._tx.putting = asked.method == "PUT"
         resource = strict_json.load(asked.body)
         if resource.get("resourceType") != type_:
-            raise Refused(Problem.INVALID, f"the body is a {type_}", "resourceType")
+            raise Refused(Problem.OTHER_RESOURCE, f"the body is a {type_}", "resourceType")
         validate.require(resource, self._definitions)
         absolute = self._base.encode() in asked.body or b"\\" in asked.body  # where nothing is, nothing is walked
         return ours(resource, self._base) if absolute else resource

@@ -7,7 +7,7 @@ departments, and as the municipality's configuration has them now.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import lru_cache
@@ -19,7 +19,7 @@ from hub.access import AuditLine, Ground, Reader
 from hub.booking.clock import begin
 from hub.delivery import Delivery, State
 from hub.endpoint import Allowed
-from hub.feeds.notifications import Writer
+from hub.feeds.notifications import Told, Writer
 from hub.feeds.wish import XML, Reading, Wish, headers, secret, shown
 from hub.fhir.limits import OWNERS, limited
 from hub.fhir.meeting import meets
@@ -106,9 +106,10 @@ class Feeds:
                 tx.feeds.drop(gone.id)
         for feed in tx.feeds.active():
             wish = self.wish(feed.body)
-            for change in changes if wish else ():
-                if wish and change.type == wish.type and not change.deleted and (content := self._heard(tx, feed, wish, change)) is not None:
-                    self._tell(tx, feed, wish, change, content)
+            of_type = [change for change in changes if wish and change.type == wish.type and not change.deleted]
+            heard = [(change, content) for change in of_type if wish and (content := self._heard(tx, feed, wish, change)) is not None]
+            if wish and heard:
+                self._tell(tx, feed, wish, heard)
 
     def _heard(self, tx: Transaction, feed: Feed, wish: Wish, change: Change) -> str | None:
         """What is told of a change, one of CONTENTS; None: it is no event for this subscription.
@@ -150,34 +151,58 @@ class Feeds:
         known = self._known(feed.reader)
         return replace(known, scopes=known.scopes & Scopes.of(feed.scopes)) if known else None
 
-    def _tell(self, tx: Transaction, feed: Feed, wish: Wish, change: Change, content: str) -> None:
-        number = tx.feeds.number(feed.id)
-        feed = replace(feed, events=number)
-        if wish.topic is None:
-            body = change.body if content == "full-resource" else b""
-        else:
-            told = (Event(number, change.reference, change.version, tx.now), change)
-            body = self.writer.notification(feed, wish, _TYPES[EVENT], [told], content, tx.now)
-        delivery = self._owe(tx, feed, wish, EVENT, change.reference, body, change.version)
-        tx.feeds.record(feed.id, number, delivery.id)
-        if content != "empty":
-            tx.audit(*(
-                AuditLine(tx.now, person, feed.reader, Ground.VENDOR.value, f"notify {change.type}", channel="fhir") for person in persons([change])
-            ))
+    def _tell(self, tx: Transaction, feed: Feed, wish: Wish, heard: Iterable[tuple[Change, str]]) -> None:
+        """One event for each change, as many in a notification as the client takes; what waits untried goes along with the first."""
+        old, told = self._waiting(tx, feed, wish)
+        for change, content in heard:
+            event = Event(tx.feeds.number(feed.id), change.reference, change.version, tx.now)
+            told.append((event, change if content == "full-resource" else None))
+            if content != "empty":
+                tx.audit(*(AuditLine(tx.now, person, feed.reader, Ground.VENDOR.value, f"notify {change.type}", channel="fhir")
+                           for person in persons([change])))
+        for start in range(0, len(told), wish.together):
+            some = told[start:start + wish.together]
+            last, whole = some[-1]
+            feed = replace(feed, events=last.number)
+            if wish.topic is None:
+                body = whole.body if whole else b""
+            else:
+                body = self.writer.notification(feed, wish, _TYPES[EVENT], some, wish.content, tx.now)
+            delivery = self._owe(tx, feed, wish, EVENT, last.focus, body, last.version, (old,) if old and not start else ())
+            for event, _ in some:
+                tx.feeds.record(feed.id, event, delivery.id)
 
-    def _owe(self, tx: Transaction, feed: Feed, wish: Wish, function: str, subject: str, body: bytes, version: int = 0) -> Delivery:
-        """In order per resource; events do not replace each other, since each has its number."""
+    def _waiting(self, tx: Transaction, feed: Feed, wish: Wish) -> tuple[Delivery | None, list[Told]]:
+        """The newest notification, where nobody has tried it yet and there is room in it, and its events as they would be told now."""
+        newest = tx.feeds.events(feed.id, feed.events - wish.together + 1, feed.events, wish.together) if wish.together > 1 else []
+        old = tx.untouched(newest[-1].delivery) if newest else None
+        of_it = [event for event in newest if old and event.delivery == old.id]
+        if len(of_it) == wish.together or not of_it:
+            return None, []
+        reader = self._reader(feed)
+        told: list[Told] = []
+        for event in of_it:
+            type_, _, id_ = event.focus.partition("/")
+            seen = wish.content == "full-resource" and reader is not None and self.sees(tx, reader, type_, id_)
+            told.append((event, tx.version(type_, id_, event.version) if seen else None))
+        return old, told
+
+    def _owe(
+        self, tx: Transaction, feed: Feed, wish: Wish, function: str, subject: str, body: bytes, version: int = 0, replaces: Sequence[Delivery] = (),
+    ) -> Delivery:
+        """In order per resource, or where events go together all in one order. It `replaces` what it holds all of."""
         if not body and wish.topic is not None:
             body = self.writer.notification(feed, wish, _TYPES[function], (), "id-only", tx.now)
         tx.feeds.beaten(feed.id, tx.now)
         lives = GREET if function == HANDSHAKE else GIVE_UP
+        key = subject if function == EVENT and wish.together == 1 else function
         return tx.owe(
             Delivery(
                 id=str(uuid.uuid4()), adapter=feed.adapter, function=function, subject=subject, state=State.DUE, due_at=tx.now,
-                expires=tx.now + lives, created=tx.now, key=subject if function == EVENT else function, conversation=subject, version=version,
+                expires=tx.now + lives, created=tx.now, key=key, conversation=subject, version=version,
                 answer_due=False,
             ),
-            self._content(wish, body), replaces=(),
+            self._content(wish, body), replaces=replaces,
         )
 
     def _content(self, wish: Wish, body: bytes) -> Content:

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from hub.feeds.wish import Wish
+from hub.fhir.bundle import happened
 from hub.store.feeds import Event, Feed
 from hub.store.values import Stored
 
@@ -62,10 +63,9 @@ class Writer:
         return orjson.dumps(head)[:-1] + b',"entry":[' + b",".join([orjson.dumps(first), *whole]) + b"]}"
 
     def _entry(self, version: Stored) -> bytes:
-        new = version.version == 1
-        request = {"method": "POST", "url": version.type} if new else {"method": "PUT", "url": version.reference}
+        request, status = happened(version)
         told = {
-            "request": request, "response": {"status": "201" if new else "200", "etag": version.etag, "lastModified": _instant(version.last_updated)},
+            "request": request, "response": {"status": status, "etag": version.etag, "lastModified": _instant(version.last_updated)},
         }
         return b'{"fullUrl":"' + f"{self.base}/{version.reference}".encode() + b'","resource":' + version.body + b"," + orjson.dumps(told)[1:]
 

@@ -28,6 +28,8 @@ PAYLOADS = {"application/fhir+json": False, "application/json": False, XML: True
 """What a payload may be → whether it is XML."""
 SHORTEST_PERIOD = timedelta(seconds=10)
 LONGEST_WAIT = timedelta(seconds=30)
+MOST_TOGETHER = 50
+"""Events in one notification, however many a client would take."""
 _HEADER = re.compile(r"([A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}): ?([\x20-\x7e]{1,4000})", re.ASCII)
 _OURS = re.compile(r"(host|content-.*|transfer-encoding|connection|user-agent|webhook-.*|x-message-id|te|upgrade|expect|trailer)", re.IGNORECASE)
 """Headers that are the hub's to set."""
@@ -51,6 +53,8 @@ class Wish:
     """How long an answer may take."""
     in_xml: bool = False
     """What is sent is XML."""
+    together: int = 1
+    """Events that one notification may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,7 @@ class Reading:
         content = _content(channel) if topic else "full-resource" if payload else "empty"
         if topic is None and payload and "?" in endpoint:
             raise _refused("resources are put below the endpoint, so it cannot have a query", "channel.endpoint")
-        return Wish(type_, conditions, topic, content, endpoint, _period(channel), _wait(channel), in_xml)
+        return Wish(type_, conditions, topic, content, endpoint, _period(channel), _wait(channel), in_xml, _together(channel, topic))
 
     def _criteria(self, criteria: str) -> tuple[str, tuple[Condition, ...]]:
         """R4: a search string, `Appointment?status=booked`."""
@@ -174,11 +178,23 @@ def _wait(channel: Resource) -> timedelta:
     return wait
 
 
+def _together(channel: Resource, topic: Topic | None) -> int:
+    """How many a client takes at once; who says nothing gets them one by one, and so it is by R4's own criteria."""
+    given = _number(channel, "backport-max-count", 1)
+    if given < 1:
+        raise _refused("backport-max-count is 1 or more", "channel.extension")
+    return min(given, MOST_TOGETHER) if topic is not None else 1
+
+
 def _seconds(channel: Resource, name: str, usual: int) -> timedelta:
+    return timedelta(seconds=_number(channel, name, usual))
+
+
+def _number(channel: Resource, name: str, usual: int) -> int:
     given = _extension(channel, name)
     if given is not None and (not isinstance(given, int) or isinstance(given, bool) or not 0 <= given <= 10_000_000):
-        raise _refused(f"{name} is a number of seconds", "channel.extension")
-    return timedelta(seconds=usual if given is None else given)
+        raise _refused(f"{name} is a whole number", "channel.extension")
+    return usual if given is None else given
 
 
 def _extensions(element: Any, name: str) -> list[Any]:

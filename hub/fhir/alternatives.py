@@ -13,6 +13,7 @@ from hub.fhir.text import indexed
 from hub.problem import Problem, Refused
 
 _PREFIX = re.compile(r"(eq|ne|gt|ge|lt|le|sa|eb|ap)(?=\d)")
+_ELEVEN = re.compile(r"\d{11}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,25 @@ def token(value: str, terms: Terms, implied: frozenset[str] = frozenset()) -> tu
     if not code:
         return system, None
     return system, terms.hash_id(system, code) if system in NATIONAL_IDS else indexed(code)
+
+
+def of_type(value: str, terms: Terms) -> list[tuple[str | None, str | None]]:
+    """Of `:of-type`: `system|code|value`, the first two of Identifier.type. Whether the number is a national id is not told, so it may be any.
+
+    Raises:
+        Refused: BAD_SEARCH.
+    """
+    parts = [plain(part) for part in _apart(value, "|")]
+    if len(parts) != 3 or not all(parts):
+        raise Refused(Problem.BAD_SEARCH, ":of-type takes system|code|value, all three, of the identifier's type and of itself")
+    system, code, number = parts
+    numbers = [number, *(terms.hash_id(national, number) for national in sorted(NATIONAL_IDS) if _ELEVEN.fullmatch(number))]
+    return [(indexed(system), indexed(f"{code}|{each}")) for each in numbers]
+
+
+def shown(name: str) -> str:
+    """A name that a client chose, as an error may show it."""
+    return re.sub(r"[^\w.:-]", "?", name)[:40]
 
 
 def reference(value: str, target: str | None, terms: Terms) -> tuple[str | None, str]:

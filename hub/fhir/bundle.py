@@ -28,6 +28,8 @@ class Version(Piece, Protocol):
     @property
     def deleted(self) -> bool: ...
     @property
+    def method(self) -> str: ...
+    @property
     def etag(self) -> str: ...
     @property
     def last_updated(self) -> datetime: ...
@@ -54,14 +56,21 @@ def made(resources: Iterable[bytes], total: int, links: Iterable[tuple[str, str]
     return _bundle("searchset", total, links, pieces + _noted(outcome))
 
 
+def happened(version: Version) -> tuple[dict[str, str], str]:
+    """The request that made a version, and the status it got (R4 3.1.0.10): a PUT that makes a resource, or brings it back, is 201."""
+    if version.method == "create":
+        return {"method": "POST", "url": version.type}, "201"
+    method, status = {"put": ("PUT", "201"), "delete": ("DELETE", "204")}.get(version.method, ("PUT", "200"))
+    return {"method": method, "url": f"{version.type}/{version.id}"}, status
+
+
 def history(base: str, versions: Sequence[Version], total: int | None, links: Iterable[tuple[str, str]]) -> bytes:
     """Versions, newest first; a deletion has no resource."""
     pieces = []
     for v in versions:
-        first = v.version == 1
-        method, status = ("DELETE", "204") if v.deleted else ("POST", "201") if first else ("PUT", "200")
+        request, status = happened(v)
         entry = {
-            "request": {"method": method, "url": v.type if first else f"{v.type}/{v.id}"},
+            "request": request,
             "response": {"status": status, "etag": v.etag, "lastModified": v.last_updated.isoformat(timespec="milliseconds")},
         }
         resource = "" if v.deleted else f',"resource":{v.text}'

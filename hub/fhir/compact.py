@@ -9,11 +9,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from hub.fhir.terminology import Codes
+
 ROOT = Path(__file__).parents[2]
 SERVED = ROOT / "fhir" / "served.json"
 OWN = ROOT / "fhir" / "search-parameters.json"
 """Search parameters that R4 lacks and our vendors ask for."""
 TARGET = ROOT / ".assets" / "fhir-r4.json"
+OTHERS = ROOT / ".assets" / "fhir-r4-others.json"
+"""The resource types that are not served: one may still be contained in one that is."""
 SOURCES = ("profiles-resources.json", "profiles-types.json", "search-parameters.json", "valuesets.json", "v3-codesystems.json")
 ALSO = ("Resource", "DomainResource", "CapabilityStatement")
 """Types that are never stored here, and whose shape is needed all the same: to inherit from, and to write /metadata as XML."""
@@ -27,12 +31,13 @@ _BOOLEANS = "http://terminology.hl7.org/CodeSystem/special-values"
 _AS = re.compile(r"^\(?([\w.]+) as (\w+)\)?$|^([\w.]+)\.(?:as|ofType)\((\w+)\)$")
 
 
-def build(source: Path, target: Path) -> None:
-    """Reads the five official files in `source` and writes `target`."""
+def build(source: Path, target: Path, beside: Path) -> None:
+    """Reads the five official files in `source` and writes `target`, and `beside` it the types that are not served."""
     served = json.loads(SERVED.read_text(encoding="utf-8"))["types"]
     files = {name: (source / name).read_bytes() for name in SOURCES}
     bundles = {name: json.loads(data) for name, data in files.items()}
     types: Json = {}
+    others: Json = {}
     structures = [*_resources(bundles["profiles-types.json"]), *_resources(bundles["profiles-resources.json"])]
     for structure in structures:
         name = structure.get("type", "")
@@ -40,23 +45,19 @@ def build(source: Path, target: Path) -> None:
             continue
         if structure["kind"] in ("complex-type", "primitive-type") or name in served or name in ALSO:
             _elements(structure, types)
-    codes = _Codes([*_resources(bundles["valuesets.json"]), *_resources(bundles["v3-codesystems.json"])])
-    for elements in types.values():
-        for element in elements["elements"].values():
-            if "valueset" in element:
-                canonical = element.pop("valueset")
-                found = codes.of(canonical)
-                if found is not None:
-                    element["codes"] = sorted(found)
-                if element["type"] == "code":
-                    element["system"] = codes.system(canonical)
+        elif structure["kind"] == "resource":
+            _elements(structure, others)
+    codes = Codes([*_resources(bundles["valuesets.json"]), *_resources(bundles["v3-codesystems.json"])])
+    _bind(types, codes)
     parameters = [*_resources(bundles["search-parameters.json"]), *_resources(json.loads(OWN.read_text(encoding="utf-8")))]
     made = {
         "sources": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
-        "types": types, "parameters": _parameters(parameters, served, types),
+        "types": types, "parameters": _parameters(parameters, served, types), **codes.told(),
     }
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(made, separators=(",", ":")), encoding="utf-8")
+    _bind(others, codes)
+    for path, content in ((target, made), (beside, others)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content, separators=(",", ":")), encoding="utf-8")
 
 
 def _resources(bundle: Json) -> list[Json]:
@@ -84,8 +85,8 @@ def _elements(structure: Json, types: Json) -> None:
         if targets and "Resource" not in targets:
             common["targets"] = sorted(set(targets))
         binding = element.get("binding", {})
-        if binding.get("strength") == "required" and "valueSet" in binding:
-            common["valueset"] = binding["valueSet"]
+        if "valueSet" in binding:
+            common["valueset"] = (binding["valueSet"], binding["strength"] == "required")
         home = types.setdefault(parent, {"kind": "backbone", "elements": {}})["elements"]
         if key.endswith("[x]"):
             for kind in kinds:
@@ -99,51 +100,23 @@ def _elements(structure: Json, types: Json) -> None:
         home[key] = common
 
 
-class _Codes:
-    """The codes of a value set, where it can be written out."""
-
-    def __init__(self, resources: Iterable[Json]) -> None:
-        known = list(resources)
-        self._sets = {r["url"]: r for r in known if r["resourceType"] == "ValueSet"}
-        self._systems = {r["url"]: r for r in known if r["resourceType"] == "CodeSystem"}
-
-    def of(self, canonical: str) -> set[str] | None:
-        """None where the set is open (filters, MIME types, languages)."""
-        value_set = self._sets.get(canonical.partition("|")[0])
-        if value_set is None:
-            return None
-        found: set[str] = set()
-        for include in value_set.get("compose", {}).get("include", ()):
-            part = self._include(include)
-            if part is None:
-                return None
-            found |= part
-        return found or None
-
-    def system(self, canonical: str) -> str:
-        """The system that its codes are of; empty: several, or not told here."""
-        included = self._sets.get(canonical.partition("|")[0], {}).get("compose", {}).get("include", ())
-        found = {include.get("system", "") for include in included}
-        return found.pop() if len(found) == 1 else ""
-
-    def _include(self, include: Json) -> set[str] | None:
-        if "filter" in include:
-            return None
-        if "concept" in include:
-            return {c["code"] for c in include["concept"]}
-        if "valueSet" in include:
-            parts = [self.of(v) for v in include["valueSet"]]
-            return None if any(p is None for p in parts) else set().union(*(p for p in parts if p))
-        system = self._systems.get(include.get("system", ""))
-        if system is None or system.get("content") != "complete":
-            return None
-        return set(_concepts(system.get("concept", ())))
+def _bind(types: Json, codes: Codes) -> None:
+    for elements in types.values():
+        for element in elements["elements"].values():
+            if "valueset" in element:
+                _bound(element, element.pop("valueset"), codes)
 
 
-def _concepts(concepts: Iterable[Json]) -> Iterable[str]:
-    for concept in concepts:
-        yield concept["code"]
-        yield from _concepts(concept.get("concept", ()))
+def _bound(element: Json, binding: tuple[str, bool], codes: Codes) -> None:
+    """What a required binding leaves of codes, and the system that a bare code is of. Any binding makes its value set one to search by."""
+    canonical, required = binding
+    found = codes.of(canonical)
+    if not required:
+        return
+    if found and None not in found.values():
+        element["codes"] = sorted({code for each in found.values() for code in each or ()})
+    if element["type"] == "code":
+        element["system"] = codes.system(canonical)
 
 
 def _parameters(parameters: Iterable[Json], served: Mapping[str, Any], types: Json) -> Json:

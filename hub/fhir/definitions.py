@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from hub.fhir import compact, profiles
+from hub.fhir import compact, profiles, terminology
 
 FOLDER = compact.ROOT / "fhir"
 
@@ -64,6 +64,8 @@ class Served:
 
     main: str = ""
     """The search parameter of the main time."""
+    begins: bool = False
+    """The main time is a period and searched by its beginning alone, which is quick however many there are."""
     limit: str | None = None
     """The parameter that a vendor's departments limit."""
     write: str = ""
@@ -84,6 +86,11 @@ class Definitions:
     served: dict[str, Served]
     capability: dict[str, Any] = field(repr=False)
     profiles: profiles.Profiles = field(repr=False)
+    terminology: terminology.Terminology = field(repr=False)
+
+    def of_all(self) -> dict[str, Type]:
+        """The types, and those of R4 that are not served: read when one is first met, contained in one that is."""
+        return {**_others(), **self.types}
 
 
 @lru_cache(maxsize=1)
@@ -97,6 +104,8 @@ def load(path: Path = compact.TARGET) -> Definitions:
         raise FileNotFoundError(f"{path.name} is missing: run make setup")
     raw = orjson.loads(path.read_bytes())
     served = json.loads(compact.SERVED.read_text(encoding="utf-8"))["types"]
+    known = profiles.load()
+    own = [(r["url"], r["id"], known.sets[r["url"]].systems) for r in known.resources if r["resourceType"] == "ValueSet"]
     return Definitions(
         types={name: _type(name, t) for name, t in raw["types"].items()},
         parameters={
@@ -107,11 +116,19 @@ def load(path: Path = compact.TARGET) -> Definitions:
             for name, parameters in raw["parameters"].items()
         },
         served={
-            name: Served(row.get("main", ""), row.get("limit"), row.get("write", ""), row.get("delete", False), row.get("view", False))
+            name: Served(
+                row.get("main", ""), row.get("begins", False), row.get("limit"), row.get("write", ""),
+                row.get("delete", False), row.get("view", False),
+            )
             for name, row in served.items()
         },
-        capability=_capability(profiles.load()), profiles=profiles.load(),
+        capability=_capability(known), profiles=known, terminology=terminology.read(raw, own),
     )
+
+
+@lru_cache(maxsize=1)
+def _others() -> dict[str, Type]:
+    return {name: _type(name, t) for name, t in orjson.loads(compact.OTHERS.read_bytes()).items()}
 
 
 def _capability(known: profiles.Profiles) -> dict[str, Any]:

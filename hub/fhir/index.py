@@ -17,9 +17,11 @@ from hub.message import Resource
 HashId = Callable[[str, str], str]
 NATIONAL_IDS = frozenset({"urn:oid:2.16.578.1.12.4.1.4.1", "urn:oid:2.16.578.1.12.4.1.4.2"})
 """Fødselsnummer and D-nummer."""
-MADE = 2
+MADE = 3
 """Raise it when this module takes out something else than before."""
 
+OF_TYPE, TEXT = ":of-type", ":text"
+"""Behind a parameter's name: an identifier by its type and value; what is said in words of a code or a reference."""
 
 Steps = tuple[tuple[str, ...], ...]
 
@@ -86,7 +88,16 @@ def indexer(definitions: Definitions, hash_id: HashId) -> Callable[[Resource], E
 def _token(name: str, path: _Path, hash_id: HashId) -> Take:
     if path.is_so:
         return lambda value, found: found.tokens.extend(_tokens(name, value is not False, "", hash_id))
-    return lambda value, found: found.tokens.extend(_tokens(name, value, path.system, hash_id))
+    text = name + TEXT
+
+    def take(value: Any, found: _Found) -> None:
+        found.tokens += _tokens(name, value, path.system, hash_id)
+        if isinstance(value, dict):
+            found.strings += [StringEntry(text, plain(words)[:LONGEST]) for words in _words(value)]
+            if isinstance(value.get("type"), dict):
+                found.tokens += _typed(name + OF_TYPE, value, hash_id)
+
+    return take
 
 
 def _uri(name: str, path: _Path, hash_id: HashId) -> Take:
@@ -154,6 +165,22 @@ def _tokens(name: str, value: Any, system: str, hash_id: HashId) -> Iterator[Tok
         yield TokenEntry(name, indexed(own), hash_id(own, value["value"]) if own in NATIONAL_IDS else indexed(str(value["value"])))
 
 
+def _typed(name: str, identifier: Resource, hash_id: HashId) -> Iterator[TokenEntry]:
+    """An Identifier by each code of its type, with its value."""
+    for each in _tokens("", identifier, "", hash_id):
+        for coding in identifier["type"].get("coding", ()):
+            if "code" in coding:
+                yield TokenEntry(name, indexed(coding.get("system", "")), indexed(f"{coding['code']}|{each.value}"))
+
+
+def _words(value: Resource) -> list[str]:
+    """What a CodeableConcept, a Coding or an Identifier says in words (R4 3.1.1.5.5)."""
+    said = [value.get("text"), value.get("display"), *[coding.get("display") for coding in value.get("coding", ())]]
+    if isinstance(value.get("type"), dict):
+        said.append(value["type"].get("text"))
+    return [text for text in said if isinstance(text, str)]
+
+
 def _refer(name: str, value: Any, target: str, found: _Found, hash_id: HashId) -> None:
     """By its literal, and by its identifier, which in Norway is the normal case (facts/fhir.md 2.3)."""
     if isinstance(value, str):
@@ -162,10 +189,14 @@ def _refer(name: str, value: Any, target: str, found: _Found, hash_id: HashId) -
     kind, _, id_ = text.partition("/_history/")[0].rpartition("/")
     if target and target not in (kind.rpartition("/")[2], value.get("type")):
         return
-    if ":" in text:
+    if text.startswith("#"):
+        found.references.append(ReferenceEntry(name, "", indexed(text)))  # contained: nobody points to it from elsewhere, but something is there
+    elif ":" in text:
         found.references += [ReferenceEntry(name, "", indexed(address)) for address in _addresses(text)]
     elif kind and id_:
         found.references.append(ReferenceEntry(name, kind, id_))
+    if isinstance(value.get("display"), str):
+        found.strings.append(StringEntry(name + TEXT, plain(value["display"])[:LONGEST]))
     if isinstance(value.get("identifier"), dict):
         found.tokens += _tokens(f"{name}:identifier", value["identifier"], "", hash_id)
 

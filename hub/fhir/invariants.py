@@ -133,7 +133,7 @@ def of_resource(resource: Node) -> Found:
     """dom-2 to dom-5 and ref-1: what only the whole resource shows."""
     contained = resource.get("contained") or []
     ids = {c.get("id") for c in contained}
-    used = set(_local(resource))
+    used, named = set(_local(resource)), set(_named(resource))
     for number, inner in enumerate(contained):
         where = f"{resource['resourceType']}.contained[{number}]"
         if "contained" in inner:
@@ -142,8 +142,8 @@ def of_resource(resource: Node) -> Found:
             yield where, "dom-4: a contained resource has no version and no lastUpdated"
         if "security" in (inner.get("meta") or {}):
             yield where, "dom-5: a contained resource has no security labels"
-        if inner.get("id") not in used:
-            yield where, "dom-3: a contained resource is referred to"
+        if inner.get("id") not in used | named and not {""} & (set(_local(inner)) | set(_named(inner))):
+            yield where, "dom-3: a contained resource is referred to, or refers to the one that it is in"
     for reference in sorted(used - ids - {""}):
         yield resource["resourceType"], f"ref-1: #{reference[:64]} is not contained"
 
@@ -159,6 +159,19 @@ def _local(node: Any) -> Iterator[str]:
     elif isinstance(node, list):
         for value in node:
             yield from _local(value)
+
+
+def _named(node: Any) -> Iterator[str]:
+    """Every text `#id` of the whole tree: a canonical, uri or url may name what is contained, too."""
+    if isinstance(node, str):
+        if node.startswith("#"):
+            yield node[1:]
+    elif isinstance(node, dict):
+        for value in node.values():
+            yield from _named(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _named(value)
 
 
 def _backwards(node: Node, first: str = "start", last: str = "end") -> bool:

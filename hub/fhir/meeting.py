@@ -12,6 +12,7 @@ from hub.fhir.query import (
     AllOf,
     AnyOf,
     Chained,
+    CodeIn,
     Condition,
     DateIs,
     Entries,
@@ -19,11 +20,13 @@ from hub.fhir.query import (
     IdIs,
     Missing,
     ReferenceIs,
+    SpanIs,
     StringIs,
     TokenIs,
     UpdatedIs,
+    UriBelow,
 )
-from hub.fhir.text import LONGEST, plain
+from hub.fhir.text import LONGEST, below, plain
 
 
 class Version(Protocol):
@@ -63,19 +66,26 @@ def _meets(version: Version, entries: Entries, condition: Condition, elsewhere: 
             codes = [(e.system, e.value) for e in entries.tokens if e.param == condition.param]
             met = any(system in (None, s) and value in (None, v) for system, value in condition.any_of for s, v in codes)
             return met is not condition.negated
+        case CodeIn():
+            codes = [(e.system, e.value) for e in entries.tokens if e.param == condition.param]
+            met = any(system == s and (values is None or v in values) for system, values in condition.any_of for s, v in codes)
+            return met is not condition.negated
+        case UriBelow():
+            addresses = [e.value for e in entries.tokens if e.param == condition.param]
+            return any(found == top or found.startswith(below(top)) for top in condition.any_of for found in addresses)
         case ReferenceIs():
             targets = [(e.type, e.id) for e in entries.references if e.param == condition.param]
             return any(type_ in (None, t) and target == i for type_, target in condition.any_of for t, i in targets)
         case DateIs(main=True):
             return any(_moment(entries.at, *each) for each in condition.any_of)
-        case DateIs():
+        case DateIs() | SpanIs():
             return any(_period(e.low, e.high, *each) for e in entries.dates if e.param == condition.param for each in condition.any_of)
         case StringIs():
             texts = [e.value for e in entries.strings if e.param == condition.param]
             return any(_string(text, modifier, plain(wanted)[:LONGEST]) for modifier, wanted in condition.any_of for text in texts)
         case Missing():
             lists: tuple[Sequence[_Named], ...] = (entries.tokens, entries.references, entries.dates, entries.strings)
-            return all(each.param != condition.param for every in lists for each in every) is condition.missing
+            return all(each.param.partition(":")[0] != condition.param for every in lists for each in every) is condition.missing
         case AllOf():
             return meets(version, entries, condition.conditions, elsewhere)
         case AnyOf():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
@@ -38,6 +38,7 @@ OUTCOME: dict[Problem, tuple[int, str]] = {
     Problem.SCOPE_MISSING: (403, "forbidden"), Problem.TOO_MANY: (429, "throttled"), Problem.BAD_CLIENT: (401, "login"),
     Problem.BAD_GRANT: (400, "invalid"), Problem.BAD_SUBSCRIPTION: (422, "not-supported"),
     Problem.BAD_EXPORT: (400, "invalid"), Problem.NOT_SYNTHETIC: (422, "business-rule"),
+    Problem.OTHER_RESOURCE: (400, "invalid"),
     Problem.UNAVAILABLE: (503, "transient"), Problem.NOT_DELIVERED: (502, "incomplete"),
 }
 """Problem → (HTTP status, issue code)."""
@@ -51,6 +52,12 @@ def outcome(problem: Problem, diagnostics: str = "", expression: str = "", issue
 def validated(issues: Sequence[Issue]) -> bytes:
     """The answer of `$validate`: every issue, or one that says that there is none."""
     return _told([_issue(issue) for issue in issues]) if issues else informed("no issues found")
+
+
+def ignored(names: Iterable[str]) -> bytes | None:
+    """The entry of a searchset that tells what was ignored, which is no error there (R4 3.1.1.5.12); None: nothing was."""
+    text = ", ".join(names)
+    return _told([_issue(Issue("not-supported", "", f"ignored: {text}", Problem.BAD_SEARCH, severity="warning"))]) if text else None
 
 
 def informed(text: str) -> bytes:

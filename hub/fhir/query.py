@@ -75,6 +75,24 @@ class TokenIs:
 
 
 @dataclass(frozen=True, slots=True)
+class CodeIn:
+    """A code of one of these (system, codes); codes None: any of that system. Many codes in one look-up, where TokenIs has one each."""
+
+    param: str
+    any_of: tuple[tuple[str, tuple[str, ...] | None], ...]
+    negated: bool = False
+    """As of TokenIs."""
+
+
+@dataclass(frozen=True, slots=True)
+class UriBelow:
+    """One of these addresses, or one that lies below it: behind a stroke."""
+
+    param: str
+    any_of: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ReferenceIs:
     """One of the alternatives (type, id); type None matches any."""
 
@@ -92,6 +110,14 @@ class DateIs:
     any_of: tuple[tuple[str, int, int], ...]
     main: bool = False
     """The parameter is the type's main time, kept as `Entries.at`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpanIs:
+    """As DateIs, of a type's main time that is a range (Flag.period): what it must meet is all of the range, and not its beginning alone."""
+
+    param: str
+    any_of: tuple[tuple[str, int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +186,7 @@ class AllOf:
     conditions: tuple[Condition, ...]
 
 
-Condition = TokenIs | ReferenceIs | DateIs | StringIs | IdIs | UpdatedIs | Missing | Chained | Has | AnyOf | AllOf
+Condition = TokenIs | CodeIn | UriBelow | ReferenceIs | DateIs | SpanIs | StringIs | IdIs | UpdatedIs | Missing | Chained | Has | AnyOf | AllOf
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,39 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import parse_qsl
 
-from hub.fhir import alternatives, paging
+from hub.fhir import alternatives, modifiers, paging
 from hub.fhir.alternatives import Terms
-from hub.fhir.definitions import Definitions, Parameter
-from hub.fhir.index import NATIONAL_IDS
+from hub.fhir.definitions import Definitions
+from hub.fhir.index import NATIONAL_IDS, OF_TYPE
 from hub.fhir.paging import HashId
-from hub.fhir.query import (
-    AnyOf,
-    Chained,
-    Condition,
-    DateIs,
-    Has,
-    IdIs,
-    Include,
-    Missing,
-    Query,
-    ReferenceIs,
-    SortKey,
-    StringIs,
-    TokenIs,
-    UpdatedIs,
-)
-from hub.fhir.text import indexed
+from hub.fhir.query import AnyOf, Chained, Condition, Has, IdIs, Include, Query, SortKey, TokenIs, UpdatedIs
 from hub.problem import Problem, Refused
 
-_MODIFIERS = {"token": {"not", "missing"}, "reference": {"identifier", "missing"}, "date": {"missing"}, "string": {"exact", "contains", "missing"},
-              "uri": {"missing"}}
 RESULT = {"_count", "_sort", "_total", "_include", "_revinclude", "_summary", "_elements", "_cursor", "_format", "_pretty",
           "_include:iterate", "_revinclude:iterate"}
-_NATIONAL = re.compile("|".join(map(re.escape, sorted(NATIONAL_IDS))))
+_NATIONAL = re.compile("|".join([*map(re.escape, sorted(NATIONAL_IDS)), rf"\|\s*\d{{11}}\s*(,.*)?\n{OF_TYPE}"]))
 _EVERYWHERE = ("_id", "_lastUpdated")
 """Parameters that are kept as columns."""
 MOST_CHAINS = 4
@@ -86,8 +68,8 @@ def parse(
         made = _condition(type_, name, value, terms)
         if made is None:
             if strict:
-                raise Refused(Problem.BAD_SEARCH, f"unknown search parameter for {type_}: {_shown(name)}")
-            ignored.append(_shown(name))
+                raise Refused(Problem.BAD_SEARCH, f"unknown search parameter for {type_}: {alternatives.shown(name)}")
+            ignored.append(alternatives.shown(name))
         else:
             conditions.append(made)
             used.append((name, value))
@@ -100,10 +82,6 @@ def parse(
     wanted = _results(type_, tuple([pair for pair in result if pair[0] not in ("_cursor", "_format", "_pretty")]), definitions)
     query = Query(type_, tuple(conditions), wanted.count, place, back, wanted.sort, wanted.total, wanted.includes)
     return Parsed(query, (*used, *wanted.shown), tuple(ignored), wanted.counting, wanted.summary, wanted.elements)
-
-
-def _shown(name: str) -> str:
-    return re.sub(r"[^\w.:-]", "?", name)[:40]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +133,7 @@ def _condition(type_: str, name: str, value: str, terms: Terms, depth: int = 0) 
     """None: the server knows no such parameter."""
     parameter = terms.definitions.parameters.get(type_, {}).get(name)
     if parameter is not None and name not in _EVERYWHERE:
-        return _by_type(type_, parameter, "", value, terms)
+        return modifiers.condition(type_, parameter, "", value, terms)
     if depth > MOST_CHAINS:
         raise Refused(Problem.BAD_SEARCH, f"chained more than {MOST_CHAINS} times")
     if name.startswith("_has:"):
@@ -164,7 +142,7 @@ def _condition(type_: str, name: str, value: str, terms: Terms, depth: int = 0) 
         return _chained(type_, name, value, terms, depth)
     base, _, modifier = name.partition(":")
     if base in _EVERYWHERE and modifier:
-        raise Refused(Problem.BAD_SEARCH, f"{base} has no modifier {_shown(modifier)}")
+        raise Refused(Problem.BAD_SEARCH, f"{base} has no modifier {alternatives.shown(modifier)}")
     if base == "_id":
         return IdIs(tuple(alternatives.split(value)))
     if base == "_lastUpdated":
@@ -172,11 +150,7 @@ def _condition(type_: str, name: str, value: str, terms: Terms, depth: int = 0) 
     parameter = terms.definitions.parameters.get(type_, {}).get(base)
     if parameter is None:
         return None
-    if modifier == "missing":
-        return Missing(base, "token" if parameter.type == "uri" else parameter.type, alternatives.boolean(value))
-    if modifier and modifier not in _MODIFIERS[parameter.type] and not (parameter.type == "reference" and modifier in terms.definitions.types):
-        raise Refused(Problem.BAD_SEARCH, f"{_shown(base)} has no modifier {_shown(modifier)}")
-    return _by_type(type_, parameter, modifier, value, terms)
+    return modifiers.condition(type_, parameter, modifier, value, terms)
 
 
 def _chained(type_: str, name: str, value: str, terms: Terms, depth: int) -> Condition | None:
@@ -186,19 +160,21 @@ def _chained(type_: str, name: str, value: str, terms: Terms, depth: int) -> Con
     parameter = terms.definitions.parameters.get(type_, {}).get(base)
     if parameter is None or parameter.type != "reference":
         return None
-    targets = [kind] if kind else [t for t in _targets(parameter) if t in terms.definitions.served] or list(terms.definitions.served)
     found: list[Condition] = []
-    for target in targets:
-        made = _condition(target, rest, value, terms, depth + 1) if target in terms.definitions.served else None
+    unfit: Refused | None = None
+    for target in (kind,) if kind else modifiers.targets(type_, base, terms.definitions):
+        try:
+            made = _condition(target, rest, value, terms, depth + 1) if target in terms.definitions.served else None
+        except Refused as refused:  # of several types one may have a parameter of that name which this does not go with
+            unfit = refused
+            continue
         if made is not None:
             found.append(Chained(base, target, (made,), by_identifier=rest == "identifier"))
     if rest == "identifier":
         found.append(TokenIs(f"{base}:identifier", tuple(alternatives.token(v, terms) for v in alternatives.split(value))))
+    if unfit is not None and not found:
+        raise unfit
     return AnyOf(tuple(found)) if len(found) > 1 else found[0] if found else None
-
-
-def _targets(parameter: Parameter) -> list[str]:
-    return list(dict.fromkeys(path["target"] for path in parameter.paths if path.get("target")))
 
 
 def _has(type_: str, name: str, value: str, terms: Terms, depth: int) -> Condition:
@@ -213,45 +189,9 @@ def _has(type_: str, name: str, value: str, terms: Terms, depth: int) -> Conditi
     return Has(source, param, (made,))
 
 
-def _by_type(type_: str, parameter: Parameter, modifier: str, value: str, terms: Terms) -> Condition:
-    name, parts = parameter.name, alternatives.split(value)
-    match parameter.type:
-        case "token":
-            made = TokenIs(name, tuple([alternatives.token(v, terms, parameter.implied) for v in parts]), negated=modifier == "not")
-            return _whether(made) if parameter.paths[0].get("is_so") else made
-        case "uri":
-            return TokenIs(name, tuple([(None, indexed(alternatives.plain(v))) for v in parts]))
-        case "date":
-            return DateIs(name, tuple([alternatives.date(v) for v in parts]), main=terms.definitions.served[type_].main == name)
-        case "string":
-            if modifier == "exact":
-                return TokenIs(f"{name}:exact", tuple([(None, indexed(alternatives.plain(v))) for v in parts]))
-            return StringIs(name, tuple([(modifier, alternatives.plain(v)) for v in parts]))
-    numbers = "|" in value and all("|" in v for v in parts) and not _canonical(type_, parameter, terms.definitions)
-    if modifier == "identifier" or numbers:  # VKP writes patient=system|number (facts/fhir.md 2.4)
-        return TokenIs(f"{name}:identifier", tuple([alternatives.token(v, terms) for v in parts]))
-    target = modifier if modifier in terms.definitions.types else None
-    return ReferenceIs(name, tuple([alternatives.reference(v, target, terms) for v in parts]))
-
-
-def _whether(asked: TokenIs) -> Condition:
-    """Of what is so or is not: who says nothing says `false`, so `false` is whatever is not true."""
-    others = tuple([each for each in asked.any_of if each[1] != "false"])
-    if len(others) == len(asked.any_of):
-        return asked
-    untrue = replace(asked, any_of=((None, "true"),), negated=not asked.negated)
-    return AnyOf((replace(asked, any_of=others), untrue)) if others else untrue
-
-
-def _canonical(type_: str, parameter: Parameter, definitions: Definitions) -> bool:
-    """It holds canonicals, whose version stands behind a bar."""
-    elements = definitions.types[type_].elements
-    return any(path["path"] and path["path"][0] in elements and elements[path["path"][0]].type == "canonical" for path in parameter.paths)
-
-
 def national(pairs: Iterable[tuple[str, str]]) -> bool:
-    """Some value names a national id: such a search must come by POST, so that no log has it."""
-    return _NATIONAL.search("\n".join([value for _, value in pairs])) is not None
+    """Some value names a national id: such a search must come by POST, so that no log has it. By `:of-type` it may be one without being named so."""
+    return _NATIONAL.search("\n".join([value if OF_TYPE not in name else f"{value}\n{OF_TYPE}" for name, value in pairs])) is not None
 
 
 def pairs(criteria: str) -> Pairs:

@@ -13,9 +13,10 @@ from hub.problem import Problem, Refused
 
 DEEPEST = 64
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
-_HIDDEN = re.compile(rb"\\u00[01]|\\ud[89a-f]|\\[bf]", re.IGNORECASE)
+_HIDDEN = re.compile(rb"\\u00[01]|\\ud[89a-f]|\\uff[ef]|\\[bf]|\xef\xbf[\xbe\xbf]", re.IGNORECASE)
 """Escapes that may stand for what a text must not hold: rare, and then looked at again."""
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+"""Control characters, and the two that are none at all: no XML has either."""
 
 
 class Decimal(float):
@@ -63,7 +64,7 @@ def load(body: bytes) -> dict[str, Any]:
         raise Refused(Problem.UNREADABLE, _what(wrong)) from wrong
     if not isinstance(value, dict):
         raise Refused(Problem.UNREADABLE, "not a JSON object")
-    if b"\\" in body and _HIDDEN.search(body):
+    if (b"\\" in body or b"\xef\xbf" in body) and _HIDDEN.search(body):
         _readable(value)
     return value
 

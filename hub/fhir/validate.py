@@ -28,6 +28,7 @@ _URI = re.compile(r"\S*")
 _OID = re.compile(r"urn:oid:[0-2](\.(0|[1-9]\d*))+", re.ASCII)
 _UUID = re.compile(r"urn:uuid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 LONGEST = 1_048_576
+ABSTRACT = ("Resource", "DomainResource")
 _DEEPEST = 60
 MOST_ISSUES = 100
 """More are not told: they would make a small body's answer a large one."""
@@ -65,8 +66,7 @@ def _broken(expression: str, text: str) -> Issue:
 class _Walk:
     def __init__(self, definitions: Definitions, ruled: bool) -> None:
         """`ruled`: rules of ours read the resource, so what is mandatory needs its value; an extension that says why it is absent will not do."""
-        self.types, self.ruled = definitions.types, ruled
-        self.served = definitions.served
+        self.definitions, self.types, self.ruled = definitions, definitions.types, ruled
         self.issues: list[Issue] = []
 
     def say(self, code: str, where: str, text: str, problem: Problem = Problem.INVALID) -> None:
@@ -144,10 +144,13 @@ class _Walk:
 
     def contained(self, value: Any, where: str, depth: int) -> None:
         type_ = value.get("resourceType") if isinstance(value, dict) else None
-        if not isinstance(type_, str) or type_ not in self.served:
-            self.say("structure", f"{where}.resourceType", "not a resource type that is served here")
+        if isinstance(type_, str) and type_ not in self.types:
+            self.types = self.definitions.of_all()
+        known = self.types.get(type_) if isinstance(type_, str) and type_ not in ABSTRACT else None
+        if known is None or known.kind != "resource":
+            self.say("structure", f"{where}.resourceType", "no resource type of R4")
         else:
-            self.object(value, self.types[type_], where, depth + 1)
+            self.object(value, known, where, depth + 1)
 
     def bound(self, value: dict[str, Any], codes: frozenset[str], where: str) -> None:
         codings = value.get("coding") if "coding" in value or "text" in value else [value]
@@ -159,7 +162,7 @@ class _Walk:
         named = isinstance(text, str) and "/" in text and not text.startswith(("#", "urn:"))
         kind = text.partition("/_history/")[0].rpartition("/")[0].rpartition("/")[2] if named else ""
         for found in (kind, value.get("type", "")):
-            if isinstance(found, str) and found in self.types and found not in targets:
+            if isinstance(found, str) and found in self.definitions.types and found not in targets:
                 self.say("structure", where, f"may point to {', '.join(sorted(targets))} only")
                 return
 
@@ -201,7 +204,7 @@ def _matching(pattern: re.Pattern[str], text: str) -> Callable[[Any], str]:
 
 
 def _string(value: Any) -> str:
-    return "" if isinstance(value, str) and value.strip() and len(value) <= LONGEST else "must be a text that is not empty"
+    return "" if isinstance(value, str) and value.strip() and len(value) <= LONGEST else "must be a text that is not empty, of at most 1 MiB"
 
 
 def _boolean(value: Any) -> str:

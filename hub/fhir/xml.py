@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import copy
 import re
+from contextlib import suppress
 from typing import Any
 
 from lxml import etree
@@ -20,7 +22,7 @@ FHIR = "http://hl7.org/fhir"
 XHTML = "http://www.w3.org/1999/xhtml"
 _LOCATION = "{http://www.w3.org/2001/XMLSchema-instance}schemaLocation"
 _INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})", re.ASCII)
-_DECIMAL = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d{1,17})?([eE][+-]?\d{1,3})?", re.ASCII)
+_DECIMAL = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d{1,100})?([eE][+-]?\d{1,3})?", re.ASCII)
 _WHOLE = ("integer", "positiveInt", "unsignedInt")
 
 
@@ -34,7 +36,7 @@ def to_xml(resource: Resource, definitions: Definitions) -> bytes:
 
 class _Writer:
     def __init__(self, definitions: Definitions) -> None:
-        self._types = definitions.types
+        self._definitions, self._types = definitions, definitions.types
 
     def object(self, node: etree._Element, value: dict[str, Any], type_: Type) -> None:
         for name, element in type_.elements.items():
@@ -60,6 +62,8 @@ class _Writer:
                 self.object(node, twin, self._types["Element"])
         elif element.type == "Resource":
             inner = etree.SubElement(node, f"{{{FHIR}}}{item['resourceType']}")
+            if item["resourceType"] not in self._types:
+                self._types = self._definitions.of_all()
             self.object(inner, item, self._types[item["resourceType"]])
         else:
             self.object(node, item, self._types[element.type])
@@ -82,12 +86,15 @@ def from_xml(body: bytes, definitions: Definitions) -> Resource:
 
 class _Reader:
     def __init__(self, definitions: Definitions) -> None:
-        self._types, self._served = definitions.types, definitions.served
+        self._definitions, self._types = definitions, definitions.types
 
     def resource(self, node: etree._Element, where: str) -> Resource:
         name = etree.QName(node)
-        if name.namespace != FHIR or name.localname not in self._served:
-            raise Refused(Problem.UNREADABLE, "not a resource type that is served here, in the namespace http://hl7.org/fhir", where)
+        if where and name.localname not in self._types:
+            self._types = self._definitions.of_all()
+        known = self._types.get(name.localname) if where or name.localname in self._definitions.served else None
+        if name.namespace != FHIR or known is None or known.kind != "resource":
+            raise Refused(Problem.UNREADABLE, "not a resource type that is known here, in the namespace http://hl7.org/fhir", where)
         return {"resourceType": name.localname, **self.object(node, self._types[name.localname], where or name.localname)}
 
     def object(self, node: etree._Element, type_: Type, where: str) -> dict[str, Any]:
@@ -124,7 +131,9 @@ class _Reader:
         value: Any
         if element.type == "xhtml":
             child.tail = None
-            value = etree.tostring(child, encoding="unicode")
+            div = copy.deepcopy(child)
+            etree.cleanup_namespaces(div)  # what the resource declares around it is not the narrative's
+            value = etree.tostring(div, encoding="unicode")
         elif element.type == "Resource":
             inner = list(child.iterchildren(etree.Element))
             if len(inner) != 1:
@@ -183,7 +192,8 @@ def _read(text: str, type_: str) -> Any:
     if type_ in _WHOLE and _INTEGER.fullmatch(text):
         return int(text)
     if type_ == "decimal" and _DECIMAL.fullmatch(text):
-        return Decimal(text)
+        with suppress(ValueError):  # too large: no number, says the validation
+            return Decimal(text)
     return text
 
 

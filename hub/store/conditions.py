@@ -11,6 +11,7 @@ from hub.fhir.query import (
     AllOf,
     AnyOf,
     Chained,
+    CodeIn,
     Condition,
     DateIs,
     Has,
@@ -18,11 +19,13 @@ from hub.fhir.query import (
     Missing,
     Query,
     ReferenceIs,
+    SpanIs,
     StringIs,
     TokenIs,
     UpdatedIs,
+    UriBelow,
 )
-from hub.fhir.text import LONGEST, plain
+from hub.fhir.text import LONGEST, below, plain
 
 TABLES = {"token": "index_token", "reference": "index_reference", "date": "index_date", "string": "index_string"}
 """Kind of a search parameter → where its entries are."""
@@ -105,8 +108,8 @@ def add(sql: Sql, type_: str, condition: Condition, at: str) -> None:
             alternatives = [("i.target = ?" + (" and i.kind = ?" if kind else ""), [id_, *([kind] if kind else [])])
                             for kind, id_ in condition.any_of]
             _exists(sql, "index_reference", f"{type_}.{condition.param}", alternatives, probe=condition.wide)
-        case TokenIs():
-            _exists(sql, "index_token", f"{type_}.{condition.param}", [_token(*each) for each in condition.any_of], condition.negated, condition.wide)
+        case TokenIs() | CodeIn() | UriBelow():
+            _tokens(sql, f"{type_}.{condition.param}", condition)
         case StringIs():
             _exists(sql, "index_string", f"{type_}.{condition.param}", [_string(*each) for each in condition.any_of])
         case AnyOf():
@@ -126,18 +129,29 @@ def add(sql: Sql, type_: str, condition: Condition, at: str) -> None:
                 f"r.id in (select i.target from index_reference i where i.param = ? and i.kind = ? and i.resource in ({inner.text('r.key')}))",
                 f"{condition.type}.{condition.param}", type_, *inner.values,
             )
+        case SpanIs():
+            _either(sql, [_span(f"{type_}.{condition.param}", at, sql.probe, *each) for each in condition.any_of])
         case Missing():
-            _exists(sql, TABLES[condition.kind], f"{type_}.{condition.param}", [], condition.missing)
+            _missing(sql, f"{type_}.{condition.param}", condition)
 
 
 Alternative = tuple[str, list[Any]]
+BESIDE = {"token": (("string", ":text"),), "reference": (("token", ":identifier"), ("string", ":text"))}
+"""Kind of a parameter → where else something says that it has a value: a code in words, a reference by its identifier."""
 
 
 def _inner(type_: str, wanted: tuple[Condition, ...]) -> Sql:
-    """The resources of a type that meet the conditions, as a statement within another."""
+    """The resources of a type that meet the conditions, as a statement within another.
+
+    A chain within a chain stands in an `or`, so that PostgreSQL lists it once: of chains in a row it would make one join, and where it
+    does not know how much there is of each, walk through every combination.
+    """
     sql = Sql("resource r", ["r.type = ?", "r.deleted = 0"], [type_])
     for condition in wanted:
-        add(sql, type_, condition, "r.at")
+        if isinstance(condition, (Chained, Has)):
+            _either(sql, [_all(type_, condition, "r.at", False), ("1 = 0", [])])
+        else:
+            add(sql, type_, condition, "r.at")
     return sql
 
 
@@ -161,6 +175,39 @@ def _exists(sql: Sql, table: str, param: str, alternatives: list[Alternative], n
     else:
         text = f"r.key {'not in' if negated else 'in'} (select i.resource {where})"
     sql.add(text, param, *(value for _, values in alternatives for value in values))
+
+
+def _missing(sql: Sql, param: str, condition: Missing) -> None:
+    places = ((condition.kind, ""), *BESIDE.get(condition.kind, ()))
+    each = [Sql("", probe=sql.probe) for _ in places]
+    for one, (kind, behind) in zip(each, places, strict=True):
+        _exists(one, TABLES[kind], param + behind, [], condition.missing)
+    sql.add(f"({(' and ' if condition.missing else ' or ').join(one.wheres[0] for one in each)})", *[value for one in each for value in one.values])
+
+
+def _span(param: str, at: str, probe: bool, prefix: str, low: int, high: int) -> Alternative:
+    """A main time that is a range, [i.low, i.high). It begins at `at` (0: before 1970, or nobody knows), which narrows what is walked."""
+    where, values = _period(prefix, low, high)
+    if prefix in ("ge", "gt", "ap", "ne") and not probe:
+        return f"r.key in (select i.resource from index_date i where i.param = ? and {where})", [param, *values]
+    bounds: list[tuple[str, int]] = []
+    if prefix in ("eq", "sa"):
+        bounds.append((f"{at} >= ?", low if prefix == "eq" else high))
+    if prefix in ("eq", "lt", "le", "eb"):
+        bounds.append((f"{at} < ?", low if prefix in ("lt", "eb") else high))
+    sound = [bound for bound in bounds if bound[1] > 0]
+    meets = f"exists (select 1 from index_date i where i.param = ? and i.resource = r.key and {where})"
+    return " and ".join([*(text for text, _ in sound), meets]), [*(value for _, value in sound), param, *values]
+
+
+def _tokens(sql: Sql, param: str, condition: TokenIs | CodeIn | UriBelow) -> None:
+    match condition:
+        case TokenIs():
+            _exists(sql, "index_token", param, [_token(*each) for each in condition.any_of], condition.negated, condition.wide)
+        case CodeIn():
+            _exists(sql, "index_token", param, [_codes(*each) for each in condition.any_of], condition.negated)
+        case UriBelow():
+            _exists(sql, "index_token", param, [_below(each) for each in condition.any_of])
 
 
 def moment_is(column: str, prefix: str, low: int, high: int) -> Alternative:
@@ -217,6 +264,17 @@ def _token(system: str | None, value: str | None) -> Alternative:
         wheres.append("i.system = ?")
         values.append(system)
     return " and ".join(wheres) or "1 = 1", values
+
+
+def _codes(system: str, codes: tuple[str, ...] | None) -> Alternative:
+    if codes is None:
+        return "i.system = ?", [system]
+    return f"i.system = ? and i.value in ({', '.join('?' * len(codes))})", [system, *codes]
+
+
+def _below(address: str) -> Alternative:
+    first = below(address)
+    return "i.value = ? or (i.value >= ? and i.value < ?)", [address, first, first + HIGHEST]
 
 
 def _string(modifier: str, text: str) -> Alternative:

@@ -79,6 +79,12 @@ def untried(connection: Connection, adapter: str, key: str | None, function: str
     return [of(row) for row in connection.rows(UNTRIED, (adapter, key, function))]
 
 
+def untouched(connection: Connection, id_: str) -> Delivery | None:
+    """A delivery, as long as it is due, never tried and in nobody's hands."""
+    row = connection.row(f"select {FIELDS} from delivery where id = ? and state = 'due' and tries = 0 and parcel is null and owner is null", (id_,))
+    return of(row) if row else None
+
+
 def waiting(connection: Connection, adapter: str) -> list[Delivery]:
     """Everything that is still to be sent to an adapter, oldest first."""
     rows = connection.rows(f"select {FIELDS} from delivery where adapter = ? and {OPEN} and state in ('due', 'sent') order by number", (adapter,))

@@ -41,13 +41,16 @@ class FeedRow(SQLModel, table=True):
 
 
 class FeedEventRow(SQLModel, table=True):
-    """The events of a feed by their numbers; what each was about stands in its delivery."""
+    """The events of a feed by their numbers: what each was about, and the notification that tells of it."""
 
     __tablename__: ClassVar[Any] = "feed_event"
     __table_args__ = (_INDEX_ONLY,)
     feed: str = _text(primary_key=True)
     number: int = _number(primary_key=True)
     delivery: str = _text()
+    subject: str = _text("")
+    version: int = _number(default=0, sa_column_kwargs={"server_default": "0"})
+    at: int = _number(default=0, sa_column_kwargs={"server_default": "0"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,8 @@ class Event(NamedTuple):
     """The resource it was about, `Appointment/…`."""
     version: int
     at: datetime
+    delivery: str = ""
+    """The notification that tells of it, where that is known already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,17 +151,21 @@ class Feeds:
         assert row is not None
         return int(row[0])
 
-    def record(self, id_: str, number: int, delivery: str) -> None:
-        """Which delivery an event is."""
-        self.connection.run("insert into feed_event (feed, number, delivery) values (?, ?, ?)", (id_, number, delivery))
+    def record(self, id_: str, event: Event, delivery: str) -> None:
+        """Which delivery tells of an event: of a new one, or of one that waited and goes along with others now."""
+        self.connection.run(
+            "insert into feed_event (feed, number, delivery, subject, version, at) values (?, ?, ?, ?, ?, ?)"
+            " on conflict (feed, number) do update set delivery = excluded.delivery",
+            (id_, event.number, delivery, event.focus, event.version, micros(event.at)),
+        )
 
     def events(self, id_: str, first: int, last: int, limit: int) -> list[Event]:
         """Events with numbers in [first, last], in their order."""
         rows = self.connection.rows(
-            "select e.number, d.subject, d.version, d.created from feed_event e join delivery d on d.id = e.delivery"
-            " where e.feed = ? and e.number >= ? and e.number <= ? order by e.number limit ?", (id_, first, last, limit),
+            "select number, subject, version, at, delivery from feed_event where feed = ? and number >= ? and number <= ? order by number limit ?",
+            (id_, first, last, limit),
         )
-        return [Event(number, subject, version, moment(created)) for number, subject, version, created in rows]
+        return [Event(number, subject, version, moment(at), delivery) for number, subject, version, at, delivery in rows]
 
     def waits(self, feed: Feed) -> bool:
         """Something is still to be sent to it."""

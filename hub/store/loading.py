@@ -96,6 +96,8 @@ def _insert(connection: Connection, new: Sequence[Prepared], origin: str, now: d
     updated = micros(now) // 1000 * 1000
     seqs, keys = (_numbers(connection, table, column, len(new)) for table, column in (("version", "seq"), ("resource", "key")))
     kept = [Stored(each.type, each.id, 1, seq, updated, _text(each, now), False, origin) for seq, each in zip(seqs, new, strict=True)]
+    for each in kept:
+        each.method = "create"
     connection.many(
         "insert into version (seq, type, id, version, method, last_updated, origin, body) values (?, ?, ?, ?, ?, ?, ?, ?)",
         [(k.seq, k.type, k.id, 1, "create", updated, origin, k.text) for k in kept],

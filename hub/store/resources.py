@@ -17,7 +17,7 @@ COLUMNS = "r.type, r.id, r.version, r.seq, r.last_updated, r.body, r.deleted, r.
 _CURRENT = f"select {COLUMNS}, r.key from resource r where r.type = ? and r.id = ?"
 _BY_TOKEN = f"select {COLUMNS}, r.key from index_token x join resource r on r.key = x.resource"
 _BY_REFERENCE = f"select {COLUMNS}, r.key from index_reference x join resource r on r.key = x.resource"
-_VERSION = "select type, id, version, seq, last_updated, body, method = 'delete', origin from version"
+_VERSION = "select type, id, version, seq, last_updated, body, method = 'delete', origin, method from version"
 Current = tuple[Stored, int]
 """A resource as it is now, and the key of its row."""
 ENTRIES = (
@@ -30,6 +30,13 @@ INDEXES = tuple(table.partition(" ")[0] for table in ENTRIES)
 def stored(row: tuple[Any, ...]) -> Stored:
     """A row that begins with COLUMNS as a value: they stand in its order."""
     return tuple.__new__(Stored, row[:8])
+
+
+def _version(row: tuple[Any, ...]) -> Stored:
+    """A row of _VERSION as a value."""
+    made = stored(row)
+    made.method = row[8]
+    return made
 
 
 def current(connection: Connection, type_: str, id_: str) -> Current | None:
@@ -60,7 +67,7 @@ def of_patient(connection: Connection, types: Sequence[str], patient: str, betwe
 
 def version(connection: Connection, type_: str, id_: str, number: int) -> Stored | None:
     row = connection.row(f"{_VERSION} where type = ? and id = ? and version = ?", (type_, id_, number))
-    return stored(row) if row else None
+    return _version(row) if row else None
 
 
 def at(connection: Connection, type_: str, id_: str, upto: int) -> Stored | None:
@@ -71,7 +78,7 @@ def at(connection: Connection, type_: str, id_: str, upto: int) -> Stored | None
 
 def history(connection: Connection, type_: str, id_: str) -> list[Stored]:
     """Newest first."""
-    return [stored(r) for r in connection.rows(f"{_VERSION} where type = ? and id = ? order by version desc", (type_, id_))]
+    return [_version(r) for r in connection.rows(f"{_VERSION} where type = ? and id = ? order by version desc", (type_, id_))]
 
 
 def changes(connection: Connection, after: int, limit: int) -> list[Stored]:
@@ -81,18 +88,20 @@ def changes(connection: Connection, after: int, limit: int) -> list[Stored]:
 
 def keep(
     connection: Connection, resource: Resource, origin: str, before: Current | None, now: datetime, entries: Callable[[Resource], Entries],
+    by_put: bool = False,
 ) -> Current:
-    """A new version; or what was there `before` when nothing but meta.versionId and meta.lastUpdated differs."""
+    """A new version; or what was there `before` when nothing but meta.versionId and meta.lastUpdated differs. `by_put`: as VersionRow.method."""
     type_, id_ = resource["resourceType"], resource["id"]
     if before is not None and not before[0].deleted and _plain(before[0].resource) == _plain(resource):
         return before
     number = before[0].version + 1 if before else 1
+    method = "update" if before is not None and not before[0].deleted else "put" if by_put or before is not None else "create"
     full, body = as_kept(resource, number, now)
     found = entries(full)
     updated = micros(now) // 1000 * 1000
     (seq,) = connection.row(  # type: ignore[misc]
         "insert into version (type, id, version, method, last_updated, origin, body) values (?, ?, ?, ?, ?, ?, ?) returning seq",
-        (type_, id_, number, "update" if before else "create", updated, origin, body),
+        (type_, id_, number, method, updated, origin, body),
     )
     if before is None:
         (key,) = connection.row(  # type: ignore[misc]
@@ -111,7 +120,7 @@ def keep(
             _unindex(connection, key)
             index(connection, [(type_, key, found)])
     kept = Stored(type_, id_, number, seq, updated, body, False, origin)
-    kept.resource = full  # so that nobody parses what was just written
+    kept.method, kept.resource = method, full  # so that nobody parses what was just written
     return kept, key
 
 
@@ -144,7 +153,7 @@ def log(connection: Connection, type_: str, bounds: tuple[int, int], before: int
     """Versions newest first, of one type or (empty) of all, below the sequence number `before`, last updated within [low, high)."""
     of_type = "type = ? and " if type_ else ""
     return [
-        stored(r) for r in connection.rows(
+        _version(r) for r in connection.rows(
             f"{_VERSION} where {of_type}seq < ? and last_updated >= ? and last_updated < ? order by seq desc limit ?",
             [*([type_] if type_ else []), before, *bounds, limit],
         )

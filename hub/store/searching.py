@@ -7,7 +7,7 @@ from typing import Any
 
 from hub.fhir.query import Entries, Include, Query
 from hub.message import Resource
-from hub.store import ordering
+from hub.store import ordering, resources, trail
 from hub.store.conditions import Sql, conditions
 from hub.store.db import Connection
 from hub.store.resources import COLUMNS, stored
@@ -15,6 +15,16 @@ from hub.store.values import Page, Stored
 
 MOST_ROUNDS = 8
 """How far `:iterate` goes."""
+
+
+def found(connection: Connection, type_: str, id_: str) -> Stored | None:
+    """The current version of a resource, or a line of the access log as an AuditEvent."""
+    return trail.get(connection, id_) if type_ == trail.TYPE else resources.get(connection, type_, id_)
+
+
+def searched(connection: Connection, query: Query, entries: Callable[[Resource], Entries]) -> Page:
+    """The page a query asks for, of resources or of the access log."""
+    return trail.search(connection, query) if query.type == trail.TYPE else search(connection, query, entries)
 
 
 def search(connection: Connection, query: Query, entries: Callable[[Resource], Entries] | None = None) -> Page:

@@ -16,14 +16,14 @@ from hub.delivery import Delivery, State
 from hub.fhir.query import Entries, Query, TokenIs
 from hub.message import Content, Enquiry, Parcel, Resource
 from hub.problem import Problem, Refused, Unavailable
-from hub.store import auditing, deliveries, letters, migrating, reindexing, resources, seats, sessions, timeline
+from hub.store import auditing, deliveries, letters, migrating, reindexing, resources, searching, seats, sessions, timeline
 from hub.store.db import Connection, Database
 from hub.store.exporting import Exports
 from hub.store.failpoint import reach
 from hub.store.feeds import Feeds
 from hub.store.presence import Presence
 from hub.store.secrets import Secrets
-from hub.store.transaction import Transaction, found, searched
+from hub.store.transaction import Transaction
 from hub.store.values import AuditCheck, Change, Filed, Lacking, Page, Standing, Stored, TimelineEntry, micros
 from hub.store.writer import Writer
 
@@ -125,7 +125,7 @@ class Store:
         return self._clock()
 
     def get(self, type_: str, id_: str) -> Stored | None:
-        return self._database.read(lambda c: found(c, type_, id_))
+        return self._database.read(lambda c: searching.found(c, type_, id_))
 
     def identified(self, type_: str, system: str, value: str) -> Stored | None:
         """The one that bears this identifier; None when none does, or several do."""
@@ -157,7 +157,7 @@ class Store:
         return self._database.read(lambda c: seats.held(c, holder, self._clock()))
 
     def search(self, query: Query) -> Page:
-        return self._database.read(lambda c: searched(c, query, self._entries))
+        return self._database.read(lambda c: searching.searched(c, query, self._entries))
 
     def owing(self, adapters: Collection[str], now: datetime) -> list[str]:
         """Those of the adapters to which something is due that nobody is at."""

@@ -67,7 +67,7 @@ class VersionRow(SQLModel, table=True):
     id: str = _text()
     version: int = _number()
     method: str = _text()
-    """`create`, `update` or `delete`."""
+    """`create`, `put` (a PUT that made it, or brought it back), `update` or `delete`."""
     last_updated: int = _number()
     origin: str = _text()
     body: str = _text()

@@ -85,7 +85,7 @@ def _where(condition: Condition) -> Alternative:
         case TokenIs() if condition.param in _TOKENS:
             where, values = _any([_token(*_TOKENS[condition.param], *each) for each in condition.any_of])
             return (f"not ({where})" if condition.negated else where), values
-    raise Refused(Problem.BAD_SEARCH, f"{TYPE} is searched without chains, :identifier and :missing")
+    raise Refused(Problem.BAD_SEARCH, f"{TYPE} is searched without chains, and without modifiers but :not")
 
 
 def _any(alternatives: list[Alternative]) -> Alternative:

@@ -23,16 +23,6 @@ from hub.store.values import Change, Earlier, Page, Stored, micros
 T = TypeVar("T")
 
 
-def found(connection: Connection, type_: str, id_: str) -> Stored | None:
-    """The current version of a resource, or a line of the access log as an AuditEvent."""
-    return trail.get(connection, id_) if type_ == trail.TYPE else resources.get(connection, type_, id_)
-
-
-def searched(connection: Connection, query: Query, entries: Callable[[Resource], Entries]) -> Page:
-    """The page a query asks for, of resources or of the access log."""
-    return trail.search(connection, query) if query.type == trail.TYPE else searching.search(connection, query, entries)
-
-
 @dataclass(slots=True)
 class Transaction:
     """What a work function is given. Sees what was written before it in the same commit."""
@@ -45,6 +35,8 @@ class Transaction:
     """Something became due: the worker is woken after the commit."""
     changes: list[Change] = field(default_factory=list, init=False)
     """Every version that was made here, in order."""
+    putting: bool = field(default=False, init=False)
+    """What is made now, a client's PUT makes: the history says so of its first version."""
     _seen: Seen = field(init=False)
 
     def __post_init__(self) -> None:
@@ -73,7 +65,7 @@ class Transaction:
         return int(row[0] or 0) if row else 0
 
     def search(self, query: Query) -> Page:
-        return searched(self.connection, query, self.entries)
+        return searching.searched(self.connection, query, self.entries)
 
     def find(
         self, type_: str, /, *, identifier: str = "", patient: str = "", status: str = "", refers: tuple[str, str] | None = None,
@@ -98,7 +90,7 @@ class Transaction:
         before = self._seen.current(type_, id_)
         if expect is not None and expect != (before[0].version if before else 0):
             raise Refused(Problem.OUT_OF_DATE, f"the current version is {before[0].version if before else 0}")
-        kept = resources.keep(self.connection, resource, origin, before, self.now, self.entries)
+        kept = resources.keep(self.connection, resource, origin, before, self.now, self.entries, self.putting)
         if kept is not before:
             self._seen.made(kept)
             self.changes.append(kept[0])
@@ -218,6 +210,10 @@ class Transaction:
     def untried(self, adapter: str, key: str, function: str) -> list[Delivery]:
         """Deliveries with this key that are due, never tried and in nobody's hands: what a newer one would replace."""
         return deliveries.untried(self.connection, adapter, key, function)
+
+    def untouched(self, id_: str) -> Delivery | None:
+        """A delivery, as long as it is due, never tried and in nobody's hands: what one with more in it may replace."""
+        return deliveries.untouched(self.connection, id_)
 
     def withdraw(self, adapter: str, key: str, function: str) -> None:
         """What is untried is not sent any more, and nothing in its place."""

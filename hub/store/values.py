@@ -65,6 +65,9 @@ class Stored(_Stored):
     A named tuple in the order of a row, because a search makes one per hit and a dataclass costs ten times as much.
     """
 
+    method = ""
+    """How a version of the history came to be, as the column says (`create`, `put`, `update`, `delete`); not told of what a search finds."""
+
     @property
     def body(self) -> bytes:
         """The text as it travels."""

@@ -69,7 +69,7 @@ def test_a_record_is_created_updated_and_deleted_with_every_version_kept(api: ht
     assert changed.status_code == 200 and changed.headers["etag"] == 'W/"2"'
     assert number(api.put(f"/Device/{kept['id']}", json=kept, headers={"if-match": 'W/"1"'})) == (412, "BB-207")
     assert api.put(f"/Device/{kept['id']}", json={**kept, "status": "inactive"}).headers["etag"] == 'W/"2"', "the same again is no new version"
-    assert number(api.put("/Device/other", json=kept)) == (422, "BB-201")
+    assert number(api.put("/Device/other", json=kept)) == (400, "BB-431")
     assert api.delete(f"/Device/{kept['id']}").status_code == 204 and api.delete(f"/Device/{kept['id']}").status_code == 204
     assert number(api.get(f"/Device/{kept['id']}")) == (410, "BB-402")
     assert api.get("/Device", params={"identifier": "urn:x|nr-1"}).json().get("entry") is None
@@ -77,6 +77,32 @@ def test_a_record_is_created_updated_and_deleted_with_every_version_kept(api: ht
     assert [e["request"]["method"] for e in history["entry"]] == ["DELETE", "PUT", "POST"] and "resource" not in history["entry"][0]
     assert made(api.put(f"/Device/{kept['id']}", json=kept))["meta"]["versionId"] == "4", "a PUT revives"
     assert api.delete("/Device/never-was").status_code == 204
+
+
+def test_the_history_tells_what_happened(api: httpx.Client, hub: Machines) -> None:
+    """R4 3.1.0.10: `request` is what was asked, also where a PUT made the resource, or brought it back; alone, by a condition, in a Bundle."""
+    kept = made(api.put("/Device/of-ours", json={**DEVICE, "id": "of-ours"}))
+    assert api.put("/Device/of-ours", json={**kept, "status": "inactive"}).status_code == 200
+    assert api.delete("/Device/of-ours").status_code == 204
+    made(api.put("/Device/of-ours", json=kept))
+    by_condition = made(api.put("/Device", params={"identifier": "urn:x|nr-2"}, json={**DEVICE, "identifier": [{"system": "urn:x", "value": "nr-2"}]}))["id"]
+    entry = [{"request": {"method": "PUT", "url": "Device/bundled"}, "resource": {**DEVICE, "id": "bundled"}},
+             {"request": {"method": "POST", "url": "Device"}, "resource": DEVICE}]
+    told = api.post("/", json={"resourceType": "Bundle", "type": "transaction", "entry": entry}).json()["entry"]
+    booked = made(api.put("/Appointment", params={"identifier": "urn:x|B"}, json=booking(hub, identifier=[{"system": "urn:x", "value": "B"}])))["id"]
+
+    def happened(reference: str) -> list[tuple[str, str, str]]:
+        entries = api.get(f"/{reference}/_history").json()["entry"]
+        return [(e["request"]["method"], e["request"]["url"], e["response"]["status"][:3]) for e in reversed(entries)]
+
+    put = ("PUT", "Device/of-ours", "201")
+    assert happened("Device/of-ours") == [put, ("PUT", "Device/of-ours", "200"), ("DELETE", "Device/of-ours", "204"), put]
+    assert happened(f"Device/{by_condition}") == [("PUT", f"Device/{by_condition}", "201")]
+    assert happened("Device/bundled") == [("PUT", "Device/bundled", "201")]
+    assert happened("/".join(told[1]["response"]["location"].split("/")[:2])) == [("POST", "Device", "201")]
+    assert happened(f"Appointment/{booked}")[0] == ("PUT", f"Appointment/{booked}", "201")
+    of_type = api.get("/Device/_history").json()["entry"]
+    assert [e["request"] for e in of_type if e["fullUrl"].endswith("of-ours")][-1] == {"method": "PUT", "url": "Device/of-ours"}
 
 
 def test_what_belongs_to_a_record_or_is_pointed_to_is_not_deleted(api: httpx.Client) -> None:
@@ -183,7 +209,7 @@ def test_prefer_says_what_comes_back(api: httpx.Client) -> None:
     (b'{"resourceType":"Device","status":"\xff"}', (400, "BB-101")),
     (b'{"resourceType":"Device","status":"bogus"}', (422, "BB-202")),
     (b'{"resourceType":"Device","contained":[{"resourceType":"Bogus","id":"1"}]}', (422, "BB-201")),
-    (b'{"resourceType":"Patient"}', (422, "BB-201")), (b"[]", (400, "BB-101")), (b"", (400, "BB-101")),
+    (b'{"resourceType":"Patient"}', (400, "BB-431")), (b"[]", (400, "BB-101")), (b"", (400, "BB-101")),
     (b'{"resourceType":"Device","identifier":[]}', (422, "BB-201")), (b'{"resourceType":"Device","note":[{}]}', (422, "BB-201")),
     (b'{"resourceType":"Device","x":"' + b"x" * (4 << 20) + b'"}', (413, "BB-102")),
 ])
@@ -301,7 +327,7 @@ def test_a_transaction_links_its_entries_and_answers_in_their_order(api: httpx.C
 
 def test_half_a_transaction_is_never_kept(api: httpx.Client) -> None:
     for bad, told in (
-        (entry("POST", "Device", {**DEVICE, "status": "bogus"}), (422, "BB-202")), (entry("PUT", "Device/x", DEVICE), (422, "BB-201")),
+        (entry("POST", "Device", {**DEVICE, "status": "bogus"}), (422, "BB-202")), (entry("PUT", "Device/x", DEVICE), (400, "BB-431")),
         (entry("POST", "Flag", {"resourceType": "Flag", "status": "active", "code": {"text": "x"}, "subject": {"reference": "Patient?identifier=urn:n|0"}}),
          (404, "BB-401")), (entry("GET", "Device/none"), (404, "BB-401")), (entry("POST", "Slot", {"resourceType": "Slot"}), (405, "BB-408")),
         (entry("BREW", "Device"), (422, "BB-202")),

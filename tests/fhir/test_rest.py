@@ -147,11 +147,13 @@ def test_nobody_gets_in_without_a_token_and_a_vendor_sees_its_departments_only(s
         assert client.get("/Appointment", headers={"authorization": "Bearer none"}).status_code == 403
 
 
-def test_a_national_id_must_come_by_post(fhir: httpx.Client) -> None:
+def test_a_national_id_must_come_by_post_in_the_body(fhir: httpx.Client) -> None:
     person = TOWN.persons[0]
     value = f"urn:oid:2.16.578.1.12.4.1.4.1|{person.national_id}"
     refused = fhir.get("/Patient", params={"identifier": value})
     assert refused.status_code == 400 and person.national_id not in refused.text
+    refused = fhir.post("/Patient/_search", params={"identifier": value}, data={"_count": "1"})
+    assert refused.status_code == 400 and person.national_id not in refused.text, "an address is logged whatever the method"
     found = fhir.post("/Patient/_search", data={"identifier": value})
     assert [e["resource"]["id"] for e in found.json()["entry"]] == [person.reference.partition("/")[2]]
     assert person.national_id not in str(found.json()["link"])

@@ -144,6 +144,9 @@ _PERSONS = [
     {"birthDate": "1980-05-06", "gender": "female", "name": [{"text": "Per Ås"}], "identifier": [{"system": "urn:x", "value": "1"}]},
     {"deceasedDateTime": "2020-01-01", "generalPractitioner": [{"reference": "Practitioner/a"}, {"reference": "http://x.example/Practitioner/a"}]},
     {"deceasedBoolean": False, "generalPractitioner": [{"reference": "Organization/a"}], "active": True, "identifier": [{"value": "1"}]},
+    {"communication": [{"language": {"coding": [{"system": "urn:ietf:bcp:47", "code": "nb", "display": "Bokmål"}]}}], "meta": {"source": "http://x.example/a"},
+     "identifier": [{"type": {"coding": [{"system": "urn:t", "code": "T"}], "text": "Nummer"}, "value": "1"}]},
+    {"generalPractitioner": [{"reference": "Practitioner/a", "display": "Per Ås"}], "meta": {"source": "http://x.example/a/b"}, "gender": "other"},
 ]
 _BOOKED = [{"status": "proposed"}] + [
     {"status": "booked", "start": f"2026-12-0{day}T0{hour}:00:00+01:00", "end": f"2026-12-0{day}T0{hour}:30:00+01:00"} for day in (1, 2) for hour in (8, 9)
@@ -156,7 +159,12 @@ _ASKED = [
     *((name, value) for name in ("name", "family", "name:exact", "name:contains") for value in ("ås", "Per", "s,er", "per ås")),
     *((name, value) for name in ("general-practitioner", "general-practitioner:Practitioner") for value in (
         "a", "Practitioner/a", "http://x.example/Practitioner/a", "Organization/a,x")),
-    *((f"{name}:missing", value) for name in ("birthdate", "date", "name", "gender", "general-practitioner", "identifier") for value in ("true", "false")),
+    *((f"{name}:missing", value) for name in ("language", "birthdate", "date", "name", "gender", "general-practitioner", "identifier") for value in ("true", "false")),
+    *(("general-practitioner:text", value) for value in ("per", "ås", "x")), *(("language:text", value) for value in ("bok", "mål")),
+    *((f"gender:{modifier}", f"http://hl7.org/fhir/ValueSet/{name}") for modifier in ("in", "not-in") for name in ("administrative-gender", "slotstatus")),
+    *((f"language:{modifier}", "http://hl7.org/fhir/ValueSet/languages") for modifier in ("in", "not-in")),
+    *(("identifier:of-type", value) for value in ("urn:t|T|1", "urn:t|T|2", "urn:u|T|1")), ("identifier:text", "num"),
+    *((f"_source:{modifier}", value) for modifier in ("above", "below") for value in ("http://x.example/a", "http://x.example/", "http://x.example/a/b/c")),
     *(("deceased", value) for value in ("true", "false", "true,false")), ("gender:not", "male"), ("status", "booked"), ("_id", "v1,v2"), ("active", "true"),
 ]
 
@@ -180,3 +188,30 @@ def test_one_version_is_judged_as_a_search_judges_it(town: tuple[Store, Secrets]
             assert {v.id for v in kept if meets(v, entries(v.resource), query.conditions)} == by_search, f"{type_}?{name}={value}"
             asked += 1
     assert asked > 300
+
+
+_PERIODS: dict[str, dict[str, str]] = {
+    "closed": {"start": "2026-11-26T08:00:00+01:00", "end": "2026-11-26T10:00:00+01:00"}, "begun": {"start": "2026-11-01"}, "ended": {"end": "2026-11-20"},
+    "long": {"start": "2026-10-01", "end": "2026-12-31"}, "old": {"start": "1965-01-01", "end": "1965-12-31"},
+}
+_WITHIN = [
+    ("2026-11-26", {"closed"}), ("ge2026-11-26", {"closed", "begun", "long"}), ("gt2026-11-26", {"begun", "long"}), ("lt2026-11-26", {"begun", "ended", "long", "old"}),
+    ("le2026-11-26", {"closed", "begun", "ended", "long", "old"}), ("sa2026-11-25", {"closed"}), ("eb2026-11-26", {"ended", "old"}), ("ne2026", {"begun", "ended", "old"}),
+    ("eq2026", {"closed", "long"}), ("gt2026-11-26T09:00:00+01:00", {"closed", "begun", "long"}), ("1965", {"old"}), ("lt1970", {"ended", "old"}), ("sa1964", {"closed", "begun", "long", "old"}),
+    ("eq2026-11-26,1965", {"closed", "old"}), ("ge2027", {"begun"}), ("eb1967", {"old"}), ("ap2026-11-26", {"closed", "begun", "long"}),
+]
+
+
+def test_a_main_time_that_is_a_period_is_met_as_a_period(town: tuple[Store, Secrets]) -> None:
+    """R4 3.1.1.5.2, with open ends, and with times before 1970: a Flag's date is all of its period, and not its start alone."""
+    store, secrets = town
+    kept = [{"resourceType": "Flag", "id": id_, "status": "active", "code": {"text": "x"}, "period": period, "subject": {"reference": "Patient/x"}}
+            for id_, period in _PERIODS.items()]
+    store.write(lambda tx: [tx.keep(each, origin="test") for each in [*kept, {k: v for k, v in kept[0].items() if k != "period"} | {"id": "none"}]])
+    entries = index.indexer(D, secrets.hash_id)
+    for asked, wanted in _WITHIN:
+        for driver in ("", "&patient=x", f"&_id={','.join(_PERIODS)}", "&_sort=-date"):
+            assert set(find(town, "Flag", f"date={asked}{driver}")) & set(_PERIODS) == wanted, asked + driver
+        conditions = search.parse("Flag", [("date", asked)], True, D, secrets.hash_id).query.conditions
+        versions = [version for each in kept if (version := store.get("Flag", str(each["id"])))]
+        assert {v.id for v in versions if meets(v, entries(v.resource), conditions)} == wanted, asked

@@ -41,6 +41,12 @@ class Got:
     def number(self) -> int:
         return int(self.status["event-number"])
 
+    @property
+    def numbers(self) -> list[int]:
+        """Of all events in it, in their order."""
+        parts = [p["part"] for p in self.bundle["entry"][0]["resource"]["parameter"] if p["name"] == "notification-event"]
+        return [int(part[0]["valueString"]) for part in parts]
+
     def signed_by(self, secret: str) -> bool:
         """Independent of the hub: what docs/fhir-api.md tells a receiver to do."""
         key = base64.b64decode(secret.removeprefix("whsec_"))

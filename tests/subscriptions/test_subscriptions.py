@@ -185,6 +185,60 @@ def test_status_and_events(feed: Feeding, receiver: Receiver) -> None:
     assert "entry" not in feed.day.get("/Subscription/$status").json() and "entry" not in feed.day.get("/Subscription").json()
 
 
+TOGETHER = {"extension": [{"url": f"{BACKPORT}/backport-max-count", "valuePositiveInt": 3}, {"url": OURS, "valueString": SECRET}]}
+
+
+def test_events_that_wait_go_together_as_many_as_the_client_takes(feed: Feeding, receiver: Receiver) -> None:
+    """In the order of their numbers, none lost and none twice, whatever waited, was tried and failed, or came meanwhile; `$events` has each."""
+    id_ = feed.subscribe(feed.subscription(receiver.url, content="full-resource", **TOGETHER))
+    bookings = [feed.book(name) for name in ("B", "C0", "C1", "C2", "C3")]
+    while feed.deliver():
+        pass
+    assert [g.numbers for g in receiver.events()] == [[1, 2, 3], [4, 5]]
+    assert [g.status["events-since-subscription-start"] for g in receiver.events()] == ["3", "5"]
+    kept = [feed.api.get(f"/{booking}").json() for booking in bookings]
+    assert [e["resource"] for g in receiver.events() for e in g.bundle["entry"][1:]] == kept
+    receiver.answers = 503
+    feed.cancel(bookings[0])
+    assert feed.deliver() == 1, "tried, so what it says is what every later try says"
+    for booking in bookings[1:]:
+        feed.cancel(booking)
+    receiver.answers = 200
+    for _ in range(5):
+        feed.hub.clock.forward(minutes=5)
+        feed.deliver()
+    assert [g.numbers for g in receiver.events()][2:] == [[6], [7, 8, 9], [10]]
+    events = feed.api.get(f"/Subscription/{id_}/$events").json()["entry"]
+    told = [p["part"] for p in events[0]["resource"]["parameter"] if p["name"] == "notification-event"]
+    assert [part[2]["valueReference"]["reference"].rpartition("/fhir/")[2] for part in told] == bookings * 2
+    assert [e["resource"]["status"] for e in events[1:]] == ["pending"] * 5 + ["cancelled"] * 5
+    assert len({g.headers["webhook-id"] for g in receiver.got}) == len(receiver.got)
+
+
+def test_the_events_of_one_transaction_go_together(feed: Feeding, receiver: Receiver) -> None:
+    """Slots made at once are five events and two notifications; with what left the client's sight named and not shown."""
+    feed.subscribe(feed.subscription(receiver.url, f"{feed.base}/SubscriptionTopic/slot-availability", **TOGETHER))
+    slots = feed.api.get("/Slot?_count=5&_sort=-start").json()["entry"]
+    store = feed.hub.parts.store
+    store.write(lambda tx: [tx.keep({**e["resource"], "status": "busy-unavailable"}, origin="hub") for e in slots])
+    while feed.deliver():
+        pass
+    assert [g.numbers for g in receiver.events()] == [[1, 2, 3], [4, 5]]
+
+
+def test_without_a_count_or_by_r4s_own_criteria_events_come_one_by_one(feed: Feeding, receiver: Receiver) -> None:
+    feed.subscribe(feed.subscription(receiver.url))
+    feed.subscribe(feed.subscription(f"{receiver.url}/r4", "Appointment?status=proposed,pending,booked", **TOGETHER))
+    for n in range(3):
+        feed.book(f"C{n}")
+    while feed.deliver():
+        pass
+    assert sorted(g.numbers for g in receiver.events()) == [[1], [2], [3]]
+    assert len([g for g in receiver.got if g.method == "PUT"]) == 3
+    none = feed.subscription(receiver.url, extension=[{"url": f"{BACKPORT}/backport-max-count", "valuePositiveInt": 0}])
+    assert feed.api.post("/Subscription", json=none).status_code == 422
+
+
 def test_heartbeats_come_when_nothing_else_did(feed: Feeding, receiver: Receiver) -> None:
     extra = {"extension": [{"url": f"{BACKPORT}/backport-heartbeat-period", "valueUnsignedInt": 60}]}
     feed.subscribe(feed.subscription(receiver.url, **extra))
