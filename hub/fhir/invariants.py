@@ -133,7 +133,8 @@ def of_resource(resource: Node) -> Found:
     """dom-2 to dom-5 and ref-1: what only the whole resource shows."""
     contained = resource.get("contained") or []
     ids = {c.get("id") for c in contained}
-    used, named = set(_local(resource)), set(_named(resource))
+    used = _named(resource, "reference")
+    named = _named(resource) if contained else set()
     for number, inner in enumerate(contained):
         where = f"{resource['resourceType']}.contained[{number}]"
         if "contained" in inner:
@@ -142,36 +143,25 @@ def of_resource(resource: Node) -> Found:
             yield where, "dom-4: a contained resource has no version and no lastUpdated"
         if "security" in (inner.get("meta") or {}):
             yield where, "dom-5: a contained resource has no security labels"
-        if inner.get("id") not in used | named and not {""} & (set(_local(inner)) | set(_named(inner))):
+        if inner.get("id") not in named and "" not in _named(inner):
             yield where, "dom-3: a contained resource is referred to, or refers to the one that it is in"
     for reference in sorted(used - ids - {""}):
         yield resource["resourceType"], f"ref-1: #{reference[:64]} is not contained"
 
 
-def _local(node: Any) -> Iterator[str]:
-    """Every `#id` in references of the whole tree."""
-    if isinstance(node, dict):
-        text = node.get("reference")
-        if isinstance(text, str) and text.startswith("#"):
-            yield text[1:]
-        for value in node.values():
-            yield from _local(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _local(value)
-
-
-def _named(node: Any) -> Iterator[str]:
-    """Every text `#id` of the whole tree: a canonical, uri or url may name what is contained, too."""
-    if isinstance(node, str):
-        if node.startswith("#"):
-            yield node[1:]
-    elif isinstance(node, dict):
-        for value in node.values():
-            yield from _named(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _named(value)
+def _named(node: Any, key: str = "") -> set[str]:
+    """Every `#id` of the whole tree, without the `#`; with a key, those that stand under it. (A canonical, uri or url may name what is contained,
+    too.)"""
+    found: set[str] = set()
+    rest = [node]
+    while rest:
+        here = rest.pop()
+        for name, value in here.items() if isinstance(here, dict) else ((key, value) for value in here):
+            if value.__class__ is dict or value.__class__ is list:
+                rest.append(value)
+            elif isinstance(value, str) and value[:1] == "#" and (not key or name == key):
+                found.add(value[1:])
+    return found
 
 
 def _backwards(node: Node, first: str = "start", last: str = "end") -> bool:
