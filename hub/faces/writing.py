@@ -166,6 +166,8 @@ class Writing:
         """A version more of what is there, or the first; `asked.require` holds."""
         there = before is not None and not before.deleted
         if self._definitions.served[resource["resourceType"]].write == "booking":
+            if before is None:
+                raise Refused(Problem.NO_SUCH_INTERACTION, "a booking is made by POST: its id is the hub's to give")
             caller = client(_reader(asked))
             seen = str(before.version) if before is not None and asked.header(b"if-match") else ""
             return self._answer(asked, self._desk.update(self._tx, caller, resource, seen), 200)

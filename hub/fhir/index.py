@@ -93,8 +93,9 @@ def _token(name: str, path: _Path, hash_id: HashId) -> Take:
     def take(value: Any, found: _Found) -> None:
         found.tokens += _tokens(name, value, path.system, hash_id)
         if isinstance(value, dict):
-            found.strings += [StringEntry(text, plain(words)[:LONGEST]) for words in _words(value)]
-            if isinstance(value.get("type"), dict):
+            for words in _words(value):
+                found.strings.append(StringEntry(text, plain(words)[:LONGEST]))
+            if "type" in value:
                 found.tokens += _typed(name + OF_TYPE, value, hash_id)
 
     return take
@@ -175,10 +176,13 @@ def _typed(name: str, identifier: Resource, hash_id: HashId) -> Iterator[TokenEn
 
 def _words(value: Resource) -> list[str]:
     """What a CodeableConcept, a Coding or an Identifier says in words (R4 3.1.1.5.5)."""
-    said = [value.get("text"), value.get("display"), *[coding.get("display") for coding in value.get("coding", ())]]
-    if isinstance(value.get("type"), dict):
-        said.append(value["type"].get("text"))
-    return [text for text in said if isinstance(text, str)]
+    said = [coding["display"] for coding in value["coding"] if "display" in coding] if "coding" in value else []
+    for place in ("text", "display"):
+        if place in value:
+            said.append(value[place])
+    if "type" in value and "text" in value["type"]:
+        said.append(value["type"]["text"])
+    return said
 
 
 def _refer(name: str, value: Any, target: str, found: _Found, hash_id: HashId) -> None:
@@ -195,7 +199,7 @@ def _refer(name: str, value: Any, target: str, found: _Found, hash_id: HashId) -
         found.references += [ReferenceEntry(name, "", indexed(address)) for address in _addresses(text)]
     elif kind and id_:
         found.references.append(ReferenceEntry(name, kind, id_))
-    if isinstance(value.get("display"), str):
+    if "display" in value:
         found.strings.append(StringEntry(name + TEXT, plain(value["display"])[:LONGEST]))
     if isinstance(value.get("identifier"), dict):
         found.tokens += _tokens(f"{name}:identifier", value["identifier"], "", hash_id)

@@ -19,6 +19,7 @@ from machines import TOWN, Machines, hub_on
 from hub.fhir import definitions, search
 from hub.fhir.query import CodeIn
 from hub.fhir.terminology import ancestors, descendants
+from hub.fhir.text import below
 from hub.problem import Problem, Refused
 
 D = definitions.load()
@@ -164,3 +165,14 @@ def test_a_value_set_is_what_its_includes_give_without_its_excludes() -> None:
 def test_an_include_of_a_system_that_is_not_here_is_all_of_that_system() -> None:
     parsed = search.parse("Communication", [("medium:in", f"{VALUE_SET}/mimetypes")], True, D, lambda s, v: v)
     assert parsed.query.conditions == (CodeIn("medium", (("urn:ietf:bcp:13", None),)),)
+
+
+_ADDRESSES = st.lists(st.sampled_from(["a", "b", "ab", ""]), max_size=4).map(lambda steps: "/".join(["http://x.example", *steps]))
+
+
+@given(_ADDRESSES, _ADDRESSES)
+def test_an_address_is_below_another_when_that_is_above_it(one: str, other: str) -> None:
+    """`:below` is a range in the index, `:above` a list of steps: they must mean the same, with and without a stroke at the end."""
+    (condition,) = search.parse("Location", [("_source:above", one)], True, D, lambda s, v: v).query.conditions
+    assert isinstance(condition, CodeIn) and condition.any_of[0][1] is not None
+    assert (other in condition.any_of[0][1]) is (one == other or one.startswith(below(other)))

@@ -68,6 +68,16 @@ def test_what_goes_to_another_address_is_400(api: httpx.Client) -> None:
     assert number(api.post("/Device", json=BASIC, headers=JSON)) == (400, "BB-431")
 
 
+def test_a_put_makes_no_booking(api: httpx.Client) -> None:
+    """R4 3.1.0.7: 405 where there was none and ids are not the client's to choose, as `updateCreate` says."""
+    booking = {"resourceType": "Appointment", "id": "mine", "status": "booked", "start": "2026-12-01T09:00:00Z", "end": "2026-12-01T09:30:00Z",
+               "participant": [{"actor": {"reference": PATIENT}, "status": "accepted"}]}
+    assert number(api.put("/Appointment/mine", json=booking, headers=JSON)) == (405, "BB-408")
+    assert number(api.put("/Appointment?identifier=urn:x|1", json=booking, headers=JSON)) == (405, "BB-408")
+    statement = {row["type"]: row for row in api.get("/metadata").json()["rest"][0]["resource"]}
+    assert not statement["Appointment"]["updateCreate"] and statement["Device"]["updateCreate"]
+
+
 def test_what_a_search_ignored_is_no_error(api: httpx.Client) -> None:
     """R4 3.1.1.5.12: an OperationOutcome in a searchset holds neither errors nor fatal ones."""
     for address in ("/Device?bogus=1", f"/{PATIENT}/$everything?bogus=1", "/ValueSet?bogus=1"):
