@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from itertools import groupby
 
 from hub.booking.clock import begin
-from hub.booking.conventions import BASE, codes, identifier, points_to
+from hub.booking.conventions import BASE, codes, identifier, parts, points_to, url
 from hub.message import Resource
 from hub.problem import Problem, Refused
 
@@ -58,6 +58,8 @@ class Message:
     received: datetime | None
     """When the service had it."""
     status: str
+    read_by: frozenset[str] = frozenset()
+    """References of those who have had it before them: the extension `read` (`reader`, `at`), for messages from the service."""
 
     @classmethod
     def of(cls, communication: Resource) -> Message:
@@ -71,6 +73,7 @@ class Message:
             text="\n".join(str(p["contentString"]) for p in communication.get("payload") or () if "contentString" in p),
             visit=_first(points_to(r, "Appointment") for r in communication.get("about") or ()), sent=begin(communication["sent"]),
             received=begin(communication["received"]) if "received" in communication else None, status=communication["status"],
+            read_by=frozenset(str((part.get("reader") or {}).get("reference", "")) for part in parts(communication, "read")),
         )
 
     @property
@@ -101,18 +104,13 @@ class Thread:
         return self.messages[-1]
 
     @property
-    def from_service(self) -> int:
-        """How many came from the service."""
-        return sum(m.from_service for m in self.messages)
-
-    @property
     def waits(self) -> bool:
         """The service has not answered the last one."""
         return not self.newest.from_service
 
-    def unread(self, seen: int) -> int:
-        """How many of the service's messages are new to somebody who saw so many of them before."""
-        return max(self.from_service - seen, 0)
+    def unread(self, reader: str) -> tuple[Message, ...]:
+        """The service's messages that this reader has not had before them."""
+        return tuple(m for m in self.messages if m.from_service and reader not in m.read_by)
 
 
 def is_message(communication: Resource) -> bool:
@@ -159,6 +157,12 @@ def taken(communication: Resource, at: str) -> Resource:
 def not_taken(communication: Resource) -> Resource:
     """The same, since the service will not get it by itself."""
     return {**communication, "status": NOT_RECEIVED, "statusReason": {"text": "Kom ikke fram til tjenesten"}}
+
+
+def read(communication: Resource, reader: str, at: str) -> Resource:
+    """The same, now that `reader` has had it before them."""
+    mark = {"url": url("read"), "extension": [{"url": "reader", "valueReference": {"reference": reader}}, {"url": "at", "valueInstant": at}]}
+    return {**communication, "extension": [*(communication.get("extension") or ()), mark]}
 
 
 def begun(id_: str, status: str, person: str, thread: Thread | None, topic: str, text: str, now: datetime) -> Resource:

@@ -26,6 +26,7 @@ from hub.booking.messages import (
     is_message,
     not_taken,
     proper,
+    read,
     taken,
     threads,
 )
@@ -152,6 +153,18 @@ class Messaging:
         """An employee has the thread before them: the service has what was written."""
         if waiting := [m.id for m in thread.messages if m.status == SENDING and not m.from_service]:
             self.store.write(lambda tx: self._receive(tx, waiting, taken, "console"))
+
+    def read(self, thread: Thread, reader: str) -> None:
+        """`reader` has the thread before them: nothing in it is new to them any more."""
+        ids = [m.id for m in thread.unread(reader)]
+
+        def work(tx: Transaction) -> None:
+            for kept in (tx.get("Communication", id_) for id_ in ids):
+                if kept is not None and not kept.deleted and reader not in Message.of(kept.resource).read_by:
+                    tx.keep(read(kept.resource, reader, instant(tx.now)), origin="portal")
+
+        if ids:
+            self.store.write(work)
 
     def settled(self, tx: Transaction, before: Delivery, after: Delivery) -> None:
         """What became of the letter that a message went by (`Settling.moved`)."""
