@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-for room in ("flow", "portal", "shop"):
-    sys.path.insert(0, str(Path(__file__).parents[1] / room))
+sys.path.insert(0, str(Path(__file__).parents[1] / "flow"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "portal"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "shop"))
 
 from browsing import browser_in
 from hubs import World

@@ -16,6 +16,7 @@ from adapters.demo.persons import Person
 from hub.access import Mandate, Scope
 from hub.booking.messages import Message
 from hub.faces.context import Context
+from hub.faces.portal.login import everyone
 
 NURSING, HELP, RELIEF = "hjemmesykepleie", "praktisk-bistand", "avlastning"
 """The first is the EPJ's; nobody's system takes messages for the others."""
@@ -38,6 +39,13 @@ def mandates(world: World) -> list[Mandate]:
 def relative(world: World, *scopes: Scope, without: tuple[Scope, ...] = ()) -> Mandate:
     """A mandate that holds, with these scopes and without those."""
     return next(m for m in mandates(world) if m.holds(world.clock.now) and set(scopes) <= m.scopes and not m.scopes & set(without))
+
+
+def as_relative(world: World, client: TestClient, mandate: Mandate) -> None:
+    """Logs in as the holder, who may be several RelatedPersons, and chooses whom to see."""
+    (holder,) = mandate.holders
+    persons, relatives = everyone(world.store)
+    log_in(client, next(someone.key for someone in persons + relatives if holder in someone.who), mandate.id)
 
 
 def log_in(client: TestClient, reference: str, whom: str = "self") -> None:
