@@ -141,8 +141,8 @@ def put_together(home: Path, clock: Callable[[], datetime] = utc_now) -> Parts:
     settling = Settling(store, known, keeping.rejected, (feeds.moved, messaging.settled))
     flow = Flow(store, adapters, keeping, settling, clock)
     availability = Availability(adapters)
-    if availability.told:
-        store.on_changed(availability.follow)
+    for follow in (messaging.follow, *([availability.follow] if availability.told else ())):
+        store.on_changed(follow)
     shop = Shop(store, keeping, asking.free)
     return Parts(hub, store, flow, shop, Repeating(shop, noticing.missed), WaitingList(shop, offering), asking, availability, adapters, texts,
                  clock, feeds, subscribers, noticing, messaging)

@@ -41,6 +41,8 @@ FUNCTION = "message"
 """The function (a row in mappings/functions.toml) by which a message goes to the service's system; an adapter `wants` it."""
 LIST = 500
 """Messages that the list of a department's threads is made of, beside all that nobody has opened."""
+CLIENT = "vendor:"
+"""What the origin begins with of what a client of the FHIR API wrote."""
 _LOST = (State.REJECTED, State.FAILED, State.EXPIRED)
 
 
@@ -165,6 +167,12 @@ class Messaging:
 
         if ids:
             self.store.write(work)
+
+    def follow(self, tx: Transaction) -> None:
+        """After every transaction: what a client of the FHIR API wrote to a person is told like any other message (`Store.on_changed`)."""
+        for change in tx.changes:
+            if change.type == "Communication" and change.version == 1 and change.origin.startswith(CLIENT) and is_message(change.resource):
+                self.notify(tx, change)
 
     def settled(self, tx: Transaction, before: Delivery, after: Delivery) -> None:
         """What became of the letter that a message went by (`Settling.moved`)."""

@@ -18,7 +18,7 @@ from adapters.seals.plain import plain
 from hub.access import ALL_DEPARTMENTS, Ground, Reader, Scope
 from hub.adapter import Adapter, Surroundings
 from hub.booking.conventions import url
-from hub.booking.messages import CONVERSATION
+from hub.booking.messages import CONVERSATION, from_service
 from hub.booking.notices import Kind, text
 from hub.dialogue import Draft
 
@@ -118,3 +118,14 @@ def test_a_relative_is_told_who_may_hear_and_may_read(world: World, sms: MemoryC
 
 def _nursed(world: World, person: str) -> bool:
     return any(p.reference == person and NURSING in p.departments for p in world.town.persons)
+
+
+def test_what_a_client_of_the_fhir_api_writes_is_told_and_what_is_moved_in_is_not(world: World, sms: MemoryCarrier) -> None:
+    """A municipality that moves in years of messages must not wake everybody."""
+    kari = somebody(world, NURSING)
+    reached(world, kari.reference, OWN)
+    world.store.on_changed(world.messaging.follow)
+    for origin, told in (("import", 0), ("vendor:epj", 1)):
+        made = from_service(f"m-{told}", kari.reference, NURSING, None, "Emne", "Hei!", world.clock.now)
+        world.store.write(lambda tx, made=made, origin=origin: tx.keep(made, origin=origin))  # type: ignore[misc]
+        assert len(sent(world, sms)) == told
