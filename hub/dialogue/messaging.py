@@ -32,14 +32,14 @@ from hub.booking.messages import (
 )
 from hub.delivery import Delivery, State
 from hub.dialogue.threads import MANY, owned, thread_in, visit_of
-from hub.fhir.query import Query, ReferenceIs, TokenIs
+from hub.fhir.query import Query, ReferenceIs, SortKey, TokenIs
 from hub.message import Resource
 from hub.problem import Problem, Refused
-from hub.store import Change, Store, Transaction
+from hub.store import Change, Store, Stored, Transaction
 
 FUNCTION = "message"
 """The function (a row in mappings/functions.toml) by which a message goes to the service's system; an adapter `wants` it."""
-LIST = 500
+LIST = 5_000
 """Messages that the list of a department's threads is made of, beside all that nobody has opened."""
 CLIENT = "vendor:"
 """What the origin begins with of what a client of the FHIR API wrote."""
@@ -90,10 +90,21 @@ class Messaging:
     def to(self, departments: Iterable[str]) -> list[Thread]:
         """The threads of departments, the newest first: of what nobody opened all, of the rest those with the newest messages."""
         wanted = tuple(("HealthcareService", code) for code in departments)
-        told, said = ReferenceIs("recipient", wanted), ReferenceIs("sender", wanted)
-        queries = [(told, TokenIs("status", ((None, SENDING),))), (told,), (said,)] if wanted else []
-        found = [s for c in queries for s in self.store.search(Query("Communication", c, count=MANY if len(c) > 1 else LIST)).entries]
-        return threads({s.id: s.resource for s in found}.values())
+        if not wanted:
+            return []
+        newest = (SortKey("at", descending=True),)
+        found = [s for name in ("recipient", "sender")
+                 for s in self.store.search(Query("Communication", (ReferenceIs(name, wanted),), count=LIST, sort=newest)).entries]
+        return threads({s.id: s.resource for s in (*found, *self._unopened(wanted))}.values())
+
+    def unopened(self, departments: Iterable[str]) -> int:
+        """How many messages to these departments nobody has had before them."""
+        wanted = tuple(("HealthcareService", code) for code in departments)
+        return sum(is_message(s.resource) for s in self._unopened(wanted)) if wanted else 0
+
+    def _unopened(self, wanted: tuple[tuple[str, str], ...]) -> list[Stored]:
+        waiting = (ReferenceIs("recipient", wanted), TokenIs("status", ((None, SENDING),)))
+        return self.store.search(Query("Communication", waiting, count=MANY)).entries
 
     def thread(self, id_: str) -> Thread | None:
         """One thread, whole; None: there is none."""

@@ -47,13 +47,14 @@ def test_an_employee_reads_and_answers_and_the_person_is_told_of_both(world: Wor
     log_in(client, kari.reference)
     thread = send(client)
     assert messages(world, kari.reference)[0].status == SENDING and world.store.deliveries_about(f"Communication/{thread.rpartition('/')[2]}") == []
-    assert f'href="{LIST}"' in staff.get("/drift").text
+    assert "1 Nytt fra brukere Meldinger som ingen har åpnet ennå." in text(staff.get("/drift").text)
     shown = staff.get(LIST).text
     assert "1 samtale venter på svar" in text(shown) and "Ny" in text(shown) and kari.name not in shown and HELLO not in shown
     path = opened(staff)
     page = staff.get(path).text
     assert HELLO in page and kari.name in page
     assert messages(world, kari.reference)[0].status == RECEIVED and "Mottatt av hjemmetjenesten" in text(client.get(thread).text)
+    assert "Nytt fra brukere" not in text(staff.get("/drift").text) and f'href="{LIST}"' in staff.get("/drift").text
     world.clock.now += timedelta(minutes=5)
     assert answer(staff, path, "Hei! Det ordner vi.") == 303 and "Alle er besvart." in text(staff.get(LIST).text)
     last = messages(world, kari.reference)[-1]

@@ -9,18 +9,16 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime
 
-from hub.access import ALL_DEPARTMENTS, AuditLine, Ground, Person, Reader, Scope, may_see
-from hub.booking import Department
+from hub.access import AuditLine, Ground, Person, Reader, Scope, may_see
 from hub.booking.messages import LONGEST, SENDING, Message, Thread
 from hub.dialogue import Draft
 from hub.faces import words
-from hub.faces.console.login import answers
 from hub.faces.console.names import Named
+from hub.faces.console.service import departments_of, staff_of
 from hub.faces.console.start import shown
 from hub.faces.context import Context
 from hub.faces.portal.viewer import name_of
 from hub.faces.web import ID, Answer, Asked, Page, Redirect
-from hub.fhir.query import Query
 from hub.message import Resource
 from hub.problem import Problem, Refused
 
@@ -53,10 +51,10 @@ class Said:
 
 def threads(context: Context, asked: Asked) -> Answer:
     """GET /drift/brukermeldinger: first what waits for an answer, the oldest first."""
-    staff = _staff(context, asked)
+    staff = staff_of(context, asked)
     if staff is None:
         return _missing(asked)
-    names = _departments(context, staff)
+    names = departments_of(context, staff)
     every = context.messaging.to(names)
     found = [one for one in every if _patient(context, asked, staff, one) is not None]
     waiting = sorted((one for one in found if one.waits), key=lambda one: one.newest.sent)
@@ -72,7 +70,7 @@ def thread(context: Context, asked: Asked) -> Answer:
 
 def answer(context: Context, asked: Asked) -> Answer:
     """POST /drift/brukermeldinger/<id>."""
-    staff = _staff(context, asked)
+    staff = staff_of(context, asked)
     found = _thread(context, asked, staff) if staff else None
     if staff is None or found is None or _patient(context, asked, staff, found) is None:
         return _missing(asked)
@@ -85,13 +83,13 @@ def answer(context: Context, asked: Asked) -> Answer:
 
 
 def _page(context: Context, asked: Asked, refused: Refused | None = None) -> Answer:
-    staff = _staff(context, asked)
+    staff = staff_of(context, asked)
     found = _thread(context, asked, staff) if staff else None
     patient = _patient(context, asked, staff, found) if staff and found else None
     if staff is None or found is None or patient is None:
         return _missing(asked)
     page = Page("console/thread.html", shown(
-        asked, "threads", thread=found, department=_departments(context, staff)[found.department], name=name_of(patient),
+        asked, "threads", thread=found, department=departments_of(context, staff)[found.department], name=name_of(patient),
         born=patient.get("birthDate", "")[:4], said=[_said(message, name_of(patient), asked.now) for message in found.messages],
         text=asked.form.get("tekst", ""), longest=LONGEST, key=asked.form.get("nokkel") or context.token(9), sent="sendt" in asked.query,
         told="" if refused is None else f"Svaret er tomt eller for langt. Skriv fra 1 til {LONGEST} tegn."
@@ -101,24 +99,10 @@ def _page(context: Context, asked: Asked, refused: Refused | None = None) -> Ans
     return page
 
 
-def _staff(context: Context, asked: Asked) -> Reader | None:
-    """Who reads, when they may: asked anew each time, so that a right taken away is gone at once."""
-    name = next((who.partition(":")[2] for who in asked.who.who if who.startswith("service:")), "")
-    departments = answers(context, name) if name else frozenset[str]()
-    return Reader(f"staff:{name}", Ground.SERVICE, departments=departments) if departments else None
-
-
-def _departments(context: Context, staff: Reader) -> dict[str, str]:
-    """Id → name of those whose messages this employee answers here: no other system takes them."""
-    found = [s.resource for s in context.store.search(Query("HealthcareService", count=1000)).entries]
-    theirs = [s for s in found if staff.departments == ALL_DEPARTMENTS or s["id"] in staff.departments]
-    return {s["id"]: str(s.get("name", s["id"])) for s in theirs if context.messaging.receiver(s["id"]) is None and Department.of(s).topics}
-
-
 def _thread(context: Context, asked: Asked, staff: Reader) -> Thread | None:
     id_ = asked.params["id"]
     found = context.messaging.thread(id_) if ID.fullmatch(id_) else None
-    return found if found is not None and found.department in _departments(context, staff) else None
+    return found if found is not None and found.department in departments_of(context, staff) else None
 
 
 def _patient(context: Context, asked: Asked, staff: Reader, found: Thread) -> Resource | None:

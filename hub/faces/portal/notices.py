@@ -16,9 +16,9 @@ from hub.problem import Problem, Refused
 from hub.store import Transaction
 
 LEVELS = {
-    Level.FULL: ("Alt", "Kvitteringer, svar, endringer, påminnelser og når besøket er utført."),
-    Level.NORMAL: ("Vanlig", "Kvitteringer, svar, endringer og påminnelse dagen før."),
-    Level.LITTLE: ("Bare endringer", "Når et besøk får ny tid eller blir avlyst, når vi ikke fikk kontakt, og når vi har en ledig tid til deg."),
+    Level.FULL: ("Alt", "Kvitteringer, svar, endringer, meldinger, påminnelser og når besøket er utført."),
+    Level.NORMAL: ("Vanlig", "Kvitteringer, svar, endringer, meldinger og påminnelse dagen før."),
+    Level.LITTLE: ("Bare endringer", "Når et besøk får ny tid eller avlyses, når vi ikke fikk kontakt, og når du får en ledig tid eller en melding."),
     Level.NONE: ("Ingen", "Vi sender ingen varsler. Du ser alt her på siden."),
 }
 CHANNELS = {Channel.SMS: "SMS til {}", Channel.EMAIL: "E-post til {}"}
