@@ -43,6 +43,9 @@ _ONCE_INSIDE = ("Manifest", "StatusRequest", "StatusResponse")
 """What may stand once in the header, and in the body: of two, a reader and a signer could each mean another."""
 _EB, _SOAP = f"{{{EB}}}", f"{{{SOAP}}}"
 _MUST, _SIGNATURE = f"{_SOAP}mustUnderstand", f"{{{DS}}}Signature"
+_ACTOR = f"{_SOAP}actor"
+_FOR_US = (NEXT, NEXT_MSH, TO_PARTY, "")
+"""Whom a header may be addressed to and bind us: an element for another actor binds that one (SOAP 1.1, 4.2.2)."""
 _XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 Inside = dict[str, etree._Element]
 """Children by name, the first of each."""
@@ -81,7 +84,7 @@ def read(root: etree._Element) -> Header:
         ack_requested=_asked(beside.get("AckRequested"), remarks), sync_reply="SyncReply" in beside,
         order=_order(beside.get("MessageOrder"), remarks), **_acknowledged(beside.get("Acknowledgment"), data, remarks),
         **_read_errors(beside.get("ErrorList"), remarks), **_read_body(body, remarks),
-        signed=_SIGNATURE in beside, remarks=tuple(remarks),
+        signed=_SIGNATURE in beside, version=_attribute(beside["MessageHeader"], "version", remarks) or "2.0", remarks=tuple(remarks),
     )
 
 
@@ -142,7 +145,7 @@ def _beside(head: etree._Element | None, remarks: list[str]) -> Inside:
         if must in ("0", "1") and name is not tag:
             continue
         if name is tag and not tag.startswith((f"{{{DS}}}", _SOAP)):
-            if must in ("1", "true"):
+            if must in ("1", "true") and element.get(_ACTOR, NEXT) in _FOR_US:
                 raise Violation(ErrorCode.NOT_SUPPORTED, "a header that must be understood and is not", "//Header", Fault.NOT_SUPPORTED)
             remarks.append("a header that is not ebMS 2.0's")
         elif must is None and name is not tag:

@@ -40,9 +40,9 @@ class EbParty:
     @property
     def her(self) -> str:
         """The HER-id, the only one that decides; else an organisation number."""
-        for wanted in ("HER", "ENH", "orgnummer"):
+        for wanted in ("HER", "ENH", "ORGNUMMER"):
             for party in self.ids:
-                if party.type == wanted:
+                if party.type.rpartition(":")[2].upper() == wanted:
                     return party.id
         return self.ids[0].id if self.ids else ""
 
@@ -144,6 +144,8 @@ class Header:
     """StatusRequest/RefToMessageId."""
     status: Status | None = None
     signed: bool = False
+    version: str = "2.0"
+    """eb:version; the only one that is written."""
     remarks: tuple[str, ...] = field(default=(), compare=False)
 
     @property

@@ -20,6 +20,7 @@ from ebxml.errors import ErrorCode, Fault, Violation
 _PARAMETER = re.compile(r';\s*([\w.-]+)\s*=\s*(?:"([^"\\]*(?:\\.[^"\\]*)*)"|([^;\s]*))', re.ASCII)
 _ESCAPED, _FOLDED = re.compile(r"\\(.)"), re.compile(r"\r?\n[ \t]+")
 _TRANSFER = re.compile(rb"(?im)^content-transfer-encoding:[^\n]*(?:\n[ \t][^\n]*)*\n?")
+_COMMENT = re.compile(r"\([^()]*\)")
 _LINE_END, _EMPTY_LINE_AFTER = re.compile(rb"\r?\n"), re.compile(rb"\r\n\r\n|\n\n")
 _ALTERED = re.compile(rb"(?m)[\x00\x80-\xff]|\r(?!\n)|(?<!\r)\n|[ \t]\r\n|^(?:From |[^\n]{1000})")
 """What a mail relay may change: anything but ASCII and CRLF, a blank before the line break, mbox's `From `, a line of more than 998 characters
@@ -41,6 +42,8 @@ class Part:
     media_type: str
     content_id: str
     """Without angle brackets; empty when there is none."""
+    charset: str = ""
+    """As its Content-Type tells it; empty when it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +136,7 @@ def _multipart(parameters: dict[str, str], body: bytes, remarks: list[str]) -> P
         raise Violation(ErrorCode.MIME_PROBLEM, "two parts have the same Content-ID", "Content-ID")
     if "type" not in parameters:
         remarks.append("multipart without type")
-    elif parameters["type"].lower() != "text/xml":
+    elif parameters["type"].partition(";")[0].strip().lower() != "text/xml":
         raise Violation(ErrorCode.MIME_PROBLEM, "the type of the root part is not text/xml", "Content-Type")
     start = parameters.get("start", "").strip().strip("<>")
     root = next((p for p in parts if start and p.content_id == start), None)
@@ -168,11 +171,17 @@ def _pieces(body: bytes, boundary: bytes) -> list[memoryview]:
 
 
 def _decoded(headers: Mapping[str, str], body: bytes | memoryview, remarks: list[str]) -> Part:
-    media_type = headers.get("content-type", "text/plain").partition(";")[0].strip().lower()
-    content_id = headers.get("content-id", "").strip()
-    if content_id and not (content_id.startswith("<") and content_id.endswith(">")):
+    media_type, parameters = content_type(headers.get("content-type", "text/plain"))
+    told = headers.get("content-id", "").strip()
+    _, opened, rest = told.partition("<")
+    inside, closed, _ = rest.partition(">")
+    if told and not (opened and closed):
         remarks.append("a Content-ID without angle brackets")
-    return Part(headers, decode(headers.get("content-transfer-encoding", "8bit"), body), media_type, content_id.strip("<>"))
+    encoding = headers.get("content-transfer-encoding", "8bit")
+    if (plain := _COMMENT.sub("", encoding[:200]).strip('"; \t')) != encoding:
+        remarks.append("Content-Transfer-Encoding is more than a word")
+    content_id = inside.strip() if closed else told.strip("<>")
+    return Part(headers, decode(plain, body), media_type, content_id, parameters.get("charset", "").strip().lower())
 
 
 def decode(encoding: str, body: bytes | memoryview) -> bytes:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from lxml import etree
 
-from ebxml import people, xml
+from ebxml import container, people, xml
 from ebxml.errors import ErrorCode, Violation
 from ebxml.kith import Coded, Ident, Party, Person, attribute, child, children, coded, content, instant, local, moment, read_coded, text
 from ebxml.people import element, some
@@ -52,7 +52,7 @@ class Document:
     @property
     def namespace(self) -> str:
         """The namespace of the content's root element; empty when there is no content."""
-        return xml.name(parse(self.content).tag).namespace if self.content else ""
+        return xml.root_name(self.content).namespace
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +162,11 @@ def _document(d: Document) -> bytes:
     return f"<Document>{about}<RefDoc>{reference}".encode() + body + b"</RefDoc></Document>"
 
 
-def read(data: bytes) -> MsgHead:
+def read(data: bytes, *, files: bool = True) -> MsgHead:
     """Reads a MsgHead; tolerates the order of ConversationRef, times without a zone and wrong code list OIDs.
+
+    Args:
+        files: what is inside each Base64Container as well. Without, its Document has no content, and a file of 30 MB is not copied.
 
     Raises:
         Violation: OtherXml, when it is no XML, no MsgHead, or lacks what nobody can answer without (MsgInfo, Type, MsgId, parties).
@@ -171,8 +174,28 @@ def read(data: bytes) -> MsgHead:
     root = parse(data)
     if root.tag != f"{{{NAMESPACE}}}MsgHead":
         raise Violation(ErrorCode.OTHER_XML, "the root element is no MsgHead 1.2", "/")
+    return replace(
+        _read_info(child(root, "MsgInfo")), documents=tuple(_read_document(d, files) for d in children(root, "Document")),
+        reports=tuple(_read_report(r, files) for r in children(root, "PatientReport")), signed=child(root, "Signature") is not None,
+    )
+
+
+def read_info(data: bytes) -> MsgHead:
+    """Reads no further than MsgInfo, so that also a message whose documents are broken can be answered; it has no documents.
+
+    Raises:
+        Violation: as `read`.
+    """
+    if b"<!DOCTYPE" in data:
+        raise Violation(ErrorCode.OTHER_XML, "a document type declaration is not allowed")
+    found = xml.first(data, f"{{{NAMESPACE}}}MsgInfo")
+    if found is None or found.getparent() is None or found.getroottree().getroot().tag != f"{{{NAMESPACE}}}MsgHead":
+        raise Violation(ErrorCode.OTHER_XML, "no MsgHead 1.2 with a MsgInfo", "/")
+    return _read_info(found)
+
+
+def _read_info(info: etree._Element | None) -> MsgHead:
     remarks: list[str] = []
-    info = child(root, "MsgInfo")
     type_, id_ = read_coded(child(info, "Type")), content(info, "MsgId")
     sender, receiver = (people.read_organisation(child(info, who, "Organisation")) for who in ("Sender", "Receiver"))
     if not type_.v or not id_ or sender is None or receiver is None:
@@ -185,12 +208,11 @@ def read(data: bytes) -> MsgHead:
     generated = content(info, "GenDate")
     return MsgHead(
         type=type_, id=id_, generated=moment(generated, remarks, "GenDate"), generated_text=generated, sender=sender, receiver=receiver,
-        documents=tuple(map(_read_document, children(root, "Document"))), patient=people.read_person(child(info, "Patient")),
+        documents=(), patient=people.read_person(child(info, "Patient")),
         ack=read_coded(child(info, "Ack")).v, processing=read_coded(child(info, "ProcessingStatus")).v, parent=content(reference, "RefToParent"),
         conversation=content(reference, "RefToConversation"), other_receivers=tuple(map(_read_other, children(info, "OtherReceiver"))),
         priority=read_coded(child(info, "RequestedPriority")), sender_method=read_coded(child(info, "Sender", "ComMethod")),
-        receiver_method=read_coded(child(info, "Receiver", "ComMethod")), reports=tuple(map(_read_report, children(root, "PatientReport"))),
-        signed=child(root, "Signature") is not None, remarks=tuple(remarks),
+        receiver_method=read_coded(child(info, "Receiver", "ComMethod")), remarks=tuple(remarks),
     )
 
 
@@ -201,17 +223,18 @@ def _read_other(found: etree._Element) -> OtherReceiver:
     )
 
 
-def _read_report(found: etree._Element) -> PatientReport:
+def _read_report(found: etree._Element, files: bool) -> PatientReport:
     return PatientReport(
-        content(found, "CaseNo"), tuple(map(_read_document, children(found, "Document"))), people.read_person(child(found, "Patient")),
+        content(found, "CaseNo"), tuple(_read_document(d, files) for d in children(found, "Document")), people.read_person(child(found, "Patient")),
         read_coded(child(found, "DocumentConnection")),
     )
 
 
-def _read_document(found: etree._Element) -> Document:
+def _read_document(found: etree._Element, files: bool) -> Document:
     doc = child(found, "RefDoc")
     body = child(doc, "Content")
-    inside = [etree.tostring(e, with_tail=False, encoding="utf-8") for e in body if isinstance(e.tag, str)] if body is not None else []
+    kept = [e for e in body if isinstance(e.tag, str) and (files or xml.name(e.tag).namespace != container.NAMESPACE)] if body is not None else []
+    inside = [etree.tostring(e, with_tail=False, encoding="utf-8") for e in kept]
     return Document(
         content=inside[0] if inside else b"", more_content=tuple(inside[1:]), kind=read_coded(child(doc, "MsgType")).v,
         issued=read_coded(child(doc, "IssueDate")).v, mime_type=content(doc, "MimeType"), description=content(doc, "Description"),

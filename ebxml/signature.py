@@ -88,12 +88,18 @@ def verify(
     for uri, right in examined.digests:
         if not right:
             raise _fail(f"the digest of {uri or 'the envelope'} does not hold")
-    missing = {"", *map(unquote, manifest)} - {unquote(uri) for uri in examined.covers}
+    missing = {"", *map(_same, manifest)} - {_same(uri) for uri in examined.covers}
     if missing:
         raise _fail("the signature does not cover " + ("the envelope" if "" in missing else "every part"), Fault.NOT_COVERED)
     if any("SHA-1" in remark for remark in examined.remarks) and not legacy:
         raise _fail("signed with SHA-1, which is not accepted from this partner")
     return examined
+
+
+def _same(uri: str) -> str:
+    """The one form of a URI that two parts of a message may write differently: the scheme's case, percent signs."""
+    scheme, colon, rest = unquote(uri).partition(":")
+    return scheme.lower() + colon + rest
 
 
 def examine(root: etree._Element, fetch: Fetch, trusted: Sequence[x509.Certificate] | None = None) -> Examined:

@@ -118,9 +118,9 @@ def take_in(home: Path, file: Path, by: str, many: int, tell: Callable[[str], No
     """Every line of a file of resources."""
     hub = read_hub(home)
     admits = sandbox.admits if sandbox.switched_on(hub) else None
-    with _store(home) as store, file.open("rb") as opened, importing.processes(home, f"{hub.base_url}/fhir", many, admits) as (pool, work):
+    with _store(home) as store, file.open("rb") as opened, importing.processes(home, f"{hub.base_url}/fhir", many, admits) as (pool, way):
         store.ready()
-        report = importing.take_in(store, opened, by, pool, work, 2 * many, lambda wrong: tell(f"linje {wrong}"))
+        report = importing.take_in(store, opened, by, pool, way, 2 * many, lambda wrong: tell(f"linje {wrong}"))
     data = {"kept": report.kept, "same": report.same, "refused": report.refused}
     text = f"{report.kept} ressurser lagret, {report.same} var her fra før, {report.refused} avvist."
     return Result(not report.refused, data, text)

@@ -109,6 +109,8 @@ class Flow:
         content = adapter.format.answer(envelope, verdict, letter)
         if adapter.answers == "reply":
             return answer_parcel(content, verdict)
+        if content is None and verdict.problem is Problem.UNREADABLE:  # else the sender would only hear that it has arrived
+            return adapter.seal.receipt(envelope, Refused(verdict.problem, verdict.detail, verdict.where), tx.now)
         if content is not None:
             subject = verdict.about[0] if verdict.about else f"Envelope/{envelope.id}"
             tx.owe(

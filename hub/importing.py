@@ -8,6 +8,8 @@ the file, some thousands in each commit, and others may write in between.
 
 from __future__ import annotations
 
+import gc
+import marshal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
@@ -17,7 +19,7 @@ from functools import partial
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from hub.access import AuditLine, Ground
 from hub.fhir import definitions, index, strict_json, validate
@@ -67,7 +69,13 @@ class Report:
 Line = tuple[int, bytes]
 Admits = Callable[[str], None]
 Ready = tuple[list[tuple[int, Prepared]], list[Wrong]]
-Work = Callable[[Sequence[Line]], Ready]
+
+
+class Way(NamedTuple):
+    """How lines are prepared elsewhere, and what comes back from there is unpacked here."""
+
+    there: Callable[[Sequence[Line]], Any]
+    here: Callable[[Any], Ready] = lambda done: done
 
 
 def lines(file: BinaryIO) -> Iterator[Line]:
@@ -88,7 +96,9 @@ def ready(batch: Sequence[Line], known: Definitions, entries: Callable[[Resource
     wrong: list[Wrong] = []
     for number, line in batch:
         try:
-            good.append((number, prepare(ours(_checked(line, known), base), entries)))
+            resource = _checked(line, known)
+            absolute = base.encode() in line or b"\\" in line  # an address may be written with escapes
+            good.append((number, prepare(ours(resource, base) if absolute else resource, entries)))
         except Refused as refused:
             wrong.append(Wrong(number, refused.problem, refused.detail, refused.where))
     return good, wrong
@@ -110,14 +120,14 @@ def _checked(line: bytes, known: Definitions) -> Resource:
     return resource
 
 
-def take_in(store: Store, file: BinaryIO, by: str, pool: Executor, work: Work, ahead: int, tell: Callable[[Wrong], None]) -> Report:
+def take_in(store: Store, file: BinaryIO, by: str, pool: Executor, way: Way, ahead: int, tell: Callable[[Wrong], None]) -> Report:
     """Every line of the file. `ahead`: batches that are prepared at a time; memory is theirs and no more.
 
     Raises:
         Unavailable: the database does not answer; what was kept is kept, and the import can be run again.
     """
     report = Report()
-    for good, wrong in _prepared(lines(file), pool, work, ahead):
+    for good, wrong in _prepared(lines(file), pool, way, ahead):
         loaded = store.write(partial(_keep, good=good, by=by, told=report.told))
         clashes = [Wrong(good[place][0], Problem.OUT_OF_DATE, "is there already with another content") for place in loaded[1]]
         for each in sorted([*wrong, *clashes], key=lambda found: found.line):
@@ -137,33 +147,46 @@ def _keep(tx: Transaction, good: Sequence[tuple[int, Prepared]], by: str, told: 
     return len(loaded.kept), loaded.other, new
 
 
-def _prepared(found: Iterator[Line], pool: Executor, work: Work, ahead: int) -> Iterator[Ready]:
+def _prepared(found: Iterator[Line], pool: Executor, way: Way, ahead: int) -> Iterator[Ready]:
     """In the order of the file, however many are under way."""
-    waiting: deque[Future[Ready]] = deque()
+    waiting: deque[Future[Any]] = deque()
     while True:
         while len(waiting) < ahead and (batch := list(islice(found, BATCH))):
-            waiting.append(pool.submit(work, batch))
+            waiting.append(pool.submit(way.there, batch))
         if not waiting:
             return
-        yield waiting.popleft().result()
+        yield way.here(waiting.popleft().result())
 
 
 _ready: list[partial[Ready]] = []
 """Of a process that prepares: made once."""
+SELDOM = (200_000, 20, 20)
+"""For the collector: what is prepared has no cycles, and to look for them cost a tenth of an import."""
 
 
 def _begin(home: Path, base: str, admits: Admits | None) -> None:
     known = definitions.load()
     _ready.append(partial(ready, known=known, entries=index.indexer(known, Secrets.open(home, admits).hash_id), base=base))
+    gc.set_threshold(*SELDOM)
 
 
-def _in_process(batch: Sequence[Line]) -> Ready:
-    return _ready[0](batch)
+def _in_process(batch: Sequence[Line]) -> tuple[bytes, list[Wrong]]:
+    good, wrong = _ready[0](batch)
+    return marshal.dumps([(number, *each) for number, each in good]), wrong  # plain values: half of what pickle costs
+
+
+def _from_process(packed: tuple[bytes, list[Wrong]]) -> Ready:
+    return [(number, Prepared(*each)) for number, *each in marshal.loads(packed[0])], packed[1]
 
 
 @contextmanager
-def processes(home: Path, base: str, many: int, admits: Admits | None) -> Iterator[tuple[Executor, Work]]:
+def processes(home: Path, base: str, many: int, admits: Admits | None) -> Iterator[tuple[Executor, Way]]:
     """Processes that prepare lines with this home's keys. `base`: of our FHIR API, to which absolute references may point; `admits`: which
     national ids may be kept, as of Secrets; None: all."""
-    with ProcessPoolExecutor(many, get_context("spawn"), _begin, (home, base, admits)) as pool:
-        yield pool, _in_process
+    before = gc.get_threshold()
+    gc.set_threshold(*SELDOM)
+    try:
+        with ProcessPoolExecutor(many, get_context("spawn"), _begin, (home, base, admits)) as pool:
+            yield pool, Way(_in_process, _from_process)
+    finally:
+        gc.set_threshold(*before)

@@ -33,6 +33,7 @@ class Problem(Enum):
     CERTIFICATE_UNTRUSTED = "BB-117"
     CERTIFICATE_REVOKED = "BB-118"
     RECEIPT_DIFFERS = "BB-119"
+    TEST_MESSAGE = "BB-120"
     NOT_AS_AGREED = "BB-121"
     LOGIN_REFUSED = "BB-124"
     LOGIN_TOO_WEAK = "BB-125"
@@ -119,6 +120,7 @@ TEXT: dict[Problem, str] = {
     Problem.MISSING_PART: "En del som meldingen viser til, mangler.",
     Problem.NOT_SUPPORTED: "Meldingen bruker noe vi ikke støtter.",
     Problem.RECEIPT_DIFFERS: "Kvitteringen gjelder et annet innhold enn det vi sendte. Meldingen kan være endret på veien til dere.",
+    Problem.TEST_MESSAGE: "Meldingen er merket som test og er ikke tatt inn. Send den uten testmerke, eller til et testmiljø.",
     Problem.NOT_AS_AGREED: "Meldingen ber om noe annet enn det avtalen sier om kvittering, duplikater eller svar på samme forbindelse.",
     Problem.NOT_AUTHENTICATED: "Du er ikke logget inn, eller tilgangen er utløpt.",
     Problem.LOGIN_REFUSED: "Innloggingen kunne ikke godkjennes. Prøv å logge inn på nytt.",

@@ -18,6 +18,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util import Timeout, parse_url
 
 from adapters.carriers.guarded import address_of
+from adapters.registries.rotating import Rotating
 from hub.adapter import Surroundings
 from hub.config import Misconfigured, duration
 from hub.problem import Unavailable
@@ -27,6 +28,7 @@ KEPT = 30.0
 MOST = 16
 """Connections to one address."""
 _CHUNK = 65536
+_TLS_FILES = ("ca", "certificate", "key")
 
 
 class Reply(NamedTuple):
@@ -47,8 +49,9 @@ class Connections:
         self._headers = {"user-agent": "besoksbro", **settings.get("headers", {})}
         if "token_file" in settings:
             self._headers["authorization"] = f"Bearer {(surroundings.home / str(settings['token_file'])).read_text().strip()}"
-        self._tls = tls(surroundings.home, url, settings)
-        self._pool: Callable[[str], urllib3.HTTPConnectionPool] = lru_cache(maxsize=4)(self._connect_to)
+        files = [surroundings.home / str(settings[name]) for name in _TLS_FILES if name in settings]
+        self._tls = Rotating(lambda: tls(surroundings.home, url, settings), files)
+        self._pool: Callable[[str, ssl.SSLContext | None], urllib3.HTTPConnectionPool] = lru_cache(maxsize=4)(self._connect_to)
 
     def exchange(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str], largest: int, what: str = "receipt") -> Reply:
         """One request to a URL of the same server, and its answer, read no further than `largest` bytes.
@@ -59,7 +62,7 @@ class Connections:
         """
         until = time.monotonic() + self._wait * 2
         host, port = self._url.host or "", self._url.port
-        pool = self._pool(address_of(self._allowed, host, port or 443) if self._allowed else host.strip("[]"))
+        pool = self._pool(address_of(self._allowed, host, port or 443) if self._allowed else host.strip("[]"), self._tls())
         sent = {"host": f"{host}:{port}" if port else host, **self._headers, **headers}
         try:
             answer = pool.urlopen(
@@ -70,14 +73,14 @@ class Connections:
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as trouble:  # ValueError: a header that cannot be sent
             raise Unavailable(_told(trouble)) from trouble
 
-    def _connect_to(self, address: str) -> urllib3.HTTPConnectionPool:
+    def _connect_to(self, address: str, context: ssl.SSLContext | None) -> urllib3.HTTPConnectionPool:
         options: dict[str, Any] = {"timeout": Timeout(connect=min(self._wait, 5), read=self._wait), "maxsize": MOST, "block": True}
-        if self._tls is None:
+        if context is None:
             plain = urllib3.HTTPConnectionPool(address, self._url.port or 80, **options)
             plain.ConnectionCls = _Plain
             return plain
         secure = urllib3.HTTPSConnectionPool(
-            address, self._url.port or 443, ssl_context=self._tls, server_hostname=(self._url.host or "").strip("[]"), **options,
+            address, self._url.port or 443, ssl_context=context, server_hostname=(self._url.host or "").strip("[]"), **options,
         )
         secure.ConnectionCls = _Secure
         return secure
@@ -129,7 +132,7 @@ def wait_of(settings: Mapping[str, Any]) -> float:
 
 def tls(home: Path, url: str, settings: Mapping[str, Any]) -> ssl.SSLContext | None:
     """How the partner's server is checked, and what we show it: chain, name and validity always; None: http://. Raises Misconfigured."""
-    named = {name: home / str(settings[name]) for name in ("ca", "certificate", "key") if name in settings}
+    named = {name: home / str(settings[name]) for name in _TLS_FILES if name in settings}
     if not url.startswith("https://"):
         if named:
             raise Misconfigured("carrier: ca, certificate and key are for https:// addresses")

@@ -15,7 +15,6 @@ from hub.booking.conventions import (
     BY_CITIZEN,
     BY_SERVICE,
     DEPARTMENT,
-    FNR,
     HOME_HEALTH,
     SERVICE_TYPE,
     codes,
@@ -79,8 +78,12 @@ def event(
     )
 
 
-def stated(found: Event, statuses: Statuses, fnr: str, department: str) -> tuple[Resource, ...]:
+def stated(found: Event, statuses: Statuses, whom: Resource | None, department: str, at: str = "") -> tuple[Resource, ...]:
     """What an event states: an Appointment, and an Encounter where the word says so.
+
+    Args:
+        whom: the identifier of the person it is for, which a booking needs.
+        at: when the sender said it, an instant in UTC; empty when that is not told.
 
     Raises:
         Refused: INVALID (no uid), UNKNOWN_CODE (no or an unknown x-visit-status).
@@ -102,10 +105,12 @@ def stated(found: Event, statuses: Statuses, fnr: str, department: str) -> tuple
         made["cancelationReason"] = BY_SERVICE if not department else BY_CITIZEN
     if found.sequence is not None:
         made = with_extension(made, "sequence", "Integer", found.sequence)
+    if at:
+        made = with_extension(made, "stated-at", "Instant", at)
     if found.x(PERFORMER):
         made["participant"] = [{"actor": {"type": "Practitioner", "display": found.x(PERFORMER)}, "status": "accepted"}]
-    elif department and fnr:
-        made["participant"] = [_who("Patient", FNR, fnr), _who("HealthcareService", DEPARTMENT, department)]
+    elif department and whom:
+        made["participant"] = [_who("Patient", whom), _who("HealthcareService", {"system": DEPARTMENT, "value": department})]
     if "encounter" not in row:
         return (made,)
     return (made, _encounter(found, row["encounter"]))
@@ -119,8 +124,8 @@ def _encounter(found: Event, status: str) -> Resource:
     return {**made, "period": period} if period else made
 
 
-def _who(type_: str, system: str, value: str) -> Resource:
-    return {"actor": {"type": type_, "identifier": {"system": system, "value": value}}, "status": "accepted"}
+def _who(type_: str, identifier: Resource) -> Resource:
+    return {"actor": {"type": type_, "identifier": identifier}, "status": "accepted"}
 
 
 def sentence(row: Mapping[str, str], service: str, appointment: Resource) -> str:

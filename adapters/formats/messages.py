@@ -9,21 +9,18 @@ from typing import Any
 from adapters.formats import appointments
 from ebxml import dialog
 from ebxml.errors import Violation
-from ebxml.kith import DNR, FNR, Coded, Person
+from ebxml.kith import Coded, Person
 from ebxml.msghead import ATTACHMENT, Document, MsgHead
 from hub.booking import clock
-from hub.booking.conventions import DNR as DNR_SYSTEM
-from hub.booking.conventions import FNR as FNR_SYSTEM
 from hub.booking.messages import CONVERSATION, LETTER, letter_id
 from hub.message import Resource
 from hub.problem import Problem, Refused
 
 PERFORMER_ROLE = Coded("7", "Ansatt i hjemmetjenesten", "2.16.578.1.12.4.1.1.9034")
-SYSTEMS = {FNR: FNR_SYSTEM, DNR: DNR_SYSTEM}
 
 
-def stated(message: MsgHead) -> Resource:
-    """A stated Communication (hub.dialogue.Hearing): whom it is to, in which conversation, and the text.
+def stated(message: MsgHead, whom: Resource | None) -> Resource:
+    """A stated Communication (hub.dialogue.Hearing): to whom (an Identifier), in which conversation, and the text.
 
     Raises:
         Refused: INVALID: no dialogue, nobody whom it is to, no text; NOT_SUPPORTED: attachments, which would be lost.
@@ -31,12 +28,11 @@ def stated(message: MsgHead) -> Resource:
     if any(document.kind == ATTACHMENT for document in message.documents):
         raise Refused(Problem.NOT_SUPPORTED, "attachments to a message are not taken: nothing of it was kept", "/MsgHead/Document")
     entry = next((entry for entry in _entries(message.documents) if entry.body.strip()), None)
-    whom = next(((SYSTEMS[i.type], i.id) for i in message.patient.idents if i.type in SYSTEMS), None) if message.patient else None
     if entry is None or whom is None:
         raise Refused(Problem.INVALID, "no Dialogmelding with a text, or nobody whom it is to", "/MsgHead/Document")
     made: Resource = {
         "resourceType": "Communication", "status": "completed", "identifier": [{"system": LETTER, "value": message.id}],
-        "subject": {"type": "Patient", "identifier": {"system": whom[0], "value": whom[1]}},
+        "subject": {"type": "Patient", "identifier": whom},
         "topic": {"text": entry.subject}, "payload": [{"contentString": entry.body}], "sender": {"display": _author(entry)},
     }
     for element, system, value in (("partOf", CONVERSATION, message.conversation), ("inResponseTo", LETTER, message.parent)):

@@ -6,7 +6,8 @@ from typing import Any
 
 from adapters.formats import appointments, messages
 from adapters.formats.appointments import Statuses
-from ebxml import apprec, dialog, msghead, plo, xcal
+from adapters.formats.heads import TEST, Heads
+from ebxml import apprec, dialog, msghead, plo, xcal, xml
 from ebxml.errors import Violation
 from ebxml.kith import DNR, ENH, FNR, HER, Coded, Ident, Party, Person
 from hub.adapter import Surroundings
@@ -26,7 +27,7 @@ APPREC: dict[Problem, str] = {
     Problem.BAD_SIGNATURE: "S01", Problem.NOT_COVERED: "S01", Problem.UNSIGNED: "S01", Problem.WRONG_SIGNER: "S02",
     Problem.CERTIFICATE_UNTRUSTED: "S02", Problem.CERTIFICATE_REVOKED: "S03",
     Problem.CERTIFICATE_EXPIRED: "S02", Problem.NOT_DECRYPTABLE: "S99", Problem.ALTERED_DUPLICATE: "E10", Problem.EXPIRED: "X99",
-    Problem.NOT_AS_AGREED: "X99", Problem.RECEIPT_DIFFERS: "X99",
+    Problem.NOT_AS_AGREED: "X99", Problem.TEST_MESSAGE: "X99", Problem.RECEIPT_DIFFERS: "X99",
     Problem.UNKNOWN_AGREEMENT: "T10", Problem.MISSING_PART: "T99", Problem.NOT_SUPPORTED: "T10", Problem.NOT_AUTHENTICATED: "S99",
     Problem.INVALID: "T02", Problem.UNKNOWN_CODE: "T99", Problem.UNKNOWN_FUNCTION: "T10", Problem.UNKNOWN_PERSON: "E35",
     Problem.UNKNOWN_SERVICE: "E21", Problem.UNKNOWN_BOOKING: "X99", Problem.OUT_OF_DATE: "X99", Problem.NOT_ALLOWED: "X99",
@@ -53,7 +54,8 @@ KINDS = {apprec.OK: ReceiptKind.ACCEPTED, apprec.PARTLY: ReceiptKind.ACCEPTED, a
 
 
 class MsgheadFormat:
-    """hub.adapter.Format. Settings: `dialog` (1.1 or 1.0), `apprec` (1.1 or 1.0), `own_sub`, `party_sub` (HER-ids of level 2)."""
+    """hub.adapter.Format. Settings: `dialog` (1.1 or 1.0), `apprec` (1.1 or 1.0), `own_sub`, `party_sub` (HER-ids of level 2), `test` (messages
+    are marked as tests, and such are read)."""
 
     def __init__(self, surroundings: Surroundings) -> None:
         self._settings = surroundings.settings
@@ -61,6 +63,7 @@ class MsgheadFormat:
         self._statuses, self._dialog = Statuses.load(surroundings.home), str(surroundings.settings.get("dialog", "1.1"))
         self._own = self._party(surroundings.own_name, surroundings.own_party, self._settings.get("own_sub", ""))
         self._partner = self._party(surroundings.name, surroundings.party, self._settings.get("party_sub", ""))
+        self._heads = Heads(_hers(self._own), _hers(self._partner), self._settings.get("own_sub", ""), bool(self._settings.get("test", False)))
 
     def _party(self, name: str, her: str, sub: str) -> Party:
         """Two levels, as the message functions for the home services demand; without a level 2 of its own the same HER-id stands in both."""
@@ -70,19 +73,20 @@ class MsgheadFormat:
         """An AppRec is a Receipt; any other function is read as its row says.
 
         Raises:
-            Refused: UNREADABLE, INVALID, UNKNOWN_FUNCTION, UNKNOWN_CODE.
+            Refused: UNREADABLE, INVALID, UNKNOWN_FUNCTION, UNKNOWN_CODE, and what `Heads.admit` says.
         """
         try:
-            if any(namespace.encode() in envelope.content.body[:2000] for namespace in apprec.NAMESPACES.values()):
+            if xml.root_name(envelope.content.body).namespace in apprec.NAMESPACES.values():
                 return self._receipt(apprec.read(envelope.content.body))
-            message = msghead.read(envelope.content.body)
+            message = msghead.read(envelope.content.body, files=False)
         except Violation as wrong:
             raise Refused(Problem.UNREADABLE, wrong.description, wrong.location) from wrong
+        self._heads.admit(message, envelope.content.body)
         ways = {row["reads_as"] for row in self._functions.values() if message.type.v in (row["msg_type"], *row.get("also", ()))}
         if "stay" in ways:
             return Resources(self._away(message))
         if "message" in ways and not ("appointment" in ways and _calendars(message)):
-            return Resources((messages.stated(message),))
+            return Resources((messages.stated(message, _whom(message)),))
         if "appointment" not in ways:
             raise Refused(Problem.UNKNOWN_FUNCTION, "no row of functions.toml reads this MsgInfo/Type", "/MsgHead/MsgInfo/Type")
         return Resources(self._stated(message))
@@ -97,14 +101,13 @@ class MsgheadFormat:
             raise Refused(Problem.INVALID, wrong.description, wrong.location) from wrong
         if not events:
             raise Refused(Problem.INVALID, "a calendar without a vevent", "icalendar/vcalendar/components")
-        fnr = next((i.id for i in message.patient.idents if i.type == FNR), "") if message.patient else ""
-        return tuple(r for event in events for r in appointments.stated(event, self._statuses, fnr, event.categories))
+        at = clock.write(message.generated) if message.generated else ""
+        return tuple(r for event in events for r in appointments.stated(event, self._statuses, _whom(message), event.categories, at))
 
     def _away(self, message: msghead.MsgHead) -> tuple[Resource, ...]:
         """A PLO document as a stated Flag: away from when, or home from when. What else it tells is not taken over."""
         documents = [d for d in message.documents if d.content and d.namespace.startswith(plo.NAMESPACE)]
-        systems = {FNR: FNR_SYSTEM, DNR: DNR_SYSTEM}
-        whom = next(((systems[i.type], i.id) for i in message.patient.idents if i.type in systems), None) if message.patient else None
+        whom = _whom(message)
         if not documents or whom is None:
             raise Refused(Problem.INVALID, "no PLO document, or nobody whom it is about", "/MsgHead/Document")
         try:
@@ -116,7 +119,7 @@ class MsgheadFormat:
             raise Refused(Problem.INVALID, "it does not say when", "/MsgHead/MsgInfo/GenDate")
         at = clock.write(happened)
         period = {"start": at, **({"end": clock.write(stay.until)} if stay.until else {})} if stay.pauses else {"end": at}
-        subject = {"type": "Patient", "identifier": {"system": whom[0], "value": whom[1]}}
+        subject = {"type": "Patient", "identifier": whom}
         return ({"resourceType": "Flag", "status": "active" if stay.pauses else "inactive", "subject": subject, "period": period},)
 
     def _receipt(self, receipt: apprec.AppRec) -> Receipt:
@@ -124,7 +127,7 @@ class MsgheadFormat:
         if kind is None:
             raise Refused(Problem.UNKNOWN_CODE, "AppRec Status is not 1, 2 or 3", "/AppRec/Status")
         codes = tuple(error.v for error in receipt.errors)
-        return Receipt(kind, receipt.original_id, codes, "; ".join(TEXTS.get(code, "") for code in codes).strip("; "))
+        return Receipt(kind, receipt.original_id.lower(), codes, "; ".join(TEXTS.get(code, "") for code in codes).strip("; "))
 
     def write(self, message: Message, letter: Letter) -> Content:
         """A letter about one Appointment: items are the Appointment, then whom it is for (Patient), the HealthcareService and an Encounter. Or
@@ -148,7 +151,7 @@ class MsgheadFormat:
         head = msghead.MsgHead(
             type=Coded(row["msg_type"], row["msg_type_dn"]), id=letter.id, generated=letter.made_at, sender=self._own,
             receiver=self._partner, patient=_person(patient) if patient else None, ack="J" if row["answer_due"] else "N",
-            conversation=letter.conversation, parent=parent, documents=documents,
+            processing=TEST if self._heads.test else "", conversation=letter.conversation, parent=parent, documents=documents,
         )
         return Content(msghead.write(head), XML)
 
@@ -176,7 +179,7 @@ class MsgheadFormat:
     def answer(self, envelope: Envelope, verdict: Verdict, letter: Letter) -> Content | None:
         """The AppRec. None for an AppRec (never answered), for what is no MsgHead, and where its row or sender wants none."""
         try:
-            message = msghead.read(envelope.content.body)
+            message = msghead.read_info(envelope.content.body)
         except Violation:
             return None
         rows = [row for row in self._functions.values() if row["msg_type"] == message.type.v]
@@ -200,6 +203,17 @@ def _calendars(message: msghead.MsgHead) -> list[msghead.Document]:
 def _error(problem: Problem) -> Coded:
     code = APPREC[problem]
     return Coded(code, TEXTS[code], apprec.ERRORS, f"{problem.value} {problem.text}")
+
+
+def _hers(party: Party) -> frozenset[str]:
+    return frozenset({party.ident(HER)} | ({party.inner.ident(HER)} if party.inner else set()))
+
+
+def _whom(message: msghead.MsgHead) -> Resource | None:
+    """The patient's national number as a FHIR identifier; None where none is told."""
+    systems = {FNR: FNR_SYSTEM, DNR: DNR_SYSTEM}
+    told = message.patient.idents if message.patient else ()
+    return next(({"system": systems[i.type], "value": i.id} for i in told if i.type in systems), None)
 
 
 def _person(patient: Resource) -> Person:

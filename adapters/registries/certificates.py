@@ -1,4 +1,5 @@
-"""Our own keys and the partners' certificates in a home's `certs/`. Read once: a private key read anew costs 150 signatures."""
+"""Our own keys and the partners' certificates in a home's `certs/`. Read when they change (`rotating`): a private key read anew costs 150
+signatures."""
 
 from __future__ import annotations
 
@@ -13,6 +14,9 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from adapters.registries.agreements import Agreement
 from ebxml.cms import Own
+
+OWN = ("own-sign", "own-enc", "own-enc-old")
+"""Names of our own pairs: `.pem` and `.key` of each."""
 
 
 class MissingCertificate(ValueError):

@@ -155,13 +155,13 @@ def check(seals: Sequence[Surroundings], at: datetime, ask: bool) -> tuple[list[
 
 def chore(seals: Iterable[Surroundings]) -> Callable[[datetime], None]:
     """The entry point `revocation` of `besoksbro.chores`. Raises Misconfigured."""
-    watched = [(trusting.of_seal(one.home, one.settings), held(one)) for one in seals]
-    asked = [(trust, all_held) for trust, all_held in watched if trust.policy.revocation != "off"]
+    watched = [(trusting.of_seal(one.home, one.settings), one) for one in seals]
+    asked = [(trust, one) for trust, one in watched if trust.policy.revocation != "off"]
 
     def work(now: datetime) -> None:
         with asking() as client:
-            for trust, all_held in asked:
-                for line in refresh(trust, all_held, now, client):
+            for trust, one in asked:
+                for line in refresh(trust, held(one), now, client):  # as they lie now: certificates are rotated while the hub runs
                     log.warning("revocation is not known anew: %s", line)
 
     return work

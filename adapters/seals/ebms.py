@@ -12,11 +12,10 @@ from typing import Any
 import orjson
 from lxml import etree
 
-from adapters.registries import agreements, trust
-from adapters.registries import certificates as registry
+from adapters.registries import agreements
 from adapters.seals.codes import EBMS, as_refused
 from adapters.seals.payloads import Payloads
-from ebxml import certificate as certs
+from adapters.seals.ring import ring_of
 from ebxml import cms, envelope, gzip, kith, mime, signature, xml
 from ebxml.envelope import EbError, EbParty, Header, MessageStatus, PartyId, Status
 from ebxml.errors import ErrorCode, Fault, Violation
@@ -46,15 +45,10 @@ class EbmsSeal:
         self._own, self._partner = surroundings.own_party, surroundings.party
         self._functions: dict[str, dict[str, Any]] = dict(settings["functions"])
         self._domain = str(settings.get("domain", "besoksbro.example"))
-        home = surroundings.home / "certs"
-        self.agreement = agreements.agreement(home / "agreements", self._own, self._partner, settings)
+        self.agreement = agreements.agreement(surroundings.home / "certs" / "agreements", self._own, self._partner, settings)
         self.asks_first = bool(settings.get("status", False)) and self.agreement.sync
         self._legacy = bool(settings.get("legacy", False))
-        self._keys = registry.own_keys(home)
-        self._payloads = Payloads(self._keys.decrypt, self._legacy, bool(settings.get("plain", False)))
-        self._certificates = registry.partner(home, surroundings.party, self.agreement)
-        self._trust = trust.of_seal(surroundings.home, settings)
-        self._b64 = certs.b64(self._keys.sign.certificate)
+        self._ring = ring_of(surroundings, self.agreement, Payloads((), self._legacy, bool(settings.get("plain", False))))
         self._software = json.dumps({"MSH-system": "Besoksbro", "MSH-versjon": "0.1", "fagsystem": "Besoksbro", "fagsystem-versjon": "0.1"})
 
     def open(self, parcel: Parcel, at: datetime) -> Envelope:
@@ -62,21 +56,24 @@ class EbmsSeal:
         header: Header | None = None
         try:
             package = mime.read(parcel.headers, parcel.body)
-            root = xml.parse(package.root.body)
+            root = xml.parse(package.root.body, charset=package.root.charset)
             _not_a_fault(root)
             header = envelope.read(root)
             self._parties(header)
             self._agreed(header, at)
-            examined, doubts = self._signature(root, package, header, at)
-            contents = self._payloads.read(package, header)
+            examined, said = self._signature(root, package, header, at)
+            contents = self._ring().payloads.read(package, header)
         except (Violation, Refused) as wrong:
             known = self._envelope(header, (), ()) if header else None
             raise Unopened(as_refused(wrong), known) from wrong
-        return self._envelope(header, contents, (*package.remarks, *examined.remarks, *doubts), examined)
+        return self._envelope(header, contents, (*package.remarks, *said), examined)
 
     def _parties(self, header: Header) -> None:
         if header.sender.her != self._partner or header.receiver.her != self._own:
             raise Violation(ErrorCode.INCONSISTENT, "From or To is not this agreement's", "//Header/MessageHeader/From", Fault.WRONG_PARTY)
+        if header.version != "2.0":
+            where = "//Header/MessageHeader/@version"
+            raise Violation(ErrorCode.INCONSISTENT, "another version of ebMS than 2.0", where, Fault.NOT_AS_AGREED)
         if header.order is not None:
             raise Violation(ErrorCode.NOT_SUPPORTED, "MessageOrder is not used in Norway", "//Header/MessageOrder", Fault.NOT_SUPPORTED)
 
@@ -100,7 +97,9 @@ class EbmsSeal:
         if not header.signal and not header.enquiry:
             self.agreement.terms((header.sender.role, header.service, header.action), ours=False).must_be_kept(header)
 
-    def _signature(self, root: etree._Element, package: mime.Package, header: Header, at: datetime) -> tuple[signature.Examined, tuple[str, ...]]:
+    def _signature(
+        self, root: etree._Element, package: mime.Package, header: Header, at: datetime,
+    ) -> tuple[signature.Examined | None, tuple[str, ...]]:
         listed = [package.part(href) for href in header.manifest]
         if None in listed:
             lacking = header.manifest[listed.index(None)][:200]
@@ -114,10 +113,19 @@ class EbmsSeal:
             part = package.part(uri)
             return part.body if part else None
 
-        examined = signature.verify(root, fetch, header.manifest, self._certificates.sign, legacy=self._legacy)
+        if self._agreed_unsigned(header) and not listed:
+            return None, ("not signed, as the agreement has it of receipts",)
+        ring = self._ring()
+        examined = signature.verify(root, fetch, header.manifest, ring.partner.sign, legacy=self._legacy)
         if examined.signer is None:
             raise Violation(ErrorCode.SECURITY_FAILURE, "SignatureValue does not hold", "//Header/Signature", Fault.BAD_SIGNATURE)
-        return examined, self._trust.demand(examined.signer, "sign", at)
+        return examined, (*examined.remarks, *ring.trust.demand(examined.signer, "sign", at))
+
+    def _agreed_unsigned(self, header: Header) -> bool:
+        """A receipt without a signature counts only where a CPA says that receipts have none. It moves a letter to `arrived` and no further:
+        what the application says is a letter, and those are always signed."""
+        receipt = header.signal and bool(header.acknowledges) and not header.errors
+        return receipt and not header.signed and self.agreement.formal and self.agreement.ack == "unsigned"
 
     def _envelope(
         self, header: Header, contents: tuple[Content, ...], remarks: tuple[str, ...], examined: signature.Examined | None = None,
@@ -157,9 +165,10 @@ class EbmsSeal:
             terms = self.agreement.terms((row["from_role"], row["service"], row["action"]), ours=True)
         except Violation as unusable:
             raise Refused(Problem.UNKNOWN_AGREEMENT, f"{letter.function}: {unusable.description}") from unusable
-        self._trust.demand(self._certificates.encrypt, "encrypt", at)
+        ring = self._ring()
+        ring.trust.demand(ring.partner.encrypt, "encrypt", at)
         part_id = f"{letter.id}.payload@{self._domain}"
-        sealed = cms.envelop(gzip.pack(content.body) if terms.pack else content.body, self._certificates.encrypt)
+        sealed = cms.envelop(gzip.pack(content.body) if terms.pack else content.body, ring.partner.encrypt)
         header = Header(
             sender=EbParty((PartyId(self._own),), row["from_role"]), receiver=EbParty((PartyId(self._partner),), row["to_role"]),
             cpa_id=self.agreement.id, conversation_id=letter.conversation or letter.id, service=row["service"], service_type="string",
@@ -170,9 +179,8 @@ class EbmsSeal:
         return self._sealed(header, [(part_id, PAYLOAD, sealed)])
 
     def _sealed(self, header: Header, parts: list[tuple[str, str, bytes]], status: int = 200) -> Parcel:
-        soap = signature.sign(
-            envelope.write(header), [(f"cid:{cid}", body) for cid, _, body in parts], self._keys.sign.key, self._b64,
-        )
+        ring = self._ring()
+        soap = signature.sign(envelope.write(header), [(f"cid:{cid}", body) for cid, _, body in parts], ring.keys.sign.key, ring.shown)
         boundary = f"=_{secrets.token_hex(16)}" if parts else ""
         headers, body = mime.write(soap, parts, boundary, f"{secrets.token_hex(16)}@{self._domain}")
         return Parcel({**headers, "soapaction": '"ebXML"'}, body, status)
@@ -265,7 +273,8 @@ def _receipt(header: Header) -> Receipt | None:
 
 
 def _bare(message_id: str) -> str:
-    return message_id.partition("@")[0].strip("<> ")
+    """The letter's id. Ours are UUIDs in small letters; systems that keep them as numbers write them back in capitals."""
+    return message_id.partition("@")[0].strip("<> ").lower()
 
 
 def ebms(surroundings: Surroundings) -> EbmsSeal:

@@ -10,7 +10,8 @@ from ebxml.envelope import Header
 from ebxml.errors import ErrorCode, Fault, Violation
 from hub.message import Content
 
-_XML = ("application/xml", "text/xml", "application/pkcs7-mime")
+_SEALED = ("application/pkcs7-mime", "application/x-pkcs7-mime")
+_XML = ("application/xml", "text/xml", *_SEALED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +32,23 @@ class Payloads:
             return ()
         if not header.manifest:
             raise Violation(ErrorCode.MIME_PROBLEM, "a letter without a payload", "//Body/Manifest", Fault.MISSING_PART)
-        return tuple(self._one(package.part(href), first=number == 0) for number, href in enumerate(header.manifest))
+        document, *attachments = (self._plain(package.part(href), first=number == 0) for number, href in enumerate(header.manifest))
+        packed = document.startswith(gzip.MAGIC)  # the packaging is one for all parts; else an attachment may itself be a .gz file
+        contents = [_content(gzip.unpack(body, xml.LARGEST) if packed else body) for body in (document, *attachments)]
+        if contents[0].media_type != "application/xml":  # what a wrong session key leaves, once in some hundred times
+            raise Violation(ErrorCode.SECURITY_FAILURE, cms.FAILED, "", Fault.NOT_DECRYPTABLE)
+        return tuple(contents)
 
-    def _one(self, part: mime.Part | None, *, first: bool) -> Content:
+    def _plain(self, part: mime.Part | None, *, first: bool) -> bytes:
         if part is None:
             raise Violation(ErrorCode.MIME_PROBLEM, "a part of the Manifest is missing", "//Body/Manifest", Fault.MISSING_PART)
-        if part.media_type == "application/pkcs7-mime" and not (self.plain and part.body.lstrip()[:1] == b"<"):
-            body = cms.open_(part.body, self.own, triple_des=self.legacy)
-        elif self.plain and (part.media_type in _XML or not first):
-            body = part.body
-        else:
-            raise Violation(ErrorCode.SECURITY_FAILURE, "the payload is not encrypted", f"cid:{part.content_id}"[:200], Fault.NOT_DECRYPTABLE)
-        if body.startswith(gzip.MAGIC):
-            body = gzip.unpack(body, xml.LARGEST)
-        is_xml = body[:64].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
-        if first and not is_xml:  # what a wrong session key leaves, once in some hundred times
-            raise Violation(ErrorCode.SECURITY_FAILURE, cms.FAILED, "", Fault.NOT_DECRYPTABLE)
-        return Content(body, "application/xml" if is_xml else "application/octet-stream")
+        if part.media_type in _SEALED and not (self.plain and part.body.lstrip()[:1] == b"<"):
+            return cms.open_(part.body, self.own, triple_des=self.legacy)
+        if self.plain and (part.media_type in _XML or not first):
+            return part.body
+        raise Violation(ErrorCode.SECURITY_FAILURE, "the payload is not encrypted", f"cid:{part.content_id}"[:200], Fault.NOT_DECRYPTABLE)
+
+
+def _content(body: bytes) -> Content:
+    is_xml = body[:64].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+    return Content(body, "application/xml" if is_xml else "application/octet-stream")

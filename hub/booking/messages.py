@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
 from hub.booking.clock import begin
@@ -31,6 +31,7 @@ LONGEST_ANSWER = 20_000
 MOST_A_DAY = 10
 """Messages that one reader may send for one person in a day."""
 SENDING, RECEIVED, NOT_RECEIVED = "in-progress", "completed", "not-done"
+_MILLISECOND = timedelta(milliseconds=1)
 _UNSPEAKABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 """What neither a FHIR string nor XML can hold."""
 
@@ -169,12 +170,17 @@ def begun(id_: str, status: str, person: str, thread: Thread | None, topic: str,
     """A Communication with all that every message says: all but who writes to whom."""
     made: Resource = {
         "resourceType": "Communication", "id": id_, "status": status, "category": [MESSAGE], "subject": {"reference": person},
-        "topic": {"text": topic}, "sent": instant(now), "payload": [{"contentString": text}],
+        "topic": {"text": topic}, "sent": instant(following(thread, now)), "payload": [{"contentString": text}],
     }
     if thread is not None:
         made["partOf"] = [{"reference": f"Communication/{thread.id}"}]
         made["inResponseTo"] = [{"reference": f"Communication/{thread.newest.id}"}]
     return made
+
+
+def following(thread: Thread | None, moment: datetime) -> datetime:
+    """The moment, or the first after the thread's newest message: no clock, and no hurry, puts an answer above its question."""
+    return moment if thread is None else max(moment, thread.newest.sent + _MILLISECOND)
 
 
 def from_service(id_: str, person: str, department: str, thread: Thread | None, topic: str, text: str, now: datetime) -> Resource:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from hub.booking.clock import read
 from hub.booking.conventions import SHOP_BOOKING, appointment_id, extension, identifier, points_to
 from hub.booking.life import What
-from hub.booking.views import Booking, performer, version
+from hub.booking.views import Booking, Status, performer, version
 from hub.message import Resource
 from hub.problem import Problem, Refused
 
@@ -17,6 +17,8 @@ LONGEST_VISIT = timedelta(hours=24)
 """Longer than any home visit; bounds what must be read to find overlaps."""
 REPORTS = {"arrived": What.ON_THE_WAY, "fulfilled": What.COMPLETE, "noshow": What.NOT_HOME, "cancelled": What.CANCEL}
 """Stated Appointment status → what it says of a booking that is kept."""
+PLANS = ("proposed", "booked", "cancelled")
+"""Stated status of what is planned; the others report."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,12 @@ class Statement:
         """The sender's number for this state (xCal SEQUENCE); None when it does not number."""
         value = extension(self.appointment, "sequence")
         return None if value is None else int(value)
+
+
+    @property
+    def stated_at(self) -> str:
+        """When the sender said it by its own clock, as `clock.write` has it; empty when that is not told."""
+        return str(extension(self.appointment, "stated-at") or "")
 
 
 def statements(items: Iterable[Resource]) -> tuple[Statement, ...]:
@@ -118,8 +126,12 @@ def _moves(statement: Statement, stored: Booking) -> bool:
 
 
 def out_of_date(statement: Statement, stored: Booking) -> bool:
-    """It is older than what is kept: a lower sequence number, or made of a version that is not the current one."""
+    """It is older than what is kept: a lower sequence number, made of a version that is not the current one, or a plan that was told before
+    what the service told last (mail overtakes mail). Reports of a visit have an order of their own: `life.NEXT`."""
     if statement.sequence is not None and statement.sequence < stored.sequence:
+        return True
+    plans = statement.appointment.get("status") in PLANS and stored.status in (Status.PENDING, Status.BOOKED)
+    if plans and "" < statement.stated_at < stored.stated_at:
         return True
     return 0 < version(statement.appointment) < stored.version
 

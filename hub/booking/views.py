@@ -42,6 +42,8 @@ class Booking:
     """First name of who comes; empty until assigned."""
     sequence: int
     version: int
+    stated_at: str
+    """When the service said what it said last, by its own clock; empty when it does not tell."""
 
     @classmethod
     def of(cls, appointment: Resource) -> Booking:
@@ -63,6 +65,7 @@ def _read(appointment: Resource) -> Booking:
         decision=_first(points_to(r, "ServiceRequest") for r in appointment.get("basedOn") or ()),
         slots=tuple(points_to(r, "Slot") for r in appointment.get("slot") or ()),
         performer=performer(appointment), sequence=int(extension(appointment, "sequence") or 0), version=version(appointment),
+        stated_at=str(extension(appointment, "stated-at") or ""),
     )
 
 

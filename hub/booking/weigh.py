@@ -234,8 +234,12 @@ def _seated(case: _Case, what: What, appointment: Resource, asked: rules.Asked) 
 
 
 def _fresh(case: _Case, appointment: Resource) -> Resource:
-    """When the service last told something new."""
-    return with_extension(appointment, "confirmed-at", "Instant", write(case.now)) if case.owner else appointment
+    """When the service last told something new, and when it said so itself."""
+    if not case.owner:
+        return appointment
+    told = max(case.statement.stated_at, case.booking.stated_at if case.booking else "")
+    made = with_extension(appointment, "stated-at", "Instant", told) if told else appointment
+    return with_extension(made, "confirmed-at", "Instant", write(case.now))
 
 
 def _numbered_on(case: _Case, appointment: Resource) -> Resource:

@@ -9,7 +9,7 @@ from uuid import NAMESPACE_URL, uuid5
 from hub.access import AuditLine
 from hub.booking import Decision
 from hub.booking.clock import begin
-from hub.booking.messages import CONVERSATION, LETTER, LONGEST_ANSWER, Message, Thread, from_service, instant, is_message, proper
+from hub.booking.messages import CONVERSATION, LETTER, LONGEST_ANSWER, Message, Thread, following, from_service, instant, is_message, proper
 from hub.booking.settings import LONGEST_TOPIC
 from hub.dialogue.threads import thread_in
 from hub.keeping import Speaker
@@ -55,7 +55,7 @@ class Hearing:
         return (change.reference,)
 
     def _made(self, tx: Transaction, stated: Resource, whose: Whose, letter: str) -> Resource:
-        """What is kept. Its time is between the message before it and now, so that a clock that is wrong upsets no order."""
+        """What is kept. Its time is its sender's, but not in the future, and after the message before it."""
         thread, topic = whose.thread, str((stated.get("topic") or {}).get("text", "")).strip()[:LONGEST_TOPIC]
         text = proper("\n".join(str(p.get("contentString", "")) for p in stated.get("payload") or ()), LONGEST_ANSWER)
         made = from_service(whose.id, whose.person, whose.department, thread, thread.topic if thread else topic or UNTITLED, text, tx.now)
@@ -66,7 +66,7 @@ class Hearing:
         if thread is None and called:
             made["identifier"].append({"system": CONVERSATION, "value": called})
         if "sent" in stated:
-            made["sent"] = instant(min(max([begin(stated["sent"]), *([thread.newest.sent] if thread else [])]), tx.now))
+            made["sent"] = instant(following(thread, min(begin(stated["sent"]), tx.now)))
         self.check(made)
         return made
 

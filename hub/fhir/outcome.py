@@ -18,7 +18,7 @@ OUTCOME: dict[Problem, tuple[int, str]] = {
     Problem.CERTIFICATE_UNTRUSTED: (401, "security"), Problem.CERTIFICATE_REVOKED: (401, "security"),
     Problem.NOT_DECRYPTABLE: (400, "security"), Problem.ALTERED_DUPLICATE: (409, "duplicate"), Problem.EXPIRED: (422, "expired"),
     Problem.UNKNOWN_AGREEMENT: (404, "not-found"), Problem.MISSING_PART: (400, "structure"), Problem.NOT_SUPPORTED: (501, "not-supported"),
-    Problem.NOT_AS_AGREED: (422, "business-rule"), Problem.RECEIPT_DIFFERS: (422, "business-rule"),
+    Problem.TEST_MESSAGE: (422, "business-rule"), Problem.NOT_AS_AGREED: (422, "business-rule"), Problem.RECEIPT_DIFFERS: (422, "business-rule"),
     Problem.LOGIN_REFUSED: (401, "login"), Problem.LOGIN_TOO_WEAK: (403, "login"),
     Problem.NOT_AUTHENTICATED: (401, "login"), Problem.INVALID: (422, "invalid"), Problem.UNKNOWN_CODE: (422, "code-invalid"),
     Problem.UNKNOWN_FUNCTION: (404, "not-supported"), Problem.UNKNOWN_PERSON: (422, "not-found"), Problem.UNKNOWN_SERVICE: (422, "not-found"),

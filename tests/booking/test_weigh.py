@@ -12,8 +12,9 @@ from fhir.resources.R4B.encounter import Encounter
 
 from hub.booking import MOVED_FROM, Asker, Seat, Status, What, statements, weigh, which
 from hub.booking.clock import write
-from hub.booking.conventions import appointment_id, extension
+from hub.booking.conventions import appointment_id, extension, with_extension
 from hub.booking.facts import Facts
+from hub.message import Resource
 from hub.problem import Problem, Refused
 
 ID = appointment_id("shop", "b1")
@@ -273,6 +274,22 @@ def test_an_older_number_is_out_of_date(booked: World) -> None:
     assert refused(booked, numbered(said("cancelled", id_=ID), 6), may=EPJ, origin="epj") is Problem.OUT_OF_DATE
     assert booked.states(numbered(said("booked", id_=ID, performer="Kari"), 6), may=EPJ, origin="epj").nothing_new
     assert booked.sequence(ID) == 7
+
+
+def test_of_two_plans_of_the_services_the_one_told_last_counts_whichever_comes_last(booked: World) -> None:
+    def told(at: str, **said_: object) -> Resource:
+        return with_extension(said("booked", id_=ID, **said_), "stated-at", "Instant", at)
+
+    booked.states(told("2026-10-01T08:10:00Z", start=write(tomorrow(14)), performer="Kari"), may=EPJ, origin="epj")
+    for late in (told("2026-10-01T08:05:00Z", start=write(tomorrow(12))), told("2026-10-01T08:09:59Z", performer="Ola"),
+                 with_extension(said("cancelled", id_=ID), "stated-at", "Instant", "2026-10-01T08:00:00Z")):
+        assert refused(booked, late, may=EPJ, origin="epj") is Problem.OUT_OF_DATE
+    assert booked.booking(ID).start == tomorrow(14)
+    booked.states(told("2026-10-01T08:10:00Z", performer="Ola"), may=EPJ, origin="epj")  # in the same second: as they come
+    assert booked.booking(ID).performer == "Ola"
+    done = with_extension(said("fulfilled", id_=ID), "stated-at", "Instant", "2026-10-01T07:00:00Z")
+    booked.states(done, may=EPJ, origin="epj")  # that a visit took place is never refused
+    assert booked.booking(ID).status is Status.FULFILLED
 
 
 def test_a_confirmation_that_crosses_a_move_does_not_confirm_the_new_time(booked: World) -> None:

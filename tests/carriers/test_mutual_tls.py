@@ -24,7 +24,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "seals"))
 from throwaway import DAY, HUB_TOML, YEAR, Ca, authority, leaf, write, write_key
 
 from adapters.carriers import guarded
-from adapters.carriers.http import http
+from adapters.carriers.http import HttpCarrier, http
+from adapters.registries import rotating
 from hub.adapter import Surroundings
 from hub.commands import listening
 from hub.config import Misconfigured, Tls, read_hub
@@ -65,12 +66,15 @@ class Pki:
 
     def send(self, port: int, host: str = "localhost", client: str | None = "client", ca: str = "servers") -> Parcel | None:
         """Our carrier, set up as an adapter's TOML would."""
-        shown = {"certificate": f"certs/{client}.pem", "key": f"certs/{client}.key"} if client else {}
-        carrier = http(self.around(url=f"https://{host}:{port}/inn", ca=f"certs/{ca}.pem", **shown))
+        carrier = self.carrier(port, host, client, ca)
         try:
             return carrier.send(LETTER)
         finally:
             carrier.close()
+
+    def carrier(self, port: int, host: str = "localhost", client: str | None = "client", ca: str = "servers") -> HttpCarrier:
+        shown = {"certificate": f"certs/{client}.pem", "key": f"certs/{client}.key"} if client else {}
+        return http(self.around(url=f"https://{host}:{port}/inn", ca=f"certs/{ca}.pem", **shown))
 
     def around(self, **settings: str) -> Surroundings:
         return Surroundings(self.home, "partner", "8100101", "8100000", "Solbakken", settings)
@@ -117,6 +121,17 @@ def port(pki: Pki) -> Iterator[int]:
 
 def test_who_shows_a_certificate_is_let_in(pki: Pki, port: int) -> None:
     assert pki.send(port) == Parcel({"content-type": "text/xml"}, LETTER.body, 200)
+
+
+def test_a_new_client_certificate_is_shown_without_a_restart(pki: Pki, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rotating, "LOOKED", 0.0)
+    pki.pair("rotated", pki.clients, server=False, end=NOW - DAY)
+    carrier = pki.carrier(port, client="rotated")
+    with pytest.raises(Unavailable):
+        carrier.send(LETTER)
+    pki.pair("rotated", pki.clients, server=False)
+    assert carrier.send(LETTER) == Parcel({"content-type": "text/xml"}, LETTER.body, 200)
+    carrier.close()
 
 
 @pytest.mark.parametrize("client", [None, "strange", "late", "server"])

@@ -147,6 +147,7 @@ def test_of_several_party_ids_the_her_id_decides() -> None:
     ids = (PartyId("999999999", "orgnummer"), PartyId("79768", "HER"), PartyId("999999999", "ENH"))
     assert envelope.read(xml.parse(envelope.write(header(sender=EbParty(ids))))).sender.her == "79768"
     assert EbParty((ids[0], ids[2])).her == "999999999"
+    assert EbParty((ids[0], PartyId("79768", "urn:x:partyid-type:her"))).her == "79768"
 
 
 @pytest.mark.spec("facts/ebxml", "12.xml")
@@ -155,6 +156,23 @@ def test_a_byte_order_mark_and_other_charsets_are_read(charset: str) -> None:
     text = envelope.write(header(description="Besøk")).decode()
     declared = "" if charset == "utf-8-sig" else f'<?xml version="1.0" encoding="{charset}"?>'
     assert envelope.read(xml.parse((declared + text).encode(charset))).description == "Besøk"
+
+
+@pytest.mark.spec("facts/ebxml", "12.xml")
+@pytest.mark.parametrize(("declared", "told"), [("", "iso-8859-1"), ('<?xml version="1.0"?>', "windows-1252"), ("", "iso-8859-15")])
+def test_the_transports_charset_counts_where_the_document_says_nothing_and_is_no_utf_8(declared: str, told: str) -> None:
+    text = declared + envelope.write(header(description="Besøk")).decode()
+    assert envelope.read(xml.parse(text.encode(told), charset=told)).description == "Besøk"
+    assert envelope.read(xml.parse(text.encode(), charset=told)).description == "Besøk"
+    with pytest.raises(Violation):
+        xml.parse(text.encode(told))
+
+
+@pytest.mark.spec("facts/ebxml", "12.xml")
+def test_the_name_of_a_root_element_is_told_without_reading_what_stands_inside() -> None:
+    start = b'\n<?xml version="1.0"?><!-- <no:t/> --><?pi x?><a:Root xmlns:a="urn:a">'
+    assert xml.root_name(start + b"<never closed") == ("urn:a", "Root")
+    assert [xml.root_name(data) for data in (b"", b"no XML")] == [("", "")] * 2
 
 
 @pytest.mark.spec("facts/ebxml", "6.OtherXml")
@@ -178,7 +196,7 @@ def test_a_time_without_a_zone_is_never_written() -> None:
 
 
 READERS: list[Callable[[bytes], object]] = [
-    lambda data: envelope.read(xml.parse(data)), msghead.read, apprec.read, dialog.read, xcal.read, lambda data: cms.open_(data, [pair("us")]),
+    lambda data: envelope.read(xml.parse(data)), msghead.read, msghead.read_info, apprec.read, dialog.read, xcal.read, lambda data: cms.open_(data, [pair("us")]),
     lambda data: signature.examine(xml.parse(data), lambda uri: None),
 ]
 

@@ -126,7 +126,7 @@ def test_a_long_header_of_a_part_may_be_folded() -> None:
     ("content_id", "href"),
     [
         ("<a@b>", "cid:a@b"), ("<a@b>", "cid:a%40b"), ("<a%40b>", "cid:a%40b"), ("<a/b c.xml>", "cid:a%2Fb%20c.xml"), ("a@b", "cid:a@b"),
-        ("<å@b>", "cid:å@b"),
+        ("<å@b>", "cid:å@b"), ("  < a@b > ", "cid:a@b"), ("<a@b> (letter.p7m)", "cid:a@b"), ("\r\n <a@b>", "cid:a@b"),
     ],
 )
 def test_cid_is_compared_decoded_then_raw_without_brackets(content_id: str, href: str) -> None:
@@ -150,6 +150,14 @@ def test_the_case_of_a_cid_counts() -> None:
 def test_transfer_encodings_are_undone_leniently_on_blanks(encoding: str, sent: bytes) -> None:
     (part,) = mime.read({"content-type": RELATED}, together(SOAP, payload(encoding, sent))).parts
     assert part.body == b"<a/>"
+
+
+@pytest.mark.spec("facts/ebxml", "2.1.encoding")
+@pytest.mark.parametrize("encoding", ["base64;", '"base64"', "base64 (RFC 2045)"])
+def test_a_transfer_encoding_with_more_than_its_word_is_undone_and_remarked(encoding: str) -> None:
+    package = mime.read({"content-type": RELATED}, together(SOAP, payload(encoding, b"PGEvPg==")))
+    assert [part.body for part in package.parts] == [b"<a/>"]
+    assert "Content-Transfer-Encoding is more than a word" in package.remarks
 
 
 @pytest.mark.spec("facts/ebxml", "2.1.encoding")

@@ -102,6 +102,12 @@ def test_a_right_value_with_a_changed_part_is_refused() -> None:
     refused(signed(), Fault.BAD_SIGNATURE, {CID: PAYLOAD + b" "})
 
 
+@pytest.mark.spec("facts/ebxml", "12.cid")
+def test_the_scheme_of_a_cid_may_be_written_in_any_case() -> None:
+    root = xml.parse(signed(manifest=(CID.replace("cid:", "CID:"),)))
+    assert signature.verify(root, {CID: PAYLOAD}.get, [CID.replace("cid:", "CID:")], [pair("partner").certificate]).holds
+
+
 @pytest.mark.spec("facts/ebxml", "4.2.3")
 @pytest.mark.spec("facts/ebxml", "4.2")
 def test_a_part_of_the_manifest_outside_the_signature_is_refused() -> None:

@@ -349,7 +349,7 @@ def test_an_acknowledgment_that_rides_on_a_letter_counts_as_well_as_the_letter(w
     good = statement(world)
     package = mime.read(good.headers, good.body)
     header = replace(envelope.read(xml.parse(package.root.body)), acknowledges=sent if known else "nothing@x", message_id="rides@epj")
-    keys = world.box.seal._keys.sign
+    keys = world.box.seal._ring().keys.sign
     parts = [(p.content_id, "application/pkcs7-mime", p.body) for p in package.parts]
     soap = signature.sign(envelope.write(header), [(f"cid:{c}", b) for c, _, b in parts], keys.key, certificate.b64(keys.certificate))
     answer = world.flow.receive(world.adapters["visma-profil"], Parcel(*mime.write(soap, parts, "b", "r@epj")))

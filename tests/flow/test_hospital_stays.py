@@ -35,9 +35,9 @@ def tell(world: World, number: str, type_: str, *times: datetime) -> Verdict:
     content = (f'<p:{name} xmlns:p="{plo.NAMESPACE}{name}/2012-04-01" xmlns:k="{plo.NAMESPACE}poKomponent/2012-04-01">'
                f"{''.join(map(event, times))}</p:{name}>")
     id_ = f"{type_}-{world.clock.now:%H%M%S}-{len(times)}"
-    party = Party("Sykehus", (Ident(EPJ, HER),), Party("Sykehus", (Ident(EPJ, HER),)))
+    hospital, municipality = (Party(name, (Ident(her, HER),), Party(name, (Ident(her, HER),))) for name, her in (("Sykehus", EPJ), ("Kommune", HUB)))
     head = msghead.MsgHead(
-        type=Coded(type_, "PLO"), id=id_, generated=world.clock.now, sender=party, receiver=replace(party, name="Kommune"),
+        type=Coded(type_, "PLO"), id=id_, generated=world.clock.now, sender=hospital, receiver=municipality,
         documents=(msghead.Document(content.encode()),), patient=Person(family="Test", given="Test", idents=(Ident(number, FNR),)), ack="J",
     )
     seal = ebms(Surroundings(world.home / "epj", "epj", HUB, EPJ, "Sykehus", {"functions": FUNCTIONS}))

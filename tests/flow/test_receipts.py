@@ -18,6 +18,8 @@ from test_flow import booked, statement, told
 from adapters.carriers.memory import MemoryCarrier
 from adapters.demo.processes import wait_for
 from adapters.seals.ebms import ebms
+from ebxml import apprec, msghead
+from ebxml.kith import HER, Coded, Ident, Party
 from hub.adapter import Surroundings
 from hub.delivery import Patience, State
 from hub.faces.inbox import Inbox
@@ -148,11 +150,38 @@ def test_a_partner_that_refuses_our_receipt_is_not_asked_again(world: World) -> 
     assert carrier.waiting == []
 
 
-def letter(world: World, *, sync: bool, id_: str = "") -> Parcel:
-    """A letter of the EPJ's that asks for its receipt on the same connection, or not."""
+def letter(world: World, *, sync: bool, id_: str = "", body: bytes = b"") -> Parcel:
+    """A letter of the EPJ's that asks for its receipt on the same connection, or not. It states nothing that is understood."""
     around = Surroundings(world.home / "epj", "epj", HUB, EPJ, "Visma Profil", {"functions": FUNCTIONS, "sync": sync})
-    content = Content(b"<MsgHead/>", "application/xml")
+    content = Content(body or of_no_use(world), "application/xml")
     return ebms(around).close(content, Letter(id_ or f"letter-{sync}", "talk", "visit", world.clock.now), world.clock.now)
+
+
+def of_no_use(world: World) -> bytes:
+    epj, hub = (Party(name, (Ident(her, HER),)) for name, her in (("EPJ", EPJ), ("Kommune", HUB)))
+    return msghead.write(msghead.MsgHead(Coded("EPIKRISE"), "head-1", world.clock.now, epj, hub, (msghead.Document(b"<a/>"),), ack="J"))
+
+
+@pytest.mark.spec("facts/ebxml", "7.4.fault")
+@pytest.mark.parametrize("sync", [True, False])
+def test_a_letter_whose_document_cannot_be_read_is_told_so_and_not_that_it_has_arrived(world: World, sync: bool) -> None:
+    answer = world.flow.receive(world.adapters["visma-profil"], letter(world, sync=sync, body=b"<NoMsgHead/>"))
+    assert answer.verdict.problem is Problem.UNREADABLE and answer.later is not sync
+    (error,) = told(answer.parcel).errors
+    assert (error.code, error.severity, error.description[:6]) == ("OtherXml", "Error", "BB-101")
+    again = world.flow.receive(world.adapters["visma-profil"], letter(world, sync=sync, body=b"<NoMsgHead/>"))
+    assert again.duplicate and again.parcel == answer.parcel
+    assert not world.store.deliveries((State.DUE,), "visma-profil", None, 9)
+
+
+@pytest.mark.spec("facts/ebxml", "7.4.fault")
+def test_a_letter_whose_msginfo_can_be_read_gets_an_acknowledgment_and_a_negative_apprec(world: World) -> None:
+    broken = of_no_use(world).replace(b"<a/>", b"<a>")
+    answer = world.flow.receive(world.adapters["visma-profil"], letter(world, sync=True, body=broken))
+    assert answer.verdict.problem is Problem.UNREADABLE and told(answer.parcel).action == "Acknowledgment"
+    world.deliver()
+    receipt = apprec.read(world.box.seal.open(world.carrier.sent[-1], world.clock.now).content.body)
+    assert (receipt.status, receipt.original_id, [e.v for e in receipt.errors]) == (apprec.REJECTED, "head-1", ["T01"])
 
 
 def test_without_sync_reply_the_receipt_goes_to_the_partners_own_address(world: World) -> None:

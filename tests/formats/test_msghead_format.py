@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from dev_keys import dev_pki
 from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
 from adapters.formats.appointments import Statuses, stated
 from adapters.formats.msghead import APPREC, KINDS, TEXTS, MsgheadFormat, msghead_format
-from ebxml import apprec, dialog, msghead, xcal
+from adapters.registries import pki
+from adapters.registries.certificates import own_keys
+from ebxml import apprec, container, dialog, enveloped, msghead, xcal
 from ebxml.kith import HER, Coded, Ident, Party
 from hub.adapter import Surroundings
-from hub.booking.conventions import BY_CITIZEN, FNR, SERVICE_TYPE, extension, with_extension
+from hub.booking.conventions import BY_CITIZEN, DNR, FNR, SERVICE_TYPE, extension, with_extension
 from hub.message import Content, Envelope, Letter, Question, Receipt, ReceiptKind, Resource, Resources, Verdict
 from hub.problem import Problem, Refused
 
@@ -52,6 +56,12 @@ def schema(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> etree.XMLS
 def made(**settings: Any) -> MsgheadFormat:
     around = {"functions": FUNCTIONS, "own_sub": "8094866", "party_sub": "8141705", **settings}
     return msghead_format(Surroundings(ROOT / "nowhere", "Visma <Profil>", "8100101", "8100000", "Solbakken & omegn", around))
+
+
+def theirs(**settings: Any) -> MsgheadFormat:
+    """The other side of `made`: who reads what it writes, and writes what it reads."""
+    around = {"functions": FUNCTIONS, "own_sub": "8141705", "party_sub": "8094866", **settings}
+    return msghead_format(Surroundings(ROOT / "nowhere", "Solbakken & omegn", "8100000", "8100101", "Visma <Profil>", around))
 
 
 def appointment(status: str = "pending", performer: str = "", sequence: int = 1) -> Resource:
@@ -115,7 +125,7 @@ def test_every_state_is_written_with_its_word_and_read_back_as_what_the_word_sta
     assert (event.x("x-visit-status"), event.status, event.uid) == (word, row["ical"], "b-1")
     (note,) = dialog.read(text.content).entries
     assert note.subject == row["subject"]
-    read = stated_back(made(), content)
+    read = stated_back(theirs(), content)
     assert (read[0]["id"], read[0]["status"]) == ("b-1", row["appointment"])
     assert extension(read[0], "sequence") == (2 if key.endswith("again") else 1)
     assert [r["status"] for r in read[1:]] == ([row["encounter"]] if "encounter" in row else [])
@@ -126,7 +136,7 @@ def test_every_state_is_written_with_its_word_and_read_back_as_what_the_word_sta
 def test_every_word_of_the_table_is_read(word: str) -> None:
     row = TABLE[word]
     event = xcal.Event("b-1", AT, None, status=row["ical"], sequence=3, extra=(("x-visit-status", word), ("x-performer", "Siri")))
-    first, *more = stated(event, Statuses.load(ROOT), "", "")
+    first, *more = stated(event, Statuses.load(ROOT), None, "")
     assert (first["status"], extension(first, "sequence")) == (row["appointment"], 3)
     assert first["participant"][0]["actor"]["display"] == "Siri"
     assert ("start" in first) == (row["appointment"] in ("proposed", "booked", "cancelled"))
@@ -142,7 +152,7 @@ def test_every_word_that_is_written_is_in_the_table_and_every_row_is_complete() 
 
 def test_a_letter_is_read_back_with_times_person_and_who_they_are() -> None:
     content = made().write(items(appointment("proposed")), LETTER)
-    (read,) = stated_back(made(), content)
+    (read,) = stated_back(theirs(), content)
     assert (read["start"], read["end"]) == ("2026-12-03T08:00:00Z", "2026-12-03T08:30:00Z")
     assert [a["actor"]["identifier"]["value"] for a in read["participant"]] == ["01815512345", "hjemmesykepleie"]
     head = msghead.read(content.body)
@@ -160,12 +170,12 @@ def test_people_read_norwegian_wall_time() -> None:
 
 
 def test_when_the_citizen_cancels_it_says_so() -> None:
-    (read,) = stated_back(made(), made().write(items(appointment("cancelled")), LETTER))
+    (read,) = stated_back(theirs(), made().write(items(appointment("cancelled")), LETTER))
     assert read["cancelationReason"] == BY_CITIZEN
 
 
 def test_the_times_that_an_encounter_really_had_come_along() -> None:
-    _, encounter = stated_back(made(), made().write(items(appointment("fulfilled")), LETTER))
+    _, encounter = stated_back(theirs(), made().write(items(appointment("fulfilled")), LETTER))
     assert encounter["period"] == {"start": "2026-12-03T08:05:00Z", "end": "2026-12-03T08:20:00Z"}
 
 
@@ -184,7 +194,7 @@ def test_markup_and_control_characters_are_only_text(schema: etree.XMLSchema) ->
 @given(st.text(st.characters(), max_size=30))
 def test_any_text_at_all_gives_a_letter_that_is_read_back(text: str) -> None:
     content = made().write(items(appointment("booked", text), text), LETTER)
-    assert stated_back(made(), content)[0]["status"] == "booked"
+    assert stated_back(theirs(), content)[0]["status"] == "booked"
 
 
 @pytest.mark.parametrize(
@@ -201,9 +211,9 @@ def test_what_cannot_be_said_is_refused(message: Any, problem: Problem) -> None:
 
 
 def calendar_letter(calendar: bytes, type_: str = "DIALOG_HELSEFAGLIG", ack: str = "J") -> Content:
-    party = Party("Et sted", (Ident("1", HER),))
+    parties = (Party("Et sted", (Ident(her, HER),)) for her in ("8100000", "8100101"))
     documents = (msghead.Document(calendar),) if calendar else ()
-    return Content(msghead.write(msghead.MsgHead(Coded(type_), "m-1", AT, party, party, documents, ack=ack)), "application/xml")
+    return Content(msghead.write(msghead.MsgHead(Coded(type_), "m-1", AT, *parties, documents, ack=ack)), "application/xml")
 
 
 def event_letter(**event: Any) -> Content:
@@ -223,7 +233,7 @@ def event_letter(**event: Any) -> Content:
 )
 def test_what_cannot_be_understood_is_refused_as_what_it_is(content: Content, problem: Problem) -> None:
     with pytest.raises(Refused) as wrong:
-        made().read(envelope(content))
+        theirs().read(envelope(content))
     assert wrong.value.problem == problem
 
 
@@ -235,7 +245,7 @@ def test_what_cannot_be_understood_is_refused_as_what_it_is(content: Content, pr
 @pytest.mark.parametrize("problem", [None, *Problem])
 def test_every_verdict_becomes_a_valid_apprec_with_our_number(schema: etree.XMLSchema, version: str, problem: Problem | None) -> None:
     content = made().write(items(appointment()), LETTER)
-    answer = made(apprec=version).answer(envelope(content), Verdict(problem), Letter("apprec-1", "", "receipt", AT))
+    answer = theirs(apprec=version).answer(envelope(content), Verdict(problem), Letter("apprec-1", "", "receipt", AT))
     assert answer is not None
     schema.assertValid(etree.fromstring(answer.body))
     receipt = apprec.read(answer.body)
@@ -271,12 +281,22 @@ def test_an_apprec_is_sent_as_the_sender_asked(ack: str, accepted: bool, rejecte
 
 
 def test_the_status_of_a_calendar_is_read_in_any_case() -> None:
-    (read,) = stated_back(made(), event_letter(status="confirmed"))
+    (read,) = stated_back(theirs(), event_letter(status="confirmed"))
     assert read["status"] == "booked"
 
 
-def test_what_is_no_msghead_gets_no_apprec() -> None:
-    assert made().answer(envelope(Content(b"<a/>", "")), Verdict(Problem.UNREADABLE), LETTER) is None
+@pytest.mark.parametrize("body", [b"<a/>", b"", b"<MsgInfo/>", f'<a><MsgInfo xmlns="{msghead.NAMESPACE}"/></a>'.encode()])
+def test_what_is_no_msghead_gets_no_apprec(body: bytes) -> None:
+    assert made().answer(envelope(Content(body, "")), Verdict(Problem.UNREADABLE), LETTER) is None
+
+
+def test_a_file_that_came_along_is_no_statement_and_is_not_copied(schema: etree.XMLSchema) -> None:
+    content = made().write(items(appointment()), LETTER)
+    file = container.write(b"%PDF-1.7")
+    whole = content.body.replace(b"</MsgHead>", b'<Document><RefDoc><MsgType V="A"/><Content>' + file + b"</Content></RefDoc></Document></MsgHead>")
+    assert [bool(d.content) for d in msghead.read(whole).documents] == [True, True, True]
+    assert [bool(d.content) for d in msghead.read(whole, files=False).documents] == [True, True, False]
+    assert stated_back(theirs(), Content(whole, "")) == stated_back(theirs(), content)
 
 
 @pytest.mark.spec("facts/ebxml", "9.2")
@@ -293,10 +313,84 @@ REAL = made().write(items(appointment("fulfilled", "Siri")), LETTER).body
 def test_a_letter_with_a_hole_is_read_or_refused_and_answered_or_not_but_never_crashes(at: int, length: int, instead: bytes) -> None:
     content = Content(REAL[:at] + instead + REAL[at + length:], "application/xml")
     try:
-        made().read(envelope(content))
+        theirs().read(envelope(content))
     except Refused as wrong:
-        assert wrong.problem in (Problem.UNREADABLE, Problem.INVALID, Problem.UNKNOWN_CODE, Problem.UNKNOWN_FUNCTION)
+        assert wrong.problem in (Problem.UNREADABLE, Problem.INVALID, Problem.UNKNOWN_CODE, Problem.UNKNOWN_FUNCTION, Problem.WRONG_PARTY)
     made().answer(envelope(content), Verdict(Problem.INVALID), LETTER)
+
+
+def refused(content: Content, reader: MsgheadFormat) -> Refused:
+    with pytest.raises(Refused) as wrong:
+        reader.read(envelope(content))
+    return wrong.value
+
+
+def test_a_person_with_a_d_number_is_told_apart_from_one_with_a_national_number() -> None:
+    who = patient()
+    who["identifier"] = [{"system": DNR, "value": "41815512345"}]
+    content = made().write(Resources((appointment("proposed"), who, *items(appointment()).items[2:])), LETTER)
+    (read,) = stated_back(theirs(), content)
+    assert read["participant"][0]["actor"]["identifier"] == {"system": DNR, "value": "41815512345"}
+
+
+@pytest.mark.spec("facts/ebxml", "9.1.status")
+def test_a_test_message_enters_no_record_but_that_of_a_partner_set_up_for_tests() -> None:
+    marked = made(test=True).write(items(appointment()), LETTER)
+    assert msghead.read(marked.body).processing == "D"
+    assert refused(marked, theirs()).problem is Problem.TEST_MESSAGE
+    assert stated_back(theirs(test=True), marked)
+    assert msghead.read(made().write(items(appointment()), LETTER).body).processing == ""
+
+
+@pytest.mark.spec("facts/ebxml", "12.process")
+@pytest.mark.parametrize(
+    ("settings", "where"),
+    [
+        ({"own_sub": "8141799"}, "Receiver"),  # a service that has moved: E21
+        ({"party_sub": "8094866"}, ""), ({"own_sub": ""}, ""), ({}, ""),
+    ],
+)
+def test_a_letter_to_a_service_that_is_not_ours_is_refused_with_e21(settings: dict[str, str], where: str) -> None:
+    content = made().write(items(appointment()), LETTER)
+    if not where:
+        assert stated_back(theirs(**settings), content)
+        return
+    wrong = refused(content, theirs(**settings))
+    assert (wrong.problem, wrong.where, APPREC[wrong.problem]) == (Problem.WRONG_PARTY, f"/MsgHead/MsgInfo/{where}", "E21")
+
+
+@pytest.mark.spec("facts/ebxml", "12.process")
+def test_a_letter_inside_another_partys_envelope_is_refused_and_one_that_names_no_her_id_is_not() -> None:
+    body = made().write(items(appointment()), LETTER).body
+    stolen = body.replace(b"<Id>8100000</Id>", b"<Id>8100555</Id>").replace(b"<Id>8094866</Id>", b"<Id>8100556</Id>")
+    assert refused(Content(stolen, "application/xml"), theirs()).where == "/MsgHead/MsgInfo/Sender"
+    nameless = body.replace(b'V="HER"', b'V="LOK"')
+    assert stated_back(theirs(), Content(nameless, "application/xml"))
+
+
+@pytest.mark.spec("facts/ebxml", "4.3")
+def test_a_signature_inside_the_msghead_must_hold_whoever_made_it(tmp_path: Path) -> None:
+    dev_pki(tmp_path / "pki", {"8100777": "Lege Hansen"}, AT)
+    pki.lay_out(tmp_path / "pki", tmp_path / "certs", "8100777", [])
+    own = own_keys(tmp_path / "certs").sign
+    signed = enveloped.sign_enveloped(made().write(items(appointment()), LETTER).body, own.key, own.certificate)
+    assert stated_back(theirs(), Content(signed, "application/xml"))
+    changed = signed.replace(b"2026-12-03T08:00:00Z", b"2026-12-03T09:00:00Z")
+    assert changed != signed
+    assert refused(Content(changed, "application/xml"), theirs()).problem is Problem.BAD_SIGNATURE
+
+
+@pytest.mark.spec("facts/ebxml", "12.xml")
+@pytest.mark.parametrize("charset", ["utf-16", "iso-8859-1", "utf-8-sig"])
+def test_a_receipt_is_known_by_its_root_element_in_any_encoding_and_by_our_id_in_any_case(charset: str) -> None:
+    letter = replace(LETTER, id="abcdefab-2222-4333-8444-555555555555")
+    answer = theirs().answer(envelope(made().write(items(appointment()), letter)), Verdict(), Letter("a", "", "receipt", AT))
+    assert answer is not None
+    text = answer.body.decode().partition("?>")[2].replace(letter.id, letter.id.upper())
+    assert letter.id not in text
+    declared = "" if charset == "utf-8-sig" else f'<?xml version="1.0" encoding="{charset}"?>'
+    read = made().read(envelope(Content(f"{declared}<!-- {'x' * 3000} -->{text}".encode(charset), "application/xml")))
+    assert read == Receipt(ReceiptKind.ACCEPTED, letter.id)
 
 
 @pytest.mark.spec("facts/ebxml", "9.2.8")
@@ -305,5 +399,5 @@ def test_an_unknown_status_of_an_apprec_is_not_guessed(status: str) -> None:
     answer = made().answer(envelope(made().write(items(appointment()), LETTER)), Verdict(), Letter("a", "", "receipt", AT))
     assert answer is not None
     with pytest.raises(Refused) as wrong:
-        made().read(envelope(Content(answer.body.replace(b'<Status V="1"', f'<Status V="{status}"'.encode()), "application/xml")))
+        theirs().read(envelope(Content(answer.body.replace(b'<Status V="1"', f'<Status V="{status}"'.encode()), "application/xml")))
     assert wrong.value.problem in (Problem.UNKNOWN_CODE, Problem.UNREADABLE)

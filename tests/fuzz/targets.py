@@ -114,7 +114,7 @@ def _read_cms(data: bytes) -> None:
 
 
 def _read_msghead(data: bytes) -> None:
-    for reader in (msghead.read, apprec.read, dialog.read, xcal.read, container.read, lambda each: plo.read(each, "LOG_INNLAGT")):
+    for reader in (msghead.read, msghead.read_info, apprec.read, dialog.read, xcal.read, container.read, lambda each: plo.read(each, "LOG_INNLAGT")):
         try:
             reader(data)
         except Violation:

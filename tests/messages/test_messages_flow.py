@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hubs import EPJ, HUB, World
@@ -120,7 +120,9 @@ def test_a_clock_that_is_wrong_puts_no_answer_above_its_question(world: World, c
     for letter, sent in (("e1", world.clock.now - timedelta(days=2)), ("e2", world.clock.now + timedelta(days=2))):
         hear(world, stated(kari.national_id, letter, partOf=where, sent=sent.isoformat()))
     (thread,) = world.messaging.of(kari.reference)
-    assert thread.messages[0].id == asked and all(m.sent == world.clock.now for m in thread.messages)
+    letters = [world.store.get("Communication", m.id) for m in thread.messages]
+    assert thread.messages[0].id == asked and [i["value"] for kept in letters if kept for i in kept.resource.get("identifier", ())] == ["e1", "e2"]
+    assert all(world.clock.now <= m.sent < world.clock.now + timedelta(seconds=1) for m in thread.messages)
 
 
 def test_nothing_of_the_epjs_reaches_somebody_it_is_not_about(world: World, client: TestClient) -> None:
@@ -204,13 +206,11 @@ def _format(world: World, version: str = "1.1") -> MsgheadFormat:
 
 def letter(kind: str, *documents: msghead.Document) -> Envelope:
     """A MsgHead of an EPJ's about somebody."""
-    party = Party("Visma", (Ident(EPJ, "HER"),))
+    theirs, ours = (Party(name, (Ident(her, "HER"),), Party(name, (Ident(her, "HER"),))) for name, her in (("Visma", EPJ), ("Solbakken", HUB)))
     head = msghead.MsgHead(
-        type=Coded(kind, "x"), id="m-1", generated=None, sender=party, receiver=party, documents=documents,
+        type=Coded(kind, "x"), id="m-1", generated=None, sender=theirs, receiver=ours, documents=documents,
         patient=Person(family="Vind", given="Frisk", idents=(Ident("05916011158", FNR),)), conversation="c-1", parent="p-1",
     )
-    from datetime import UTC, datetime
-
     body = msghead.write(replace(head, generated=datetime(2026, 11, 26, 7, tzinfo=UTC)))
     return Envelope("m-1", EPJ, HUB, "c-1", Content(body, "application/xml"))
 

@@ -59,9 +59,9 @@ def ndjson(*resources: dict[str, Any] | bytes) -> bytes:
 def take_in(opened: tuple[Store, Secrets], text: bytes) -> tuple[Report, list[Wrong]]:
     store, secrets = opened
     wrong: list[Wrong] = []
-    work = partial(importing.ready, known=D, entries=index.indexer(D, secrets.hash_id), base=BASE)
+    way = importing.Way(partial(importing.ready, known=D, entries=index.indexer(D, secrets.hash_id), base=BASE))
     with ThreadPoolExecutor(2) as pool:
-        return importing.take_in(store, io.BytesIO(text), "kari", pool, work, 3, wrong.append), wrong
+        return importing.take_in(store, io.BytesIO(text), "kari", pool, way, 3, wrong.append), wrong
 
 
 def test_each_line_is_kept_or_told_by_its_number(opened: tuple[Store, Secrets]) -> None:
@@ -106,8 +106,11 @@ def test_the_access_log_tells_each_person_once(opened: tuple[Store, Secrets]) ->
 def test_references_under_our_own_address_are_ours_and_others_are_theirs(opened: tuple[Store, Secrets]) -> None:
     store, _ = opened
     here, there = ([{"actor": {"reference": f"{base}/Patient/p1"}, "status": "accepted"}] for base in (BASE, "https://other.example/fhir"))
-    assert take_in(opened, ndjson(visit(1, participant=here), visit(2, participant=there)))[0].kept == 2
-    assert [e.id for e in store.search(Query("Appointment", (ReferenceIs("patient", (("Patient", "p1"),)),))).entries] == ["v1"]
+    escaped = ndjson(visit(3, participant=here)).replace(BASE.encode(), BASE.replace("/", "\\/").encode())
+    assert b":\\/\\/" in escaped
+    assert take_in(opened, ndjson(visit(1, participant=here), visit(2, participant=there), escaped))[0].kept == 3
+    found = store.search(Query("Appointment", (ReferenceIs("patient", (("Patient", "p1"),)),))).entries
+    assert sorted(each.id for each in found) == ["v1", "v3"]
 
 
 def test_the_command_says_what_it_did_and_leaves_with_1_when_something_is_wrong(store_url: str, tmp_path: Path) -> None:

@@ -18,10 +18,11 @@ from adapters.registries.agreements import BadAgreement, agreement, of_cpa
 from adapters.registries.certificates import MissingCertificate
 from adapters.seals.ebms import EbmsSeal, ebms
 from ebxml import certificate, cms, cpa, envelope, mime, xml
+from ebxml.envelope import EbError, EbParty, PartyId
 from ebxml.errors import Violation
 from hub.adapter import Adapter, Surroundings, Unopened
 from hub.delivery import Patience
-from hub.message import Content, Letter, Parcel
+from hub.message import Content, Letter, Parcel, Receipt, ReceiptKind
 from hub.problem import Problem, Refused
 
 HUB, EPJ = "8100000", "8100101"
@@ -305,6 +306,36 @@ def test_what_both_sides_always_or_never_do_must_be_kept(both: Both, word: str, 
     assert (error.code, error.location) == ("Inconsistent", where)
 
 
+@pytest.mark.spec("facts/ebxml", "4.2.1")
+@pytest.mark.parametrize(("signed", "counts"), [("never", True), ("perMessage", False), ("always", False)])
+def test_a_receipt_without_a_signature_counts_only_where_the_cpa_says_that_receipts_have_none(both: Both, signed: str, counts: bool) -> None:
+    hub = both.hub(cpa_text(both.pki, channel=f'a:ackRequested="always" a:ackSignatureRequested="{signed}"'))
+    bare = unsigned(both, hub, acknowledges="ours@besoksbro.example")
+    if counts:
+        opened = hub.open(bare, AT)
+        assert opened.receipt == Receipt(ReceiptKind.ARRIVED, "ours")
+        assert "not signed, as the agreement has it of receipts" in opened.remarks
+    else:
+        with pytest.raises(Unopened) as wrong:
+            hub.open(bare, AT)
+        assert wrong.value.problem is Problem.UNSIGNED
+    for more in ({"errors": (EbError("Unknown", "Error"),)}, {"acknowledges": "ours@x", "errors": (EbError("Unknown", "Warning"),)}):
+        with pytest.raises(Unopened) as wrong:
+            hub.open(unsigned(both, hub, **more), AT)
+        assert wrong.value.problem is Problem.UNSIGNED
+
+
+def unsigned(both: Both, hub: EbmsSeal, **said: object) -> Parcel:
+    """A signal from the EPJ as it is before it is signed."""
+    action = "Acknowledgment" if said.get("acknowledges") else "MessageError"
+    bare = envelope.Header(
+        sender=EbParty((PartyId(EPJ),), "Tjenesteyter"), receiver=EbParty((PartyId(HUB),), "Bestiller"), cpa_id=hub.agreement.id,
+        conversation_id="c", service=envelope.SIGNAL_SERVICE, action=action, message_id="s@epj", timestamp=AT,
+        ref_to_message_id="ours@besoksbro.example", **said,  # type: ignore[arg-type]
+    )
+    return Parcel(*mime.write(envelope.write(bare), [], "", ""))
+
+
 @pytest.mark.spec("facts/ebxml", "4.1")
 @pytest.mark.spec("facts/ebxml", "4.4.gzip")
 @pytest.mark.parametrize("packed", [True, False])
@@ -316,6 +347,6 @@ def test_a_letter_is_packed_when_the_cpas_packaging_says_so(both: Both, packed: 
     hub = both.hub(text.encode())
     sent = hub.close(CONTENT, LETTER, AT)
     (part,) = mime.read(sent.headers, sent.body).parts
-    opened = cms.open_(part.body, both.epj._keys.decrypt)
+    opened = cms.open_(part.body, both.epj._ring().keys.decrypt)
     assert opened.startswith(b"\x1f\x8b") == packed
     assert both.epj.open(sent, AT).content == CONTENT

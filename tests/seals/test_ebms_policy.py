@@ -30,7 +30,7 @@ def from_hub(both: Both, body: bytes, media_type: str, *, before: tuple[str, str
         "conversation_id": "c", "service": "HelsefagligDialog", "service_type": "string", "action": "Bestilling", "message_id": "m-1@x",
         "timestamp": AT, "ack_requested": "signed", "manifest": ("cid:p@x",), **changes,
     }
-    sign = both.hub._keys.sign
+    sign = both.hub._ring().keys.sign
     soap = envelope.write(Header(**values)).replace(*(text.encode() for text in before))  # type: ignore[arg-type]
     soap = signature.sign(soap, [("cid:p@x", body)], sign.key, certs.b64(sign.certificate))
     return Parcel(*mime.write(soap, [("p@x", media_type, body)], "b", "r@x"))
@@ -48,7 +48,7 @@ def test_a_payload_that_is_not_encrypted_is_read_only_where_the_settings_say_so(
 
 @pytest.mark.spec("facts/ebxml", "4.4")
 def test_an_encrypted_payload_is_read_whatever_the_settings_say(both: Both) -> None:
-    sealed = cms.envelop(CONTENT.body, both.hub._certificates.encrypt)
+    sealed = cms.envelop(CONTENT.body, both.hub._ring().partner.encrypt)
     for plain in (False, True):
         assert both.seal("epj", EPJ, HUB, plain=plain).open(from_hub(both, sealed, "application/pkcs7-mime"), AT).content == CONTENT
 
@@ -62,7 +62,7 @@ def test_message_order_is_not_supported_and_the_sender_is_told(both: Both) -> No
 
 
 def test_no_receipt_is_sent_where_none_is_asked_for_but_a_refusal_is(both: Both) -> None:
-    sealed = cms.envelop(CONTENT.body, both.hub._certificates.encrypt)
+    sealed = cms.envelop(CONTENT.body, both.hub._ring().partner.encrypt)
     parcel = from_hub(both, sealed, "application/pkcs7-mime", ack_requested="")
     opened = both.epj.open(parcel, AT)
     assert not opened.wants_receipt
@@ -73,7 +73,7 @@ def test_no_receipt_is_sent_where_none_is_asked_for_but_a_refusal_is(both: Both)
 @pytest.mark.spec("facts/ebxml", "7.4")
 def test_time_to_live_is_told_and_left_to_whoever_knows_what_came_before(both: Both) -> None:
     """A duplicate that comes late is still a duplicate: the flow looks for it first."""
-    sealed = cms.envelop(CONTENT.body, both.hub._certificates.encrypt)
+    sealed = cms.envelop(CONTENT.body, both.hub._ring().partner.encrypt)
     parcel = from_hub(both, sealed, "application/pkcs7-mime", time_to_live=AT)
     assert both.epj.open(parcel, AT + timedelta(days=1)).expires == AT
 

@@ -44,7 +44,7 @@ class Wire:
         return ebms(Surroundings(self.home / folder, folder, partner, own, folder, {"functions": FUNCTIONS, **more}))
 
     def encrypted(self, body: bytes) -> bytes:
-        return cms.envelop(body, self.hub._keys.decrypt[0].certificate)
+        return cms.envelop(body, self.hub._ring().keys.decrypt[0].certificate)
 
     def written(
         self, parts: list[tuple[str, str, bytes]], manifest: tuple[str, ...] | None = None, change: Callable[[bytes], bytes] = bytes, **more: object,
@@ -57,7 +57,7 @@ class Wire:
             "ack_requested": "signed", "manifest": listed, **more,
         }
         soap = change(envelope.write(Header(**values)))  # type: ignore[arg-type]
-        keys = self.epj._keys.sign
+        keys = self.epj._ring().keys.sign
         signed = signature.sign(soap, [(f"cid:{cid}", body) for cid, _, body in parts], keys.key, certificate.b64(keys.certificate))
         return Parcel(*mime.write(signed, parts, "b", "root@epj"))
 
@@ -161,7 +161,7 @@ def test_our_status_request_is_answered_with_the_fate_of_the_letter(wire: Wire, 
 
 @pytest.mark.spec("facts/ebxml", "4.2")
 def test_an_attachment_that_cannot_be_opened_stops_the_whole_letter(wire: Wire) -> None:
-    other = cms.envelop(SECOND, wire.epj._keys.decrypt[0].certificate)
+    other = cms.envelop(SECOND, wire.epj._ring().keys.decrypt[0].certificate)
     for spoiled, media_type in ((other, P7M), (SECOND, "application/pdf")):
         unopened = refused(wire, wire.written([("a", P7M, wire.encrypted(FIRST)), ("b", media_type, spoiled)]))
         assert unopened.problem is Problem.NOT_DECRYPTABLE
@@ -170,6 +170,20 @@ def test_an_attachment_that_cannot_be_opened_stops_the_whole_letter(wire: Wire) 
 def test_an_attachment_may_be_anything(wire: Wire) -> None:
     opened = wire.hub.open(wire.written([("a", P7M, wire.encrypted(FIRST)), ("b", P7M, wire.encrypted(b"%PDF-1.7"))]), AT)
     assert [(c.body, c.media_type) for c in opened.attachments] == [(b"%PDF-1.7", "application/octet-stream")]
+
+
+@pytest.mark.spec("facts/ebxml", "4.4.gzip")
+def test_an_attachment_that_is_itself_packed_stays_so_unless_the_letter_was_packed_as_a_whole(wire: Wire) -> None:
+    archive = gzip.compress(b"a diary")
+    opened = wire.hub.open(wire.written([("a", P7M, wire.encrypted(FIRST)), ("b", P7M, wire.encrypted(archive))]), AT)
+    assert opened.attachments[0].body == archive
+    both = [("a", P7M, wire.encrypted(gzip.compress(FIRST))), ("b", P7M, wire.encrypted(archive))]
+    opened = wire.hub.open(wire.written(both), AT)
+    assert (opened.content.body, opened.attachments[0].body) == (FIRST, b"a diary")
+
+
+def test_the_older_name_of_the_media_type_of_what_is_encrypted_is_known(wire: Wire) -> None:
+    assert wire.hub.open(wire.written([("a", "application/x-pkcs7-mime", wire.encrypted(FIRST))]), AT).content.body == FIRST
 
 
 @pytest.mark.spec("facts/ebxml", "6.MimeProblem")
@@ -242,6 +256,13 @@ def test_message_order_is_declined(wire: Wire) -> None:
     assert code(wire, refused(wire, parcel)) == "NotSupported"
 
 
+@pytest.mark.spec("facts/ebxml", "6.Inconsistent")
+def test_an_envelope_of_another_version_is_inconsistent(wire: Wire) -> None:
+    parts = [("a", P7M, wire.encrypted(FIRST))]
+    unopened = refused(wire, wire.written(parts, change=lambda soap: soap.replace(b'eb:version="2.0"', b'eb:version="3.0"', 1)))
+    assert (code(wire, unopened), unopened.where) == ("Inconsistent", "//Header/MessageHeader/@version")
+
+
 @pytest.mark.spec("facts/ebxml", "2.2.understand")
 def test_a_header_that_must_be_understood_and_is_not_gets_the_soap_fault_for_it(wire: Wire) -> None:
     other = b'<t:Other xmlns:t="urn:t" SOAP:mustUnderstand="%d"></t:Other></SOAP:Header>'
@@ -251,6 +272,9 @@ def test_a_header_that_must_be_understood_and_is_not_gets_the_soap_fault_for_it(
     assert answer is not None
     assert b"<faultcode>SOAP:MustUnderstand</faultcode>" in answer.body
     opened = wire.hub.open(wire.written(parts, change=lambda soap: soap.replace(b"</SOAP:Header>", other % 0)), AT)
+    assert opened.remarks == ("a header that is not ebMS 2.0's",)
+    elsewhere = other.replace(b" SOAP:", b' SOAP:actor="urn:somebody" SOAP:', 1) % 1
+    opened = wire.hub.open(wire.written(parts, change=lambda soap: soap.replace(b"</SOAP:Header>", elsewhere)), AT)
     assert opened.remarks == ("a header that is not ebMS 2.0's",)
 
 
@@ -267,8 +291,10 @@ def test_an_unsigned_receipt_is_given_without_references_and_still_signed(wire: 
 def test_the_certificate_that_counts_is_the_one_that_signed(wire: Wire) -> None:
     """A valid second certificate beside an expired one does not lend it its validity."""
     seal = wire._seal("hub", HUB, EPJ)
-    valid = wire.hub._keys.sign.certificate
-    seal._certificates = replace(seal._certificates, sign=(valid, *seal._certificates.sign))
+    valid = wire.hub._ring().keys.sign.certificate
+    ring = seal._ring()
+    both = replace(ring, partner=replace(ring.partner, sign=(valid, *ring.partner.sign)))
+    seal._ring = lambda: both  # type: ignore[assignment]
     assert seal.open(wire.written([("a", P7M, wire.encrypted(FIRST))]), AT).content.body == FIRST
     late = AT + timedelta(days=4 * 365)
     with pytest.raises(Unopened) as wrong:
