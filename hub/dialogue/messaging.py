@@ -48,7 +48,7 @@ _LOST = (State.REJECTED, State.FAILED, State.EXPIRED)
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What somebody wrote. `key` is the form's own: the same again is the same message."""
+    """What somebody wrote. `key` is the form's own: the same again is the same message, and other words in it are another."""
 
     key: str
     text: str
@@ -58,6 +58,11 @@ class Draft:
     topic: str = ""
     visit: str = ""
     """Id of the visit that it is about; empty: none."""
+
+    def message(self, reader: Reader, person: str) -> str:
+        """The id of the message that this is."""
+        said = ("message", reader.reference, person, self.key, self.thread, self.department, self.topic, self.text)
+        return str(uuid5(NAMESPACE_URL, "|".join(said)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +125,7 @@ class Messaging:
         Raises:
             Refused: MESSAGE_LENGTH, MESSAGES_TODAY, NO_MESSAGES, UNKNOWN_THREAD, UNKNOWN_BOOKING, INVALID (no such topic).
         """
-        id_ = str(uuid5(NAMESPACE_URL, f"message|{reader.reference}|{person}|{draft.key}"))
+        id_ = draft.message(reader, person)
 
         def work(tx: Transaction) -> str:
             if (again := tx.get("Communication", id_)) is not None:
@@ -150,7 +155,7 @@ class Messaging:
         Raises:
             Refused: MESSAGE_LENGTH, UNKNOWN_THREAD.
         """
-        made_id = str(uuid5(NAMESPACE_URL, f"message|{reader.reference}|{id_}|{draft.key}"))
+        made_id = draft.message(reader, id_)
 
         def work(tx: Transaction) -> None:
             thread = thread_in(tx, id_)

@@ -85,6 +85,8 @@ def test_pressing_twice_sends_once_and_the_same_words_again_are_another_message(
     assert len({a.headers["location"] for a in answers}) == 1 and len(messages(world, kari.reference)) == 1
     send(client)
     assert len(messages(world, kari.reference)) == 2
+    client.post("/meldinger/ny", data=fields(page, "/meldinger/ny") | {"tekst": "Back, og andre ord i det samme skjemaet"})
+    assert len(messages(world, kari.reference)) == 3, "what is told as sent is sent"
 
 
 def test_so_many_a_day_and_not_more_until_tomorrow(world: World, client: TestClient) -> None:
