@@ -16,7 +16,7 @@ from typing import Any
 
 from lxml import etree
 
-from ebxml import apprec, certificate, cms, container, cpa, dialog, envelope, mime, msghead, signature, xcal, xml
+from ebxml import apprec, certificate, cms, container, cpa, dialog, envelope, mime, msghead, relation, signature, xcal, xml
 from ebxml.errors import ErrorCode, Violation
 
 MOST_UNPACKED = 50_000_000
@@ -221,6 +221,8 @@ def _inside(document: msghead.Document, report: Report) -> dict[str, Any]:
         if namespace == xcal.NAMESPACE:
             calendar = xcal.read(document.content)
             return {"is": "calendar (RFC 6321)", "events": len(calendar.events)}
+        if namespace == relation.NAMESPACE:
+            return {"is": "Pasientrelasjon", "relation": relation.read(document.content).relation.v, "person": "one (not shown)"}
         if namespace == container.NAMESPACE:
             return {"is": "file (Base64Container)", "bytes inside": len(container.read(document.content))}
     except Violation as wrong:

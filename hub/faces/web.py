@@ -150,8 +150,11 @@ class Face:
     def _answer(self, handler: Handler, request: Request, body: bytes | None, open: bool) -> Response:
         try:
             return self._respond(self._ask(handler, request, body, open))
-        except Unavailable:
-            return self._respond(self.error(503))
+        except Unavailable as later:
+            response = self._respond(self.error(503))
+            if later.retry_after is not None:
+                response.headers["Retry-After"] = str(max(1, round(later.retry_after)))
+            return response
         except Exception as trouble:
             number = self.context.token(6)
             where = "".join(traceback.format_tb(trouble.__traceback__))  # where and what kind, never the text: a database repeats values in it

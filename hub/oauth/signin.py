@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
+from math import ceil
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -31,6 +32,7 @@ from hub.config import Hub, Misconfigured
 from hub.oauth import jose
 from hub.oauth.issuing import ASSERTION
 from hub.oauth.jose import Keys, bad
+from hub.oauth.limits import Limiter
 from hub.problem import Problem, Unavailable
 from hub.store import Secrets
 
@@ -61,6 +63,8 @@ class Settings:
     """Ours; its public half is registered at the provider."""
     levels: tuple[str, ...] = HIGH
     """Values of `acr` that will do. Health data: the highest (facts/helsenorge 16.3)."""
+    a_minute: int = 600
+    """Logins begun at most: each is a request to the provider, and anybody may begin one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +85,11 @@ def read_signin(hub: Hub) -> Settings | None:
         return None
     try:
         key = RSAKey.import_key(_key(hub.home / table["key_file"]), {"kid": table["kid"]} if "kid" in table else None)
-        made = Settings(str(table["issuer"]), str(table["client_id"]), key, tuple(table.get("levels", HIGH)))
+        made = Settings(str(table["issuer"]), str(table["client_id"]), key, tuple(table.get("levels", HIGH)), int(table.get("a_minute", 600)))
     except (KeyError, OSError, ValueError, JoseError) as wrong:
         raise Misconfigured(f"hub.toml signin: {wrong}") from wrong
+    if made.a_minute < 1:
+        raise Misconfigured("hub.toml signin: a_minute is at least 1")
     if not key.is_private or not made.levels or not all(isinstance(level, str) for level in made.levels):
         raise Misconfigured("hub.toml signin: key_file is a private RSA key, levels a list of values of acr")
     if not made.issuer.startswith("https://") and hub.environment == "production":
@@ -103,6 +109,7 @@ class Provider:
     def __init__(self, settings: Settings, base_url: str, secrets: Secrets, clock: Callable[[], datetime]) -> None:
         self.issuer = settings.issuer
         self._settings, self._secrets, self._clock = settings, secrets, clock
+        self._begun = Limiter(clock)
         self.callback = f"{base_url}/logg-inn/tilbake"
         self.goodbye = f"{base_url}/?logget-ut=1"
         self._http = httpx.Client(timeout=WAIT, follow_redirects=False, trust_env=False)
@@ -116,8 +123,10 @@ class Provider:
         """Where the browser goes to log in. `secret`: at least 128 bits of randomness that the browser keeps.
 
         Raises:
-            Unavailable: the provider does not answer.
+            Unavailable: the provider does not answer, or more begin than are passed on to it.
         """
+        if (wait := self._begun.take("", self._settings.a_minute)) > 0:
+            raise Unavailable("more logins are begun than are passed on", ceil(wait))
         described = self._description()
         asked = {
             "response_type": "code", "client_id": self._settings.client_id, "redirect_uri": self.callback, "scope": "openid",

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from ebxml import apprec, container, dialog, msghead, plo, xcal
+from ebxml import apprec, container, dialog, msghead, plo, relation, xcal
 from ebxml.enveloped import sign_enveloped, verify_enveloped
 from ebxml.errors import ErrorCode, Violation
 from ebxml.kith import Address, Coded, Ident, Party, Person, TeleCom
@@ -280,3 +280,26 @@ def test_a_time_zone_in_the_parameters_counts_and_is_no_part_of_the_time(zone: s
 def test_properties_that_stand_several_times_are_joined_and_none_is_lost() -> None:
     found = event("<categories><text>a</text><text>b</text></categories><categories><text>c</text></categories><x-servicetype><text>s:1</text></x-servicetype>")
     assert (found.categories, found.x("x-servicetype")) == ("a,b,c", "s:1")
+
+
+@pytest.mark.spec("facts/ebxml", "9.4.relation")
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff"), min_size=1).map(str.strip).filter(bool))
+def test_who_acts_for_the_patient_is_written_and_read_back(name: str) -> None:
+    parent = Person(name, "Fornavn", "", "", (Ident("21814012345", "FNR"),), telecoms=PHONES)
+    made = relation.Relation(Coded("FO", "Foreldreansvar", relation.RELATIONS), parent)
+    assert relation.read(relation.write(made)) == made
+    assert relation.read(relation.write(made)).remarks == ()
+
+
+@pytest.mark.spec("facts/ebxml", "9.4.relation")
+def test_a_relation_is_read_in_any_prefix_and_date_and_refused_without_a_person() -> None:
+    text = relation.write(relation.Relation(Coded("FO"), SOMEBODY)).decode()
+    other = text.replace("2014-03-28", "2015-05-04").replace("fk1:", "x:").replace("xmlns:fk1", "xmlns:x")
+    read = relation.read(other.encode())
+    assert (read.person, read.remarks) == (SOMEBODY, ("Pasientrelasjon of another date than 2014-03-28",))
+    assert relation.read(text.replace('<Relasjon V="FO"/>', "").encode()).remarks == ("Pasientrelasjon does not say of which kind",)
+    for bad in (f'<Pasientrelasjon xmlns="{relation.NAMESPACE}"/>', f'<Pasientrelasjon xmlns="{relation.NAMESPACE}"><Person/></Pasientrelasjon>',
+                '<Pasientrelasjon xmlns="urn:x"/>', f'<Relasjon xmlns="{relation.NAMESPACE}"/>'):
+        with pytest.raises(Violation) as wrong:
+            relation.read(bad.encode())
+        assert wrong.value.code == ErrorCode.OTHER_XML

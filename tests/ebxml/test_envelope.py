@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from lxml import etree
 
-from ebxml import apprec, cms, dialog, envelope, msghead, signature, xcal, xml
+from ebxml import apprec, cms, dialog, envelope, msghead, relation, signature, xcal, xml
 from ebxml.envelope import ACKNOWLEDGMENT, MESSAGE_ERROR, SIGNAL_SERVICE, EbError, EbParty, Header, PartyId
 from ebxml.errors import ErrorCode, Violation
 
@@ -196,7 +196,7 @@ def test_a_time_without_a_zone_is_never_written() -> None:
 
 
 READERS: list[Callable[[bytes], object]] = [
-    lambda data: envelope.read(xml.parse(data)), msghead.read, msghead.read_info, apprec.read, dialog.read, xcal.read, lambda data: cms.open_(data, [pair("us")]),
+    lambda data: envelope.read(xml.parse(data)), msghead.read, msghead.read_info, apprec.read, dialog.read, xcal.read, relation.read, lambda data: cms.open_(data, [pair("us")]),
     lambda data: signature.examine(xml.parse(data), lambda uri: None),
 ]
 

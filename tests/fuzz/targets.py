@@ -13,7 +13,25 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-from ebxml import agreed, apprec, certificate, cms, container, cpa, dialog, draft, envelope, mime, msghead, plo, signature, signeddata, xcal, xml
+from ebxml import (
+    agreed,
+    apprec,
+    certificate,
+    cms,
+    container,
+    cpa,
+    dialog,
+    draft,
+    envelope,
+    mime,
+    msghead,
+    plo,
+    relation,
+    signature,
+    signeddata,
+    xcal,
+    xml,
+)
 from ebxml import gzip as packed
 from ebxml.cms import Own
 from ebxml.envelope import EbError, EbParty, Header, MessageStatus, Order, PartyId, Reference, Status
@@ -61,7 +79,7 @@ def _messages() -> list[bytes]:
     made = [dialog.write(dialog.Dialog((note, ask), version)) for version in dialog.NAMESPACES] + [calendar]
     documents = tuple(msghead.Document(content, issued="2026-12-01") for content in made)
     event_ = "<TidsfestetHendelse><Hendelsekode V='1'/><TidspunktForHendelse>2026-12-01T08:00:00</TidspunktForHendelse></TidsfestetHendelse>"
-    made += [container.write(b"%PDF"), f'<Pasientlogistikk xmlns="{plo.NAMESPACE}Pasientlogistikk/2012-04-01">{event_}</Pasientlogistikk>'.encode()]
+    made += [container.write(b"%PDF"), relation.write(relation.Relation(Coded("FO", "Foreldreansvar", relation.RELATIONS), patient)), f'<Pasientlogistikk xmlns="{plo.NAMESPACE}Pasientlogistikk/2012-04-01">{event_}</Pasientlogistikk>'.encode()]
     made.append(msghead.write(msghead.MsgHead(Coded("T"), "id", AT, here, here, documents, patient=patient, ack="J", conversation="c")))
     for version in apprec.NAMESPACES:
         made.append(apprec.write(apprec.AppRec("i", AT, here, here, "2", Coded("T"), "2026", "o", (Coded("E10", "x", "s", "o"),), version)))
@@ -114,7 +132,7 @@ def _read_cms(data: bytes) -> None:
 
 
 def _read_msghead(data: bytes) -> None:
-    for reader in (msghead.read, msghead.read_info, apprec.read, dialog.read, xcal.read, container.read, lambda each: plo.read(each, "LOG_INNLAGT")):
+    for reader in (msghead.read, msghead.read_info, apprec.read, dialog.read, xcal.read, container.read, relation.read, lambda each: plo.read(each, "LOG_INNLAGT")):
         try:
             reader(data)
         except Violation:

@@ -182,6 +182,18 @@ def test_new_keys_of_the_provider_are_looked_up(client: TestClient, issuer: Issu
     assert log_in(client, issuer, KARI).status_code == 303
 
 
+def test_logins_that_nobody_finishes_do_not_all_reach_the_provider(
+    town_store: Store, clock: Clock, issuer: Issuer, tmp_path: Path,
+) -> None:
+    few = Provider(Settings(issuer.url, CLIENT, issuer.ours, a_minute=3), HOST, Secrets.open(tmp_path), clock)
+    with TestClient(application(context(town_store, clock, "production", provider=few)), base_url=HOST, follow_redirects=False) as client:
+        answers = [client.get("/logg-inn") for _ in range(6)]
+        assert [answer.status_code for answer in answers] == [303, 303, 303, 503, 503, 503]
+        assert answers[-1].headers["retry-after"] == "20" and len(issuer._pushed) == 3
+        clock.forward(seconds=21)
+        assert client.get("/logg-inn").status_code == 303
+
+
 def test_while_the_provider_is_down_people_are_told_to_try_later(client: TestClient, issuer: Issuer) -> None:
     issuer.person, issuer.down = KARI, True
     assert client.get("/logg-inn").status_code == 503
