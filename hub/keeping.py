@@ -224,7 +224,7 @@ class Keeping:
 
     def stated(self, store: Store, reference: str, version: int) -> Resources:
         """What a letter about one version of an appointment says: that version, then whom and what it is for. About a department: its times.
-        About a message: that, and what it points to: the person, the department, what it answers, the visit.
+        About a message: that, and what it points to: the person, who wrote it, the department, what it answers, the visit.
 
         Not the current one: that may be the partner's own word, come while the letter waited. A newer state of ours has a letter of its
         own, and supersedes this one while nobody has tried to send it.
@@ -236,8 +236,9 @@ class Keeping:
         if kept is None:
             raise Refused(Problem.UNKNOWN_RESOURCE, "the version that the letter is about is not kept")
         if type_ == "Communication":
-            pointed = (r for key in ("recipient", "inResponseTo", "about") for r in kept.resource.get(key) or ())
-            references = (r["reference"] for r in (kept.resource["subject"], *pointed))
+            pointed = [r for key in ("recipient", "inResponseTo", "about") for r in kept.resource.get(key) or ()]
+            told = (r["reference"] for r in (kept.resource["subject"], kept.resource["sender"], *pointed))
+            references = dict.fromkeys(told)
             return Resources((kept.resource, *(self._read(store, reference) for reference in references)))
         appointment = kept.resource
         booking = Booking.of(appointment)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from adapters.formats import appointments
-from ebxml import dialog
+from ebxml import dialog, relation
 from ebxml.errors import Violation
 from ebxml.kith import Coded, Person
 from ebxml.msghead import ATTACHMENT, Document, MsgHead
@@ -60,6 +60,12 @@ def written(row: Mapping[str, Any], items: Iterable[Resource], version: str, mad
     roles = (dialog.Role(PERFORMER_ROLE, Person(given=name)),) if name and not ours else ()
     entry = dialog.Entry(row["entry"], Coded(*row["code"]), topic, body, roles=roles)
     return Document(dialog.write(dialog.Dialog((entry,), version)), issued=made_at.strftime("%Y-%m-%dT%H:%M:%SZ"), mime_type="text/xml")
+
+
+def acting(relative: Person, made_at: datetime) -> Document:
+    """The relative who wrote it. As what is not told: of the code list (Volven 7611) only parental responsibility is public."""
+    told = relation.write(relation.Relation(Coded(""), relative))
+    return Document(told, issued=made_at.strftime("%Y-%m-%dT%H:%M:%SZ"), mime_type="text/xml")
 
 
 def parent(items: Iterable[Resource]) -> str:

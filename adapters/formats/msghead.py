@@ -131,7 +131,8 @@ class MsgheadFormat:
 
     def write(self, message: Message, letter: Letter) -> Content:
         """A letter about one Appointment: items are the Appointment, then whom it is for (Patient), the HealthcareService and an Encounter. Or
-        one message: the Communication, then whom it is from or to, the HealthcareService, the Communication it answers and the visit.
+        one message: the Communication, then whom it is from or to, the HealthcareService, the Communication it answers and the visit;
+        and the RelatedPerson who wrote it.
 
         Raises:
             Refused: NOT_SUPPORTED, when it is something else; UNKNOWN_CODE, when visit-status.toml has no word for it.
@@ -143,6 +144,8 @@ class MsgheadFormat:
         if "Communication" in items and "entry" in row:
             documents: tuple[msghead.Document, ...] = (messages.written(row, message.items, self._dialog, letter.made_at),)
             parent = messages.parent(message.items) or letter.conversation
+            if "relation" in row["documents"] and (relative := items.get("RelatedPerson")) is not None:
+                documents += (messages.acting(_person(relative), letter.made_at),)
         elif (appointment := items.get("Appointment")) is not None:
             documents = self._documents(appointment, items.get("Encounter"), items.get("HealthcareService"), letter)
         else:

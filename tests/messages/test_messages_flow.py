@@ -10,11 +10,12 @@ import pytest
 from hubs import EPJ, HUB, World
 from starlette.testclient import TestClient
 from visiting import text
-from writing import HELLO, NURSING, log_in, messages, send, somebody
+from writing import HELLO, NURSING, as_relative, log_in, mandates, messages, nursed, send, somebody
 
 from adapters.formats.msghead import MsgheadFormat
-from ebxml import dialog, msghead
+from ebxml import dialog, msghead, relation
 from ebxml.kith import FNR, Coded, Ident, Party, Person
+from hub.access import Scope
 from hub.booking.conventions import FNR as FNR_SYSTEM
 from hub.booking.messages import CONVERSATION, LETTER, NOT_RECEIVED, RECEIVED, SENDING
 from hub.delivery import State
@@ -177,6 +178,24 @@ def test_messages_of_one_thread_are_each_sent_and_in_their_order(world: World, c
     states = [d.state for m in messages(world, kari.reference) if not m.from_service for d in world.store.deliveries_about(f"Communication/{m.id}")]
     assert states == [State.ACCEPTED, State.ACCEPTED]
     assert [m.text for m in messages(world, kari.reference) if not m.from_service] == ["Først", "Så"]
+
+
+def test_a_relative_who_wrote_stands_beside_the_patient_in_the_letter(world: World, client: TestClient) -> None:
+    """The EPJ can log who acted, and still answers the patient."""
+    mandate = next(m for m in mandates(world) if m.holds(world.clock.now) and Scope.WRITE_MESSAGES in m.scopes and nursed(world, m.person))
+    as_relative(world, client, mandate)
+    send(client)
+    world.deliver()
+    (parcel,) = world.carrier.sent
+    head = msghead.read(world.box.seal.open(parcel, world.clock.now).content.body)
+    (holder,) = mandate.holders
+    person = next(p for p in world.town.persons if p.reference == mandate.person)
+    acting = relation.read(head.documents[1].content).person
+    assert head.patient is not None and head.patient.idents == (Ident(person.national_id, FNR),) and len(head.documents) == 2
+    assert acting.idents == (Ident(next(r.national_id for r in world.town.relatives if r.reference == holder), FNR),)
+    assert f"Skrevet av {acting.given} {acting.family}, på vegne av pasienten." in dialog.read(head.documents[0].content).entries[0].body
+    world.until_quiet()
+    assert messages(world, mandate.person)[-1].from_service
 
 
 def test_the_letter_names_whoever_wrote_on_behalf_and_the_visit(world: World) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hubs import World
 from starlette.testclient import TestClient
 from test_messages_flow import hear, stated
-from writing import HELLO, HELP, NURSING, log_in, mandates, send, somebody
+from writing import HELLO, HELP, NURSING, log_in, mandates, nursed, send, somebody
 
 from adapters.carriers.memory import MemoryCarrier
 from adapters.formats.notice import NoticeFormat
@@ -100,7 +100,7 @@ def test_whoever_wants_no_notices_gets_none_and_an_answer_is_no_trifle(world: Wo
 ])
 def test_a_relative_is_told_who_may_hear_and_may_read(world: World, sms: MemoryCarrier, scopes: set[Scope]) -> None:
     """That somebody got a message is itself something that only whoever may read them should know."""
-    mandate = next(m for m in mandates(world) if m.holds(world.clock.now) and _nursed(world, m.person))
+    mandate = next(m for m in mandates(world) if m.holds(world.clock.now) and nursed(world, m.person))
     consent = world.store.get("Consent", mandate.id)
     assert consent is not None
     provision = consent.resource["provision"]
@@ -114,10 +114,6 @@ def test_a_relative_is_told_who_may_hear_and_may_read(world: World, sms: MemoryC
     hear(world, stated(national_id, "e1"))
     told = {notice["to"] for notice in sent(world, sms)}
     assert (RELATIVES in told) is (scopes >= {Scope.NOTICES, Scope.READ_MESSAGES}) and OWN in told
-
-
-def _nursed(world: World, person: str) -> bool:
-    return any(p.reference == person and NURSING in p.departments for p in world.town.persons)
 
 
 def test_what_a_client_of_the_fhir_api_writes_is_told_and_what_is_moved_in_is_not(world: World, sms: MemoryCarrier) -> None:

@@ -36,6 +36,11 @@ def mandates(world: World) -> list[Mandate]:
     return [Mandate.of(s.resource) for s in world.store.write(lambda tx: tx.find("Consent"))]
 
 
+def nursed(world: World, person: str) -> bool:
+    """The EPJ's department serves this person."""
+    return any(p.reference == person and NURSING in p.departments for p in world.town.persons)
+
+
 def relative(world: World, *scopes: Scope, without: tuple[Scope, ...] = ()) -> Mandate:
     """A mandate that holds, with these scopes and without those."""
     return next(m for m in mandates(world) if m.holds(world.clock.now) and set(scopes) <= m.scopes and not m.scopes & set(without))
