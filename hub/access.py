@@ -1,8 +1,8 @@
 """Who may see and do what: readers, grounds, mandates, protected addresses, and the audit line of each answer. Pure; fails closed.
 
 Rules: a person sees their own; a representative sees what an active mandate's scopes say; a vendor sees what concerns its
-departments; an operator sees nothing of a person without a purpose; an
-employee books for a person. Nobody represents, or is represented by, a person with a protected address.
+departments; an operator sees nothing of a person without a purpose; an employee books for a person, or reads and answers what people
+wrote to their department. Nobody represents, or is represented by, a person with a protected address.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ class Ground(StrEnum):
     OPERATOR = "operator"
     STAFF = "staff"
     """An employee who acts for a person, at their wish."""
+    SERVICE = "service"
+    """An employee who reads and answers what people write to their department."""
     VENDOR = "vendor"
 
 
@@ -177,7 +179,7 @@ class Reader:
     protection: Protection = Protection.UNKNOWN
     """The reader's own; a representative must be known to be open."""
     departments: frozenset[str] = frozenset()
-    """For a vendor: HealthcareService ids; ALL_DEPARTMENTS for every one."""
+    """For a vendor, or an employee who answers messages: HealthcareService ids; ALL_DEPARTMENTS for every one."""
     purpose: str = ""
     """For an operator or an employee: why a person's data is opened."""
     scopes: Scopes = EVERYTHING
@@ -231,6 +233,9 @@ def may_see(reader: Reader, person: Person, scope: Scope, now: datetime) -> bool
             return bool(reader.purpose) and scope in (Scope.SEE, Scope.READ_MESSAGES) and person.protection is Protection.OPEN
         case Ground.STAFF:
             return bool(reader.purpose) and scope in (Scope.SEE, Scope.BOOK) and person.protection is Protection.OPEN
+        case Ground.SERVICE:
+            theirs = reader.departments == ALL_DEPARTMENTS or bool(reader.departments & person.departments)
+            return theirs and scope in (Scope.READ_MESSAGES, Scope.WRITE_MESSAGES) and person.protection is Protection.OPEN
         case Ground.VENDOR:
             return reader.departments == ALL_DEPARTMENTS or bool(reader.departments & person.departments)
 

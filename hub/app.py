@@ -24,11 +24,12 @@ from hub.availability import Availability
 from hub.booking.clock import local
 from hub.config import AdapterText, Hub, Misconfigured, read_adapters, read_hub
 from hub.customer import ORIGIN
+from hub.dialogue import Hearing, Messaging
 from hub.faces import console, guide, portal
 from hub.faces.beside import Beside
 from hub.faces.booking import PROBLEM_JSON, BookingFace, needed, problem
 from hub.faces.booking.verbs import Verbs
-from hub.faces.context import AdapterCard, Context, Municipality, Operator, assets_in
+from hub.faces.context import AdapterCard, Context, Municipality, assets_in
 from hub.faces.export import Exports
 from hub.faces.health import Health
 from hub.faces.inbox import Inbox
@@ -94,6 +95,7 @@ class Parts:
     feeds: Feeds
     subscribers: Subscribers
     noticing: Noticing
+    messaging: Messaging
 
     def close(self) -> None:
         for adapter in self.adapters.values():
@@ -132,16 +134,18 @@ def put_together(home: Path, clock: Callable[[], datetime] = utc_now) -> Parts:
     check = partial(validate.require, definitions=definitions.load())
     asking = Asking(adapters, clock, store.audit_later)
     offering = Offering(check, noticing.waiting, asking.known)
-    keeping = Keeping(adapters, check, noticing, offering, asking.known)
+    keeping = Keeping(adapters, check, noticing, offering, asking.known, Hearing(check, noticing.written).state)
+    messaging = Messaging(store, adapters, check, noticing.written)
     feeds, subscribers = make_feeds(hub, store)
-    settling = Settling(store, ChainMap[str, Adapter](adapters, subscribers), keeping.rejected, feeds.moved)  # type: ignore[arg-type]
+    known = ChainMap[str, Adapter](adapters, subscribers)  # type: ignore[arg-type]
+    settling = Settling(store, known, keeping.rejected, (feeds.moved, messaging.settled))
     flow = Flow(store, adapters, keeping, settling, clock)
     availability = Availability(adapters)
-    if availability.told:
-        store.on_changed(availability.follow)
+    for follow in (messaging.follow, *([availability.follow] if availability.told else ())):
+        store.on_changed(follow)
     shop = Shop(store, keeping, asking.free)
     return Parts(hub, store, flow, shop, Repeating(shop, noticing.missed), WaitingList(shop, offering), asking, availability, adapters, texts,
-                 clock, feeds, subscribers, noticing)
+                 clock, feeds, subscribers, noticing, messaging)
 
 
 def make_feeds(hub: Hub, store: Store) -> tuple[Feeds, Subscribers]:
@@ -161,17 +165,16 @@ def faces(parts: Parts) -> Any:
     context = Context(
         store=parts.store, clock=parts.clock, environment=hub.environment, base_url=hub.base_url,
         municipality=Municipality(hub.municipality, hub.phone, hub.opening_hours),
-        assets=assets_in(ROOT / ".assets" / "web"),
-        operators=tuple(Operator(o.name, o.token_digest, o.books) for o in hub.operators),
+        assets=assets_in(ROOT / ".assets" / "web"), operators=hub.operators,
         shown_first=tuple(hub.tables.get("demo", {}).get("logins", ())), adapters=partial(_cards, parts), customers=partial(_customers, parts),
-        shop=parts.shop, repeating=parts.repeating, waiting=parts.waiting, resend=parts.flow.settling.resend,
+        shop=parts.shop, repeating=parts.repeating, waiting=parts.waiting, messaging=parts.messaging, resend=parts.flow.settling.resend,
         replay=partial(replay, parts.flow), turn=partial(parts.feeds.turn, parts.store),
         channels=parts.noticing.channels, test_notice=partial(parts.noticing.test, parts.store), warnings=partial(_warnings, parts),
         provider=Provider(signin, hub.base_url, open_secrets(hub), parts.clock) if (signin := read_signin(hub)) else None,
     )
     gate, oauth = access(parts, pool)
-    verbs = Verbs(parts.shop, parts.repeating, parts.waiting)
-    shops = Admission(gate, BookingFace(parts.store, verbs, pool, parts.clock), pool, needed, problem, PROBLEM_JSON.encode())
+    verbs = BookingFace(parts.store, Verbs(parts.shop, parts.repeating, parts.waiting), pool, parts.clock)
+    shops = Admission(gate, verbs, pool, needed, problem, PROBLEM_JSON.encode())
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> Any:
@@ -284,8 +287,7 @@ def _customers(parts: Parts) -> frozenset[str]:
 
 def _warnings(parts: Parts) -> list[str]:
     """What the console says of certificates."""
-    found: list[str] = command("cert-warnings")(seals(parts.hub, parts.texts.values()), parts.clock(), parts.hub.environment == "production")
-    return found
+    return list(command("cert-warnings")(seals(parts.hub, parts.texts.values()), parts.clock(), parts.hub.environment == "production"))
 
 
 def _cards(parts: Parts) -> tuple[AdapterCard, ...]:

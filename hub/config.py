@@ -29,6 +29,8 @@ class Operator:
     token_digest: str
     books: bool = False
     """May book, move and cancel for a person, with a reason."""
+    messages: frozenset[str] = frozenset()
+    """HealthcareService ids whose messages they read and answer; `*`: all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,9 @@ def read_hub(home: Path) -> Hub:
         database=database,
         phone=_get(own, "phone", str, where),
         opening_hours=_get(own, "opening_hours", str, where),
-        operators=tuple(Operator(o["name"], o["token_digest"], o.get("books") is True) for o in table.get("operators", ())),
+        operators=tuple(
+            Operator(o["name"], o["token_digest"], o.get("books") is True, frozenset(o.get("messages", ()))) for o in table.get("operators", ())
+        ),
         vendors=tuple(VendorToken(v["name"], v["token_digest"], frozenset(v.get("departments", ()))) for v in table.get("vendors", ())),
         workers=_get(own, "workers", int, where, 2),
         tls=_tls(home, _get(table, "tls", dict, "hub.toml", {})),

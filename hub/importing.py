@@ -37,7 +37,7 @@ BATCH = 2_000
 """Lines in a commit."""
 LONGEST = 4 * 1024 * 1024
 """Bytes of a line."""
-MOVES = ("record", "booking")
+MOVES = ("record", "message", "booking")
 """Types that move in are those that clients may write; what the hub makes itself (slots, access log) it makes itself."""
 
 

@@ -69,6 +69,8 @@ class Keeping:
     """A time of this department became free: whoever waits longest for it is offered it, in the same transaction (hub.offering)."""
     calendar: Calendar = lambda *_: None
     """What the owner of a department's calendar said lately (`hub.asking.Asking.known`)."""
+    hear: Callable[[Transaction, Speaker, Resource], tuple[str, ...]] | None = None
+    """Keeps what the service wrote to a person (`hub.dialogue.Hearing.state`); None: this hub takes no messages."""
 
     def keep(self, tx: Transaction, speaker: Speaker, message: Resources) -> tuple[str, ...]:
         """Weighs and keeps each statement; all or none.
@@ -82,6 +84,9 @@ class Keeping:
         flags = [item for item in message.items if item.get("resourceType") == "Flag"]
         if flags and len(flags) == len(message.items):
             return tuple(ref for flag in flags for ref in self._away(tx, speaker, flag))
+        written = [item for item in message.items if item.get("resourceType") == "Communication"]
+        if written and len(written) == len(message.items) and self.hear is not None:
+            return tuple(ref for each in written for ref in self.hear(tx, speaker, each))
         stated = statements(message.items)
         if not stated:
             raise Refused(Problem.INVALID, "the message states no appointment")
@@ -219,6 +224,7 @@ class Keeping:
 
     def stated(self, store: Store, reference: str, version: int) -> Resources:
         """What a letter about one version of an appointment says: that version, then whom and what it is for. About a department: its times.
+        About a message: that, and what it points to: the person, who wrote it, the department, what it answers, the visit.
 
         Not the current one: that may be the partner's own word, come while the letter waited. A newer state of ours has a letter of its
         own, and supersedes this one while nobody has tried to send it.
@@ -229,6 +235,11 @@ class Keeping:
         kept = store.version(type_, id_, version)
         if kept is None:
             raise Refused(Problem.UNKNOWN_RESOURCE, "the version that the letter is about is not kept")
+        if type_ == "Communication":
+            pointed = [r for key in ("recipient", "inResponseTo", "about") for r in kept.resource.get(key) or ()]
+            told = (r["reference"] for r in (kept.resource["subject"], kept.resource["sender"], *pointed))
+            references = dict.fromkeys(told)
+            return Resources((kept.resource, *(self._read(store, reference) for reference in references)))
         appointment = kept.resource
         booking = Booking.of(appointment)
         return Resources((appointment, self._read(store, booking.patient), self._read(store, f"HealthcareService/{booking.department}")))

@@ -70,6 +70,17 @@ class Noticing:
                 ends = due + adapter.patience_for(function, tx.now).give_up_after
                 tx.owe(self._delivery(tx, adapter, contact, series, Kind.MISSED, key, due, ends), self._content(contact, Kind.MISSED))
 
+    def written(self, tx: Transaction, message: Stored) -> None:
+        """Tells that the service wrote to somebody: them, and the relatives who may both hear of things and read messages. One notice for what
+        comes to a thread within GATHERED_FOR."""
+        wanted, person = self._wanted(), str(message.resource["subject"]["reference"])
+        thread = next((str(r["reference"]) for r in message.resource.get("partOf") or ()), message.reference)
+        for contact in self._contacts(tx, person, Scope.READ_MESSAGES) if wanted else ():
+            key, function, due = f"message:{thread}:{contact.digest}", f"notice-{contact.channel}", loud(tx.now + GATHERED_FOR)
+            for adapter in self._carriers(contact) if contact.wants(Kind.MESSAGE) else ():
+                ends = due + adapter.patience_for(function, tx.now).give_up_after
+                tx.owe(self._delivery(tx, adapter, contact, message, Kind.MESSAGE, key, due, ends), self._content(contact, Kind.MESSAGE))
+
     def channels(self) -> tuple[Channel, ...]:
         """Those that an adapter carries."""
         return tuple(channel for channel in Channel if f"notice-{channel}" in self._wanted())
@@ -102,11 +113,11 @@ class Noticing:
     def _wanted(self) -> set[str]:
         return {word for adapter in self.adapters.values() for word in adapter.wants if word.startswith("notice-")}
 
-    def _contacts(self, tx: Transaction, person: str) -> list[Contact]:
+    def _contacts(self, tx: Transaction, person: str, scope: Scope = Scope.NOTICES) -> list[Contact]:
         patient = tx.get("Patient", person.partition("/")[2])
         if patient is None:
             return []
-        return contacts(patient.resource, _told(tx, patient.resource, person))
+        return contacts(patient.resource, _told(tx, patient.resource, person, scope))
 
     def _news(self, tx: Transaction, contact: Contact, booking: Booking, kind: Kind) -> None:
         """The newest of what happened in GATHERED_FOR; a cancelled time and a new one become «moved»."""
@@ -150,8 +161,9 @@ class Noticing:
         )
 
 
-def _told(tx: Transaction, patient: Resource, person: str) -> list[Resource]:
-    """The relatives whose mandate gives notices now. Nobody is told of a protected person, and no protected person is told."""
+def _told(tx: Transaction, patient: Resource, person: str, scope: Scope) -> list[Resource]:
+    """The relatives whose mandate gives notices now, and what they are about (`scope`). Nobody is told of a protected person, and no
+    protected person is told."""
     if protection(patient) is not Protection.OPEN:
         return []
     found = []
@@ -161,6 +173,6 @@ def _told(tx: Transaction, patient: Resource, person: str) -> list[Resource]:
             relative = tx.get("RelatedPerson", holder.partition("/")[2])
             if relative is not None and not relative.deleted:
                 reader = Reader(holder, mandate.ground, mandate, protection(relative.resource))
-                if may_see(reader, Person.of(patient), Scope.NOTICES, tx.now):
+                if all(may_see(reader, Person.of(patient), each, tx.now) for each in (Scope.NOTICES, scope)):
                     found.append(relative.resource)
     return found

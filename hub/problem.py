@@ -64,6 +64,11 @@ class Problem(Enum):
     OFFER_EXPIRED = "BB-314"
     REASON_MISSING = "BB-315"
     LENGTH_NOT_OFFERED = "BB-316"
+    # The rules of messages
+    MESSAGE_LENGTH = "BB-317"
+    MESSAGES_TODAY = "BB-318"
+    NO_MESSAGES = "BB-319"
+    UNKNOWN_THREAD = "BB-320"
     # Reading and searching
     UNKNOWN_RESOURCE = "BB-401"
     DELETED = "BB-402"
@@ -146,6 +151,10 @@ TEXT: dict[Problem, str] = {
     Problem.OFFER_EXPIRED: "Tilbudet gjelder ikke lenger. Du får et nytt når en annen tid blir ledig.",
     Problem.REASON_MISSING: "Skriv en begrunnelse. Den må være med når en regel fravikes.",
     Problem.LENGTH_NOT_OFFERED: "Besøket kan ikke vare så lenge. Velg en av lengdene som tilbys.",
+    Problem.MESSAGE_LENGTH: "Meldingen er tom, eller for lang. Skriv en kortere melding, eller del den i to.",
+    Problem.MESSAGES_TODAY: "Du kan ikke sende flere meldinger i dag. Ring oss hvis det ikke kan vente til i morgen.",
+    Problem.NO_MESSAGES: "Avdelingen tar ikke imot meldinger her. Ring oss.",
+    Problem.UNKNOWN_THREAD: "Samtalen finnes ikke.",
     Problem.UNKNOWN_RESOURCE: "Ressursen finnes ikke.",
     Problem.DELETED: "Ressursen er slettet.",
     Problem.BAD_SEARCH: "Søket har en ugyldig parameter.",

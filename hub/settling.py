@@ -29,8 +29,8 @@ class Settling:
     adapters: Mapping[str, Adapter]
     rejected: Callable[[Transaction, Adapter, Delivery], None]
     """What an application's no means for what the letter was about (Keeping.rejected)."""
-    moved: Callable[[Transaction, Delivery, Delivery], None] = lambda *_: None
-    """Told of each try, in its transaction: the delivery before and after it (Feeds.moved)."""
+    moved: tuple[Callable[[Transaction, Delivery, Delivery], None], ...] = ()
+    """Those told of each try and each receipt, in its transaction: the delivery before and after it (Feeds.moved, Messaging.settled)."""
 
     def before(self, tx: Transaction, adapter: Adapter, envelope: Envelope) -> Answer | None:
         """What comes before a letter is weighed: a duplicate gets the stored answer, however late it is; a receipt that rode along counts.
@@ -71,7 +71,7 @@ class Settling:
         except Impossible as odd:
             tx.note(before.subject, "odd-receipt", f"{told.kind}: {odd}", delivery=before.id, origin=adapter.name)
             return (before.subject,)
-        tx.settle(after, before, STEPS[told.kind], note)
+        self._settle(tx, after, before, STEPS[told.kind], note)
         if after.state is State.REJECTED and before.state is not State.REJECTED:
             self.rejected(tx, adapter, before)
         return (before.subject,)
@@ -82,9 +82,13 @@ class Settling:
         if current.state is not before.state:
             return current
         after = current.after(step, tx.now, adapter.patience_for(current.function, current.created), note)
-        tx.settle(after, current, step, note)
-        self.moved(tx, current, after)
+        self._settle(tx, after, current, step, note)
         return after
+
+    def _settle(self, tx: Transaction, after: Delivery, before: Delivery, step: Step, note: str) -> None:
+        tx.settle(after, before, step, note)
+        for tell in self.moved:
+            tell(tx, before, after)
 
     def resend(self, delivery_id: str, by: str, reason: str) -> None:
         """An operator's word: the same letter once more. Raises Refused when it is unknown or already where it should be."""

@@ -21,6 +21,7 @@ from adapters.demo.home import EPJS, OWNS_CALENDAR, DemoHome, make_home
 from adapters.demo.outside import Outside, seats_wrong, shown_visits, times_wrong
 from adapters.demo.processes import HUB, Processes, TookTooLong, free_ports, wait_for
 from adapters.demo.shop import Order, Planner, Shop, planner, wrong_ones
+from adapters.demo.writer import ANSWERED, Writer
 
 FINAL = ("fulfilled", "noshow", "cancelled")
 CLIENTS = 8
@@ -93,6 +94,9 @@ def _play(home: DemoHome, processes: Processes, plan: Planner, bookings: int, fa
         trouble.join()
     _refusals(home, plan, orders, report)
     day.by_api(report)
+    with Writer(home, home.municipality.persons[0]) as writer:
+        thread = writer.ask()
+        wait_for(lambda: ANSWERED in writer.page(thread), "the EPJ answers a message", DEADLINE, 0.2)
     report.seconds["shop"] = time.monotonic() - began
     outside = Outside(home)
     try:
@@ -289,4 +293,5 @@ def _count(outside: Outside, appointments: list[dict[str, Any]], records: dict[s
         "letters from EPJs": sum(o["n"] for r in records.values() for o in r["outbox"]),
         "duplicates dropped by EPJs": sum(r["duplicates_dropped"] for r in records.values()),
         "receipts withheld": counters["receipts withheld"], "sent twice by EPJs": counters["sent twice"],
+        "messages answered": counters["messages answered"],
     }

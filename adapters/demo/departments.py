@@ -42,6 +42,8 @@ class Plan:
     closed_on_holidays: bool = True
     lengths: str = ""
     """Minutes that people choose between; empty: nobody is asked."""
+    topics: tuple[str, ...] = ("Tidspunkt for besøk", "Beskjed til den som kommer", "Noe annet")
+    """What people may write to it about."""
 
 
 PLANS = (
@@ -101,6 +103,7 @@ def _service(plan: Plan, organization: str, today: date) -> Resource:
         "availableTime": [_available(*line) for line in plan.hours],
         "extension": [{"url": url(name), "valueInteger": value} for name, value in numbers],
     }
+    made["extension"] += [{"url": url("message-topic"), "valueString": topic} for topic in plan.topics]
     if plan.lengths:
         made["extension"].append({"url": url("visit-lengths"), "valueString": plan.lengths})
     if plan.closed_on_holidays:

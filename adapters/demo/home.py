@@ -29,6 +29,8 @@ EPJS = {
 """Name → HER-id (invented), title, Dialogmelding version. They differ in these rows and in nothing else."""
 OWNS_CALENDAR = "tieto-gerica"
 """The EPJ that is asked which times are free."""
+NO_MESSAGES = "tieto-gerica"
+"""The EPJ that takes no messages: what people write to its departments is answered in the console."""
 SMS = '''title = "SMS"
 party = "sms"
 carrier = { kind = "folder", out = "folders/sms" }
@@ -148,9 +150,9 @@ party = "{her}"
 carrier = {{ kind = "http", url = "{home.epj_url(name)}/meldinger", wait = "30s" }}
 seal = {{ kind = "ebms" }}
 format = {{ kind = "msghead", dialog = "{dialog}" }}
-wants = ["booking"]
+wants = {json.dumps(["booking"] if name == NO_MESSAGES else ["booking", "message"])}
 departments = {json.dumps(departments[name])}
-may = ["confirm", "assign", "move", "cancel", "complete"]
+may = {json.dumps(["confirm", "assign", "move", "cancel", "complete", *([] if name == NO_MESSAGES else ["message"])])}
 owner = "{"epj" if name == OWNS_CALENDAR else "confirm"}"
 {f"patience = {patience}" if quick else ""}
 concurrency = 4

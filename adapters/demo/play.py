@@ -19,6 +19,7 @@ from adapters.demo.home import EPJS, DemoHome, make_home, open_home
 from adapters.demo.outside import Outside
 from adapters.demo.processes import Processes, TookTooLong, free_ports
 from adapters.demo.shop import Order, Shop, planner
+from adapters.demo.writer import Writer
 
 EVERY = 2.0
 """Seconds between two bookings."""
@@ -47,6 +48,7 @@ def play(home: Path = Path(".demo"), seed: int = 1, database: str | None = None)
     try:
         with Processes(found) as processes:
             processes.start_all()
+            _write(found)
             console.print(_welcome(found, time.monotonic() - began))
             _run(console, found, processes)
     except KeyboardInterrupt:
@@ -54,6 +56,13 @@ def play(home: Path = Path(".demo"), seed: int = 1, database: str | None = None)
     except TookTooLong as late:
         console.print(f"[red]{late}[/red]")
         raise SystemExit(1) from late
+
+
+def _write(home: DemoHome) -> None:
+    """The first person to log in as has asked something, once; the EPJ answers."""
+    with Writer(home, home.municipality.persons[0]) as writer:
+        if not writer.threads():
+            writer.ask()
 
 
 def _ports() -> list[int]:

@@ -31,6 +31,8 @@ AGAIN = 0.5
 MOST = 10.0
 MAIL_AGAIN = 120.0
 """The same for a letter by mail whose receipt did not come."""
+READS = 3
+"""How many paces it takes until somebody has answered a message."""
 SOAP_FAULT = 500
 IDLE = 0.02
 DONE = {"fulfilled": script.COMPLETE, "noshow": script.MISS}
@@ -106,7 +108,7 @@ class Box:
             if isinstance(message, Receipt):
                 self.records.answered(message.refers_to, message.kind.value + " ".join(("", *message.codes)))
             elif isinstance(message, Resources):
-                self._take_in(message.items[0])
+                self._take_in(message.items[0], now)
             self._owe_receipt(envelope, verdict, now)
         if script.chance(self.settings.seed, "lost", envelope.id) < self.settings.faults.lost_receipts:
             self.records.count("receipts withheld")
@@ -119,13 +121,15 @@ class Box:
         except Refused as refused:
             return Verdict(refused.problem, refused.detail, refused.where), None
         if isinstance(message, Resources):
-            uid = message.items[0]["id"]
+            uid = message.items[0].get("id", envelope.id)
             if script.chance(self.settings.seed, "rejected", uid) < self.settings.faults.rejected:
                 return Verdict(Problem.UNKNOWN_PERSON), None
         return Verdict(), message
 
-    def _take_in(self, stated: Resource) -> None:
-        """A booking, a move or a cancellation. What already happened is said again under the new number; the rest starts anew."""
+    def _take_in(self, stated: Resource, now: datetime) -> None:
+        """A booking, a move or a cancellation: what already happened is said again under the new number; the rest starts anew. Or a message."""
+        if stated["resourceType"] == "Communication":
+            return self._answer(stated, now)
         uid, sequence = stated["id"], extension(stated, "sequence")
         known = self.records.visit(uid)
         seen = known.seen + 1 if known else 1
@@ -141,6 +145,14 @@ class Box:
         else:
             due = time.time() + self.settings.pace
             self.records.keep_visit(Visit(uid, "pending", start, end, sequence, script.plan(self.settings.seed, uid), due, seen))
+
+    def _answer(self, asked: Resource, now: datetime) -> None:
+        """An employee reads what a person wrote, and answers in the same conversation."""
+        conversation = next((r["identifier"]["value"] for r in asked.get("partOf", ())), "")
+        letter = Letter(str(uuid.uuid4()), conversation, "answer", now, now + LIVES)
+        parcel = self.seal.close(self.format.write(Resources(script.answer(self.settings.seed, asked)), letter), letter, now)
+        self.records.owe(letter.id, conversation, "answer", parcel.body, dict(parcel.headers), time.time() + READS * self.settings.pace)
+        self.records.count("messages answered")
 
     def _owe_receipt(self, envelope: Envelope, verdict: Verdict, now: datetime) -> None:
         letter = Letter(str(uuid.uuid4()), envelope.conversation, "receipt", now, now + LIVES, envelope.id)

@@ -14,6 +14,10 @@ CONFIRM, ASSIGN, MOVE, CANCEL, LEAVE, COMPLETE, MISS = "confirm", "assign", "mov
 HAPPENED = {COMPLETE: "fulfilled", MISS: "noshow", LEAVE: "arrived"}
 STATUS = {CONFIRM: "booked", ASSIGN: "booked", MOVE: "booked", CANCEL: "cancelled", LEAVE: "arrived", COMPLETE: "fulfilled", MISS: "noshow"}
 EMPLOYEES = ("Anne", "Bjørn", "Cecilie", "Daniel", "Elin", "Fatima", "Geir", "Hanne", "Ivar", "Jorunn")
+ANSWERS = (
+    "Hei! Takk for beskjeden. Jeg har sagt fra til den som kommer.", "Hei! Det ordner vi. Du trenger ikke gjøre noe mer.",
+    "Hei! Så fint at du sier fra. Vi tar det opp neste gang vi kommer.",
+)
 MOVED, CANCELLED, MISSED = 0.08, 0.05, 0.05
 SHIFT = timedelta(minutes=60)
 QUARTER = timedelta(minutes=15)
@@ -61,6 +65,17 @@ def statement(step: str, seed: int, uid: str, start: datetime, end: datetime, se
     if step not in HAPPENED:
         return (made,)
     return (made, _encounter(step, uid, start, end, rng))
+
+
+def answer(seed: int, asked: Resource) -> tuple[Resource, ...]:
+    """What an employee answers to a message, and to whom."""
+    letter = asked["identifier"][0]
+    rng = Random(f"{seed}|{letter['value']}")
+    made: Resource = {
+        "resourceType": "Communication", "status": "completed", "topic": asked.get("topic", {}), "payload": [{"contentString": rng.choice(ANSWERS)}],
+        "sender": {"display": rng.choice(EMPLOYEES)}, "inResponseTo": [{"identifier": letter}],
+    }
+    return made, {"resourceType": "Patient", "identifier": [asked["subject"]["identifier"]]}
 
 
 def _encounter(step: str, uid: str, start: datetime, end: datetime, rng: Random) -> dict[str, Any]:

@@ -130,12 +130,14 @@ def _who(type_: str, identifier: Resource) -> Resource:
 
 def sentence(row: Mapping[str, str], service: str, appointment: Resource) -> str:
     """The Norwegian sentence for people."""
+    return " ".join(row["text"].format(service=service, when=when(appointment), performer=performer(appointment)).split())
+
+
+def when(appointment: Resource) -> str:
+    """`mandag 30.11.2026 kl. 09:15–09:45`; empty when it has no start."""
     start, end = _instant(appointment.get("start")), _instant(appointment.get("end"))
-    when = _when(start, end) if start else ""
-    return " ".join(row["text"].format(service=service, when=when, performer=performer(appointment)).split())
-
-
-def _when(start: datetime, end: datetime | None) -> str:
+    if start is None:
+        return ""
     begins = start.astimezone(OSLO)
     until = f"–{end.astimezone(OSLO):%H:%M}" if end else ""
     return f"{_DAYS[begins.weekday()]} {begins.day}.{begins.month}.{begins.year} kl. {begins:%H:%M}{until}"
@@ -149,4 +151,4 @@ def _text(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-__all__ = ["Statuses", "event", "performer", "sentence", "stated"]
+__all__ = ["Statuses", "event", "performer", "sentence", "stated", "when"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from adapters.formats import appointments
+from adapters.formats import appointments, messages
 from adapters.formats.appointments import Statuses
 from adapters.formats.heads import TEST, Heads
 from ebxml import apprec, dialog, msghead, plo, xcal, xml
@@ -21,7 +21,6 @@ from hub.problem import Problem, Refused
 XML = "application/xml"
 PRODID = "-//Besøksbro//NO"
 SUBJECT = Coded("6", "Henvendelse om pasient", "2.16.578.1.12.4.1.1.7322")
-PERFORMER_ROLE = Coded("7", "Ansatt i hjemmetjenesten", "2.16.578.1.12.4.1.1.9034")
 
 APPREC: dict[Problem, str] = {
     Problem.UNREADABLE: "T01", Problem.TOO_LARGE: "T99", Problem.UNKNOWN_PARTNER: "E21", Problem.WRONG_PARTY: "E21",
@@ -36,7 +35,8 @@ APPREC: dict[Problem, str] = {
     Problem.TOO_LATE: "X99", Problem.NO_DECISION: "X99", Problem.DECISION_USED_UP: "X99", Problem.IMPOSSIBLE_CHANGE: "X99",
     Problem.OVERLAPS_OWN: "X99", Problem.NO_SUCH_TIME: "X99", Problem.HOLD_EXPIRED: "X99",
     Problem.PAUSED: "X99", Problem.ALREADY_WAITING: "X99", Problem.TIME_IS_FREE: "X99", Problem.OFFER_EXPIRED: "X99",
-    Problem.REASON_MISSING: "X99", Problem.LENGTH_NOT_OFFERED: "X99", Problem.UNKNOWN_RESOURCE: "X99", Problem.DELETED: "X99",
+    Problem.REASON_MISSING: "X99", Problem.LENGTH_NOT_OFFERED: "X99", Problem.MESSAGE_LENGTH: "X99",
+    Problem.MESSAGES_TODAY: "X99", Problem.NO_MESSAGES: "X99", Problem.UNKNOWN_THREAD: "X99", Problem.UNKNOWN_RESOURCE: "X99", Problem.DELETED: "X99",
     Problem.BAD_SEARCH: "X99", Problem.NOT_ACCEPTABLE: "T10", Problem.UNAVAILABLE: "X99", Problem.NOT_DELIVERED: "X99",
     Problem.BAD_TOKEN: "S99", Problem.BAD_PROOF: "S99", Problem.DPOP_NONCE: "S99", Problem.SCOPE_MISSING: "X99", Problem.TOO_MANY: "X99",
     Problem.BAD_CLIENT: "S99", Problem.BAD_GRANT: "X99", Problem.BAD_SUBSCRIPTION: "X99", Problem.BAD_EXPORT: "X99", Problem.MANY_MATCHES: "X99",
@@ -61,7 +61,7 @@ class MsgheadFormat:
     def __init__(self, surroundings: Surroundings) -> None:
         self._settings = surroundings.settings
         self._functions: dict[str, dict[str, Any]] = dict(surroundings.settings["functions"])
-        self._statuses = Statuses.load(surroundings.home)
+        self._statuses, self._dialog = Statuses.load(surroundings.home), str(surroundings.settings.get("dialog", "1.1"))
         self._own = self._party(surroundings.own_name, surroundings.own_party, self._settings.get("own_sub", ""))
         self._partner = self._party(surroundings.name, surroundings.party, self._settings.get("party_sub", ""))
         self._heads = Heads(_hers(self._own), _hers(self._partner), self._settings.get("own_sub", ""), bool(self._settings.get("test", False)))
@@ -86,12 +86,14 @@ class MsgheadFormat:
         ways = {row["reads_as"] for row in self._functions.values() if message.type.v in (row["msg_type"], *row.get("also", ()))}
         if "stay" in ways:
             return Resources(self._away(message))
+        if "message" in ways and not ("appointment" in ways and _calendars(message)):
+            return Resources((messages.stated(message, _whom(message)),))
         if "appointment" not in ways:
             raise Refused(Problem.UNKNOWN_FUNCTION, "no row of functions.toml reads this MsgInfo/Type", "/MsgHead/MsgInfo/Type")
         return Resources(self._stated(message))
 
     def _stated(self, message: msghead.MsgHead) -> tuple[Resource, ...]:
-        calendars = [d for d in message.documents if d.content and d.namespace == xcal.NAMESPACE]
+        calendars = _calendars(message)
         if not calendars:
             raise Refused(Problem.INVALID, "no calendar document (RFC 6321)", "/MsgHead/Document")
         try:
@@ -129,24 +131,31 @@ class MsgheadFormat:
         return Receipt(kind, receipt.original_id.lower(), codes, "; ".join(TEXTS.get(code, "") for code in codes).strip("; "))
 
     def write(self, message: Message, letter: Letter) -> Content:
-        """A letter about one Appointment: items are the Appointment, then whom it is for (Patient), the HealthcareService and an Encounter.
+        """A letter about one Appointment: items are the Appointment, then whom it is for (Patient), the HealthcareService and an Encounter. Or
+        one message: the Communication, then whom it is from or to, the HealthcareService, the Communication it answers and the visit;
+        and the RelatedPerson who wrote it.
 
         Raises:
             Refused: NOT_SUPPORTED, when it is something else; UNKNOWN_CODE, when visit-status.toml has no word for it.
         """
         if not isinstance(message, Resources):
-            raise Refused(Problem.NOT_SUPPORTED, "this format writes appointments")
+            raise Refused(Problem.NOT_SUPPORTED, "this format writes appointments and messages")
         items = {item["resourceType"]: item for item in message.items}
-        appointment = items.get("Appointment")
-        if appointment is None:
-            raise Refused(Problem.NOT_SUPPORTED, "this format writes appointments")
-        row = self._functions[letter.function]
+        row, parent = self._functions[letter.function], letter.refers_to or letter.conversation
+        if "Communication" in items and "entry" in row:
+            documents: tuple[msghead.Document, ...] = (messages.written(row, message.items, self._dialog, letter.made_at),)
+            parent = messages.parent(message.items) or letter.conversation
+            if "relation" in row["documents"] and (relative := items.get("RelatedPerson")) is not None:
+                documents += (messages.acting(_person(relative), letter.made_at),)
+        elif (appointment := items.get("Appointment")) is not None:
+            documents = self._documents(appointment, items.get("Encounter"), items.get("HealthcareService"), letter)
+        else:
+            raise Refused(Problem.NOT_SUPPORTED, "this format writes appointments and messages")
         patient = items.get("Patient")
         head = msghead.MsgHead(
             type=Coded(row["msg_type"], row["msg_type_dn"]), id=letter.id, generated=letter.made_at, sender=self._own,
             receiver=self._partner, patient=_person(patient) if patient else None, ack="J" if row["answer_due"] else "N",
-            processing=TEST if self._heads.test else "", conversation=letter.conversation, parent=letter.refers_to or letter.conversation,
-            documents=self._documents(appointment, items.get("Encounter"), items.get("HealthcareService"), letter),
+            processing=TEST if self._heads.test else "", conversation=letter.conversation, parent=parent, documents=documents,
         )
         return Content(msghead.write(head), XML)
 
@@ -158,9 +167,9 @@ class MsgheadFormat:
         name = str((service or {}).get("name", "")) or "hjemmetjeneste"
         issued = letter.made_at.strftime("%Y-%m-%dT%H:%M:%SZ")
         performer = appointments.performer(appointment)
-        roles = (dialog.Role(PERFORMER_ROLE, Person(given=performer)),) if performer else ()
+        roles = (dialog.Role(messages.PERFORMER_ROLE, Person(given=performer)),) if performer else ()
         note = dialog.Entry("Notat", SUBJECT, row["subject"], appointments.sentence(row, name, appointment), roles=roles)
-        text = dialog.write(dialog.Dialog((note,), str(self._settings.get("dialog", "1.1"))))
+        text = dialog.write(dialog.Dialog((note,), self._dialog))
         event = appointments.event(
             appointment, encounter, word, row, self._own.inner.ident(HER) if self._own.inner else "", name,
             str((service or {}).get("id", "")),
@@ -189,6 +198,10 @@ class MsgheadFormat:
             errors=(_error(verdict.problem),) if verdict.problem else (), version=str(self._settings.get("apprec", "1.1")),
         )
         return Content(apprec.write(receipt), XML)
+
+
+def _calendars(message: msghead.MsgHead) -> list[msghead.Document]:
+    return [d for d in message.documents if d.content and d.namespace == xcal.NAMESPACE]
 
 
 def _error(problem: Problem) -> Coded:

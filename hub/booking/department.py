@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from hub.booking.clock import MIDNIGHT, local
-from hub.booking.conventions import SERVICE_TYPE, Remembered, codes, extension, parts
+from hub.booking.conventions import SERVICE_TYPE, Remembered, codes, every, extension, parts
 from hub.booking.opening import DAYS, Closure, Opening
 from hub.message import Resource
 
@@ -20,6 +20,8 @@ ANSWER_HOURS = 24
 """Within how many hours the service answers, where a department says nothing else: what people are told, not a rule."""
 OFFER_MINUTES = 120
 """For how long a time is kept for somebody on the waiting list, where a department says nothing else."""
+MESSAGE_DAYS = 2
+"""Within how many working days a message is answered, where a department says nothing else: what people are told, not a rule."""
 ALL_DAYS = frozenset(range(7))
 
 
@@ -93,6 +95,9 @@ class Department:
     offer_minutes: int = OFFER_MINUTES
     lengths: tuple[int, ...] = ()
     """How many minutes a visit may last, in order, where people choose; empty: any length is taken, and nobody is asked."""
+    topics: tuple[str, ...] = ()
+    """What people may write to it about, in order; empty: it takes no messages."""
+    message_days: int = MESSAGE_DAYS
 
     @classmethod
     def of(cls, service: Resource) -> Department:
@@ -135,6 +140,7 @@ def _read(service: Resource) -> Department:
         askers=frozenset(Asker) if may is None else frozenset(a for a in Asker if a.value in str(may).split()),
         answer_hours=_number(service, "answer-hours", ANSWER_HOURS), offer_minutes=_number(service, "offer-minutes", OFFER_MINUTES),
         lengths=tuple(sorted({int(n) for n in str(extension(service, "visit-lengths") or "").split()})),
+        topics=tuple(map(str, every(service, "message-topic"))), message_days=_number(service, "message-days", MESSAGE_DAYS),
     )
 
 

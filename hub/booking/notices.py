@@ -43,6 +43,7 @@ class Kind(StrEnum):
     OFFERED = "offered"
     NO_TIME = "no-time"
     MISSED = "missed"
+    MESSAGE = "message"
 
 
 class Level(StrEnum):
@@ -56,7 +57,7 @@ class Level(StrEnum):
 
 _BY_LEVEL: dict[Level, frozenset[Kind]] = {
     Level.NONE: frozenset(),
-    Level.LITTLE: frozenset({Kind.MOVED, Kind.CANCELLED, Kind.NOT_HOME, Kind.OFFERED, Kind.MISSED}),
+    Level.LITTLE: frozenset({Kind.MOVED, Kind.CANCELLED, Kind.NOT_HOME, Kind.OFFERED, Kind.MISSED, Kind.MESSAGE}),
     Level.NORMAL: frozenset(Kind) - {Kind.COMPLETED},
     Level.FULL: frozenset(Kind),
 }
@@ -70,6 +71,7 @@ TEXTS: dict[Kind, str] = {
     Kind.NOT_HOME: "Vi fikk ikke kontakt med deg til avtalt tid.",
     Kind.OFFERED: "Vi har en ledig tid til deg. Svar før fristen går ut.",
     Kind.MISSED: "En fast avtale kunne ikke bestilles denne gangen.",
+    Kind.MESSAGE: "Du har fått en ny melding.",
     Kind.NO_TIME: "Du står ikke lenger på venteliste hos oss.",
 }
 KINDS: dict[What, Kind] = {

@@ -4,6 +4,7 @@
     stengt                    a line each: `2026-12-24 – 2026-12-26 Julestengt`
     ekstra                    a line each: `2026-12-27 10:00–14:00`
     lengder                   how long a visit may last, where people choose: `30, 60, 90`; empty: nobody is asked
+    emner                     what people may write about, a line each; empty: the department takes no messages
     bemanning                 a line each: `4: man tir 08:00–10:00 2026-12-01 – 2026-12-31`; all but the number may be left out
 """
 
@@ -23,9 +24,11 @@ from hub.problem import Problem, Refused
 NUMBERS = {
     "capacity": (0, 500), "slot-minutes": (5, 1440), "visit-minutes": (5, 1440), "buffer-minutes": (0, 240), "horizon-days": (1, 365),
     "notice-minutes": (0, 43_200), "move-minutes": (0, 43_200), "cancel-minutes": (0, 43_200), "answer-hours": (1, 720),
-    "offer-minutes": (10, 1440),
+    "offer-minutes": (10, 1440), "message-days": (1, 30),
 }
 """Extension → least and most."""
+TOPICS, LONGEST_TOPIC = 12, 60
+"""How many topics a department has at most, and characters of one."""
 SHORT = dict(zip(("man", "tir", "ons", "tor", "fre", "lør", "søn"), DAYS, strict=True))
 _SPAN = re.compile(r"(\d{2}:\d{2})\s*[–-]\s*(\d{2}:\d{2})")
 _DATES = re.compile(r"(\d{4}-\d{2}-\d{2})(?:\s*[–-]\s*(\d{4}-\d{2}-\d{2}))?")
@@ -41,6 +44,7 @@ def form_of(service: Resource) -> dict[str, str]:
     shown["ekstra"] = "\n".join(f"{p['date']} {p['from'][:5]}–{p['to'][:5]}" for p in parts(service, "extra-opening"))
     shown["bemanning"] = "\n".join(_staff(p) for p in parts(service, "staffing"))
     shown["lengder"] = ", ".join(map(str, department.lengths))
+    shown["emner"] = "\n".join(department.topics)
     shown["hvem"] = " ".join(sorted(department.askers))
     shown["aktiv"] = "ja" if department.active else ""
     return shown
@@ -53,8 +57,8 @@ def changed(service: Resource, form: Mapping[str, str]) -> Resource:
         Refused: INVALID, with the field in `where` and what it should look like in `detail`.
     """
     extensions = [*_numbers(form), *_extra(form.get("ekstra", "")), *_staffing(form.get("bemanning", "")), *_who(form.get("hvem", "")),
-                  *_lengths(form.get("lengder", ""))]
-    made = without_extension(service, *NUMBERS, "extra-opening", "staffing", "who-may-book", "visit-lengths")
+                  *_lengths(form.get("lengder", "")), *_topics(form.get("emner", ""))]
+    made = without_extension(service, *NUMBERS, "extra-opening", "staffing", "who-may-book", "visit-lengths", "message-topic")
     made = {**made, "extension": [*extensions, *(made.get("extension") or ())], "active": form.get("aktiv") == "ja"}
     made["availableTime"] = [line for day in DAYS for line in _available(day, form.get(f"aapent.{day}", ""))]
     made["notAvailable"] = [_closure(line) for line in _lines(form.get("stengt", ""))]
@@ -139,6 +143,13 @@ def _lengths(text: str) -> Iterable[Resource]:
         raise _wrong("lengder", f"whole numbers from {least} to {most}: 30, 60, 90")
     if told:
         yield {"url": url("visit-lengths"), "valueString": " ".join(map(str, sorted(map(int, told))))}
+
+
+def _topics(text: str) -> Iterable[Resource]:
+    told = list(dict.fromkeys(" ".join(line.split()) for line in _lines(text)))
+    if len(told) > TOPICS or any(len(topic) > LONGEST_TOPIC for topic in told):
+        raise _wrong("emner", f"at most {TOPICS} lines of at most {LONGEST_TOPIC} characters")
+    return [{"url": url("message-topic"), "valueString": topic} for topic in told]
 
 
 def _numbers(form: Mapping[str, str]) -> Iterable[Resource]:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from hub.config import Operator
+from hub.dialogue import Messaging
 from hub.faces import words
 from hub.faces.assets import Assets
 from hub.message import Verdict
@@ -21,17 +23,6 @@ from hub.waiting import WaitingList
 
 DEMO = "demo"
 """The only environment in which the test login exists."""
-
-
-@dataclass(frozen=True, slots=True)
-class Operator:
-    """Who may log in to the console outside the demo."""
-
-    name: str
-    token_digest: str
-    """SHA-256 (hex) of the token they log in with."""
-    books: bool = False
-    """May book, move and cancel for a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +79,7 @@ class Context:
     shop: Shop
     repeating: Repeating
     waiting: WaitingList
+    messaging: Messaging
     operators: tuple[Operator, ...] = ()
     warnings: Callable[[], list[str]] = list
     """Norwegian sentences that the console shows first: certificates that expire."""

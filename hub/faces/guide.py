@@ -21,7 +21,7 @@ from hub.message import Resource
 FOLDER = ROOT / "docs"
 PAGES = {
     "": ("The FHIR API", "fhir-api.md"), "booking": ("Booking", "booking.md"), "booking-api": ("Booking API", "booking-api.md"),
-    "problems": ("Problems", "problems.md"), "profiles": ("Profiles", ""),
+    "messages": ("Messages", "messages.md"), "problems": ("Problems", "problems.md"), "profiles": ("Profiles", ""),
 }
 """Address below /docs → its name in the menu, and the file; no file: made from the definitions."""
 _HEADING = re.compile(r"[^a-z0-9]+")

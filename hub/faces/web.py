@@ -31,8 +31,8 @@ ID = re.compile(r"[A-Za-z0-9.-]{1,64}", re.ASCII)
 """R4 id: whatever else stands in an address is looked up nowhere."""
 BEGUN_FOR = 15 * 60
 """Seconds that somebody may take at the login provider."""
-FORM_MAX = 16 * 1024
-"""Bytes: our forms are a few fields."""
+FORM_MAX = 64 * 1024
+"""Bytes: our forms are a few fields, and one of them may be a message, in which a letter takes up to twelve."""
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'; manifest-src 'self'"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from urllib.parse import urlencode
 
 from hub.access import AuditLine, Reader
+from hub.booking.messages import Message, is_message
 from hub.faces.interaction import Answer, Asked, known, version_headers
 from hub.faces.reading import Reading, conditional
 from hub.feeds import Feeds
@@ -21,6 +22,9 @@ from hub.problem import Problem, Refused
 from hub.scheduling.desk import HOLD_PREFIX, Desk, client
 from hub.store import Stored, Transaction
 from hub.store.values import persons
+
+MESSAGE = "message"
+"""What a client `may` state when its word is a message."""
 
 
 class Writing:
@@ -188,11 +192,22 @@ class Writing:
         reader = _reader(asked)
         if self._definitions.served[resource["resourceType"]].write == "subscription":
             resource = self._feeds.accept(self._tx, reader, resource)
+        if self._definitions.served[resource["resourceType"]].write == "message":
+            self._said(reader, resource)
         kept = self._tx.keep(resource, origin=reader.reference)
         if not self._reading.may_see(reader, kept.type, kept.id):
             raise Refused(Problem.NOT_ALLOWED, f"this token does not give this {kept.type}")
         self._audit(asked, persons([kept]), f"{word} {kept.type}")
         return kept
+
+    def _said(self, reader: Reader, resource: Resource) -> None:
+        """A message between a person and the service is a client's to write only where its word is one, and only in the service's name."""
+        kept = self._tx.get(resource["resourceType"], resource["id"])
+        before = kept is not None and not kept.deleted and is_message(kept.resource)
+        if not before and not is_message(resource):
+            return
+        if MESSAGE not in reader.may_state or before or not Message.of(resource).from_service:
+            raise Refused(Problem.NOT_ALLOWED, "a message is written once, by a client that may, as from a department", "Communication.sender")
 
     def _audit(self, asked: Asked, about: tuple[str, ...], kind: str) -> None:
         reader = _reader(asked)

@@ -34,7 +34,9 @@ def limit(reader: Reader | None, type_: str, definitions: Definitions) -> Condit
     if parameter == "_id":
         return IdIs(tuple(departments))
     kind = "Schedule" if parameter == "schedule" else "HealthcareService"
-    return ReferenceIs(parameter, tuple((kind, department) for department in departments), wide=True)
+    theirs = tuple((kind, department) for department in departments)
+    found = tuple(ReferenceIs(name, theirs, wide=True) for name in parameter.split())
+    return found[0] if len(found) == 1 else AnyOf(found)
 
 
 def limited(reader: Reader | None, query: Query, definitions: Definitions) -> Query:

@@ -30,6 +30,8 @@ OUTCOME: dict[Problem, tuple[int, str]] = {
     Problem.HOLD_EXPIRED: (409, "expired"), Problem.PAUSED: (422, "business-rule"),
     Problem.ALREADY_WAITING: (409, "duplicate"), Problem.TIME_IS_FREE: (409, "conflict"), Problem.OFFER_EXPIRED: (409, "expired"),
     Problem.REASON_MISSING: (422, "required"), Problem.LENGTH_NOT_OFFERED: (422, "business-rule"),
+    Problem.MESSAGE_LENGTH: (422, "business-rule"), Problem.MESSAGES_TODAY: (429, "throttled"), Problem.NO_MESSAGES: (422, "business-rule"),
+    Problem.UNKNOWN_THREAD: (404, "not-found"),
     Problem.UNKNOWN_RESOURCE: (404, "not-found"), Problem.DELETED: (410, "deleted"), Problem.BAD_SEARCH: (400, "invalid"),
     Problem.NOT_ACCEPTABLE: (406, "not-supported"), Problem.MANY_MATCHES: (412, "multiple-matches"), Problem.IN_USE: (409, "conflict"),
     Problem.WRONG_MEDIA_TYPE: (415, "not-supported"), Problem.NO_SUCH_INTERACTION: (405, "not-supported"), Problem.BAD_PATCH: (422, "processing"),

@@ -48,7 +48,7 @@ def check(resource: Any, definitions: Definitions, profiles: tuple[str, ...] = (
     type_ = resource.get("resourceType")
     if not isinstance(type_, str) or type_ not in definitions.served:
         return [Issue("structure", "resourceType", "not a resource type that is served here")]
-    walk = _Walk(definitions, ruled=definitions.served[type_].write not in ("", "record"))
+    walk = _Walk(definitions, ruled=definitions.served[type_].write not in ("", "record", "message"))
     walk.object(resource, definitions.types[type_], type_, 0)
     if not walk.issues:
         walk.issues += [_broken(expression, text) for expression, text in invariants.of_resource(resource)]

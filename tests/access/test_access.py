@@ -205,7 +205,20 @@ def test_nobody_without_ground_sees_anything(reader: Reader, person: Person, sco
         and scope in mandate.scopes and (mandate.ends is None or now < mandate.ends) and (mandate.starts is None or mandate.starts <= now)
     )
     works = (reader.ground in (Ground.OPERATOR, Ground.STAFF) and reader.purpose != "") or (reader.ground is Ground.VENDOR and reader.departments != frozenset())
-    assert own or represents or works
+    answers = (
+        reader.ground is Ground.SERVICE and scope in (Scope.READ_MESSAGES, Scope.WRITE_MESSAGES) and person.protection is Protection.OPEN
+        and bool(reader.departments & person.departments or reader.departments == ALL_DEPARTMENTS)
+    )
+    assert own or represents or works or answers
+
+
+def test_an_employee_reads_messages_of_their_own_departments_and_nothing_else_of_nobody_protected() -> None:
+    """The right to answer messages opens no visit, and neither another department's messages nor a protected person's."""
+    one = Person("Patient/1", Protection.OPEN, departments=frozenset({"a"}))
+    staff = Reader("staff:x", Ground.SERVICE, departments=frozenset({"a"}))
+    assert [scope for scope in Scope if may_see(staff, one, scope, NOW)] == [Scope.READ_MESSAGES, Scope.WRITE_MESSAGES]
+    for other in (replace(one, departments=frozenset({"b"})), replace(one, protection=Protection.UNKNOWN), replace(one, departments=frozenset())):
+        assert not any(may_see(staff, other, scope, NOW) for scope in Scope)
 
 
 @given(readers, persons, st.sampled_from(Scope), times)

@@ -14,10 +14,11 @@ from hub.problem import Problem, Refused
 
 FORM = {
     "capacity": "4", "slot-minutes": "15", "visit-minutes": "30", "buffer-minutes": "10", "horizon-days": "21", "notice-minutes": "60",
-    "move-minutes": "1440", "cancel-minutes": "720", "answer-hours": "4", "offer-minutes": "90", "aapent.mon": "08:00–12:00, 13:00–15:30", "aapent.tue": "hele dagen",
+    "move-minutes": "1440", "cancel-minutes": "720", "answer-hours": "4", "offer-minutes": "90", "message-days": "3", "aapent.mon": "08:00–12:00, 13:00–15:30", "aapent.tue": "hele dagen",
     "aapent.wed": "", "aapent.thu": "22:00–06:00", "aapent.fri": "08:00-15:30", "aapent.sat": "", "aapent.sun": "",
     "stengt": "2026-12-24 – 2026-12-26 Julestengt\n2027-01-01", "ekstra": "2026-12-27 10:00–14:00",
     "bemanning": "2: man tir 08:00–10:00 2026-12-01 – 2026-12-31\n1: lør", "hvem": "person staff", "aktiv": "ja",
+    "emner": "Tidspunkt for besøk\nBeskjed til den som kommer",
 }
 
 
@@ -27,6 +28,7 @@ def test_what_is_written_is_what_the_rules_read() -> None:
     assert numbers == {name: FORM[name] for name in NUMBERS}
     assert department.askers == {Asker.PERSON, Asker.STAFF} and department.active
     assert [len([o for o in department.openings if o.only is None and n in o.days]) for n in range(7)] == [2, 1, 0, 1, 1, 0, 0]
+    assert department.topics == ("Tidspunkt for besøk", "Beskjed til den som kommer") and department.message_days == 3
     assert len(department.closures) == 2 and [s.capacity for s in department.staffing] == [2, 1]
 
 
@@ -58,6 +60,7 @@ def test_any_right_form_comes_back_as_it_was(numbers: dict[str, str], openings: 
 
 
 @pytest.mark.parametrize(("field", "text"), [
+    ("emner", "x" * 61), ("emner", "\n".join(f"Emne {n}" for n in range(13))),
     ("capacity", "-1"), ("capacity", "501"), ("capacity", ""), ("horizon-days", "fjorten"), ("slot-minutes", "1"), ("aapent.mon", "8-16"),
     ("aapent.mon", "08:00–25:00"), ("stengt", "julaften"), ("stengt", "2026-13-01"), ("stengt", "2026-12-26 – 2026-12-24"),
     ("ekstra", "2026-12-27"), ("ekstra", "2026-12-27 – 2026-12-28 10:00–11:00"), ("bemanning", "fire: man"), ("bemanning", "4: monday"),

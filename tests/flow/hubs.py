@@ -25,10 +25,12 @@ from adapters.seals.plain import plain
 from hub.adapter import Adapter, Surroundings
 from hub.delivering import deliver
 from hub.delivery import Patience
+from hub.dialogue import Hearing, Messaging
 from hub.fhir import definitions, index, validate
 from hub.flow import Flow
 from hub.keeping import Keeping
 from hub.message import Parcel
+from hub.noticing import Noticing
 from hub.settling import Settling
 from hub.store import Secrets, Store
 
@@ -63,8 +65,11 @@ class World:
         )
         self.adapters = {"tjenesteshop": self._shop(), "visma-profil": self._epj()}
         check = partial(validate.require, definitions=definitions.load())
-        self.keeping = Keeping(self.adapters, check)
-        self.flow = Flow(self.store, self.adapters, self.keeping, Settling(self.store, self.adapters, self.keeping.rejected), self.clock)
+        self.noticing = Noticing(self.adapters, "Solbakken kommune", "55 00 00 00")
+        self.keeping = Keeping(self.adapters, check, hear=Hearing(check, self.noticing.written).state)
+        self.messaging = Messaging(self.store, self.adapters, check, self.noticing.written)
+        settling = Settling(self.store, self.adapters, self.keeping.rejected, (self.messaging.settled,))
+        self.flow = Flow(self.store, self.adapters, self.keeping, settling, self.clock)
         self.box = Box(Settings(home / "epj", "visma-profil", "Visma Profil", EPJ, HUB, "", 0, functions=FUNCTIONS), self.clock)
 
     def _around(self, name: str, party: str, **settings: Any) -> Surroundings:
@@ -77,8 +82,8 @@ class World:
 
     def _epj(self) -> Adapter:
         around = self._around("visma-profil", EPJ)
-        return Adapter("visma-profil", EPJ, self.carrier, ebms(around), msghead_format(around), frozenset({"booking"}),
-                       frozenset({"hjemmesykepleie"}), frozenset({"confirm", "assign", "move", "cancel", "complete"}),
+        return Adapter("visma-profil", EPJ, self.carrier, ebms(around), msghead_format(around), frozenset({"booking", "message"}),
+                       frozenset({"hjemmesykepleie"}), frozenset({"confirm", "assign", "move", "cancel", "complete", "message"}),
                        patience=Patience(pauses=(timedelta(minutes=1),)))
 
     @cached_property

@@ -108,6 +108,23 @@ def test_every_letter_is_valid_by_the_official_schemas(schema: etree.XMLSchema, 
     schema.assertValid(etree.fromstring(content.body))
 
 
+@pytest.mark.spec("facts/ebxml", "9.3")
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@pytest.mark.parametrize("function", ["message", "answer"])
+def test_a_message_both_ways_is_valid_and_read_back_as_it_was_written(schema: etree.XMLSchema, function: str, version: str) -> None:
+    """Also what people write that XML would take for markup, and what it cannot hold. (Pasientrelasjon has no public schema.)"""
+    said = "<b>Hei</b> & \"ha det\"\n]]> 😀 æøå"
+    communication: dict[str, Any] = {
+        "resourceType": "Communication", "id": "m1", "topic": {"text": "Tidspunkt & sted"}, "payload": [{"contentString": said}],
+        "sender": {"reference": "HealthcareService/a", "display": "Anne"}, "inResponseTo": [{"identifier": {"value": "m0"}}],
+    }
+    written = made(dialog=version).write(Resources((communication, patient())), replace(LETTER, function=function))
+    schema.assertValid(etree.fromstring(written.body))
+    (read,) = stated_back(theirs(), written)
+    assert read["payload"] == [{"contentString": f"Emne: Tidspunkt & sted\n\n{said}" if (version, function) == ("1.0", "message") else said}]
+    assert read["sender"] == {"display": "Anne"} and read["inResponseTo"][0]["identifier"]["value"] == "m0"
+
+
 @pytest.mark.spec("facts/ebxml", "9.1")
 def test_a_letter_with_as_little_as_possible_is_valid(schema: etree.XMLSchema) -> None:
     bare: Resource = {"resourceType": "Appointment", "id": "b-1", "status": "cancelled"}

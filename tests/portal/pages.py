@@ -16,6 +16,7 @@ import uvicorn
 from starlette.applications import Starlette
 from town import NOW
 
+from hub.dialogue import Messaging
 from hub.faces import console, portal
 from hub.faces.context import AdapterCard, Context, Municipality, Operator, assets_in
 from hub.fhir import definitions, validate
@@ -69,7 +70,7 @@ class Replayed:
 def context(store: Any, clock: Clock, environment: str = "demo", **changes: Any) -> Context:
     shop = changes.get("shop") or Shop(store, Keeping({}, partial(validate.require, definitions=definitions.load())))
     settings: dict[str, Any] = {
-        "shop": shop, "repeating": Repeating(shop), "waiting": WaitingList(shop, Offering(shop.keeping.check)),
+        "shop": shop, "messaging": Messaging(store, {}, shop.keeping.check), "repeating": Repeating(shop), "waiting": WaitingList(shop, Offering(shop.keeping.check)),
         "base_url": HOST, "operators": (Operator("vakt", hashlib.sha256(TOKEN.encode()).hexdigest()),),
         "adapters": lambda: (AdapterCard("visma-profil", "Visma Profil", "8094866", "http · ebms · msghead", ("hjemmesykepleie",)),
                              AdapterCard("tjenesteshop", "Tjenesteshop", "", "http · plain · mapped")),

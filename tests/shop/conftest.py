@@ -26,7 +26,7 @@ def world(town_url: str, tmp_path: Path) -> Iterator[World]:
 
 @pytest.fixture
 def client(world: World) -> Iterator[TestClient]:
-    with TestClient(application(context(world.store, world.clock, shop=shop_of(world))), follow_redirects=False) as made:
+    with TestClient(application(context(world.store, world.clock, shop=shop_of(world), messaging=world.messaging)), follow_redirects=False) as made:
         yield made
 
 

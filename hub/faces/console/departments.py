@@ -23,6 +23,7 @@ LABELS = {
     "notice-minutes": "Korteste varsel for bestilling, minutter", "move-minutes": "Frist for flytting, minutter før",
     "cancel-minutes": "Frist for avbestilling, minutter før", "answer-hours": "Svarer innen, timer",
     "offer-minutes": "Tilbud til den som venter holdes av, minutter",
+    "message-days": "Meldinger besvares vanligvis innen, virkedager",
 }
 WHO = {"person": "Personen selv", "relative": "Pårørende med fullmakt", "staff": "Ansatte"}
 HIT_SHOWN = 50

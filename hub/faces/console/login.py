@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 
+from hub.access import ALL_DEPARTMENTS
 from hub.faces import sessions
 from hub.faces.context import Context
 from hub.faces.web import Answer, Asked, Page, Redirect
@@ -23,7 +24,8 @@ def enter(context: Context, asked: Asked) -> Answer:
     name = DEMO_OPERATOR if context.demo else operator(context, asked.form.get("nokkel", ""))
     if name is None:
         return Page("console/login.html", {"wrong": True, "ended": False}, 403)
-    who = (f"operator:{name}", *([f"staff:{name}"] if books(context, name) else []))
+    rights = (("staff", books(context, name)), ("service", bool(answers(context, name))))
+    who = (f"operator:{name}", *(f"{role}:{name}" for role, given in rights if given))
     session = sessions.start(context.store, context.token(32), "console", who, asked.now)
     return Redirect("/drift", session)
 
@@ -31,6 +33,11 @@ def enter(context: Context, asked: Asked) -> Answer:
 def books(context: Context, name: str) -> bool:
     """May book, move and cancel for a person: in the demo whoever tries it, elsewhere who is set up so in hub.toml."""
     return context.demo or any(known.books for known in context.operators if known.name == name)
+
+
+def answers(context: Context, name: str) -> frozenset[str]:
+    """The departments whose messages they read and answer; `*`: all. In the demo whoever tries it, elsewhere who is set up so in hub.toml."""
+    return ALL_DEPARTMENTS if context.demo else next((known.messages for known in context.operators if known.name == name), frozenset())
 
 
 def operator(context: Context, token: str) -> str | None:

@@ -86,7 +86,8 @@ STEP_ICONS = {
 DIRECTIONS = {"ut": "Ut", "inn": "Inn"}
 FUNCTIONS = {
     "booking": "Bestilling", "visit": "Besøk", "stay": "Opphold", "receipt": "Applikasjonskvittering", "free-times": "Spørsmål om ledige tider",
-    "free-busy": "Ledige tider", "planned": "Planlagte besøk", "notice-sms": "Varsel på SMS", "notice-email": "Varsel på e-post",
+    "free-busy": "Ledige tider", "planned": "Planlagte besøk", "message": "Melding fra bruker", "answer": "Melding til bruker",
+    "notice-sms": "Varsel på SMS", "notice-email": "Varsel på e-post",
     "handshake": "Abonnement: håndtrykk", "event": "Abonnement: hendelse", "heartbeat": "Abonnement: livstegn",
     "Acknowledgment": "Transportkvittering", "MessageError": "Feilmelding",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from hub.faces.console import behalf, benefits, departments, incoming, login, messages, notices, start, subscriptions, timeline
+from hub.faces.console import behalf, benefits, departments, incoming, login, messages, notices, start, subscriptions, threads, timeline
 from hub.faces.context import Context
 from hub.faces.web import Face
 
@@ -34,6 +34,9 @@ def routes(context: Context) -> list[BaseRoute]:
         console.form("/drift/bestill", behalf.find),
         console.page("/drift/bestill/{person}", behalf.person),
         console.form("/drift/bestill/{person}", behalf.act),
+        console.page("/drift/brukermeldinger", threads.threads),
+        console.page("/drift/brukermeldinger/{id}", threads.thread),
+        console.form("/drift/brukermeldinger/{id}", threads.answer),
         console.page("/drift/meldinger", messages.messages),
         console.page("/drift/melding/{id}", messages.delivery),
         console.form("/drift/melding/{id}/send", messages.resend),

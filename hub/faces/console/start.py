@@ -10,12 +10,14 @@ from urllib.parse import urlencode
 
 from hub.delivery import State
 from hub.faces.console.names import NEEDS_YOU, STATES, WAITING
+from hub.faces.console.service import unopened
 from hub.faces.context import AdapterCard, Context
 from hub.faces.web import Answer, Asked, Page
 from hub.problem import Problem
 from hub.store import Standing
 from hub.store.feeds import ADAPTER
 
+THREADS = "/drift/brukermeldinger"
 LATE = timedelta(minutes=30)
 """A delivery that has waited longer is shown in red."""
 ADVICE = {
@@ -56,7 +58,9 @@ class Row:
 def start(context: Context, asked: Asked) -> Answer:
     """GET /drift."""
     standing = context.store.standing()
-    needs = numbers(standing)
+    new = unopened(context, asked)
+    written = Number(new, "Nytt fra brukere", "Meldinger som ingen har åpnet ennå.", THREADS, "warning")
+    needs = [*([written] if new else []), *numbers(standing)]
     refused = [
         {"problem": p.value, "text": p.text, "count": n} for p, n in sorted(standing.problems.items(), key=lambda item: -item[1])
     ]

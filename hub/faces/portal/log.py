@@ -31,6 +31,9 @@ KINDS = {
     "wait": "Satte seg på venteliste",
     "wait-decline": "Takket nei til en ledig tid",
     "wait-leave": "Gikk av ventelisten",
+    "messages": "Oversikt over meldinger",
+    "message": "En samtale med hjemmetjenesten",
+    "message-sent": "Skrev en melding",
     "access-log": "Denne loggen",
     "timeline": "Meldingssporet for et besøk",
     "search": "Søk fra et fagsystem",
@@ -49,6 +52,7 @@ GROUNDS = {
     Ground.GUARDIAN: "Verge",
     Ground.OPERATOR: "Drift og feilsøking",
     Ground.STAFF: "Bestiller på vegne av deg",
+    Ground.SERVICE: "Svarer på meldinger",
     Ground.VENDOR: "Utfører tjenesten",
 }
 

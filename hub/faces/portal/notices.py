@@ -8,7 +8,6 @@ from hub.access import AuditLine, Scope
 from hub.booking.conventions import with_extension
 from hub.booking.notices import Channel, Level, addresses, level_of
 from hub.faces.context import Context
-from hub.faces.portal.ordering import may_order
 from hub.faces.portal.page import missing, shown
 from hub.faces.portal.viewer import Viewer
 from hub.faces.web import Answer, Asked, Page, Redirect
@@ -17,9 +16,9 @@ from hub.problem import Problem, Refused
 from hub.store import Transaction
 
 LEVELS = {
-    Level.FULL: ("Alt", "Kvitteringer, svar, endringer, påminnelser og når besøket er utført."),
-    Level.NORMAL: ("Vanlig", "Kvitteringer, svar, endringer og påminnelse dagen før."),
-    Level.LITTLE: ("Bare endringer", "Når et besøk får ny tid eller blir avlyst, når vi ikke fikk kontakt, og når vi har en ledig tid til deg."),
+    Level.FULL: ("Alt", "Kvitteringer, svar, endringer, meldinger, påminnelser og når besøket er utført."),
+    Level.NORMAL: ("Vanlig", "Kvitteringer, svar, endringer, meldinger og påminnelse dagen før."),
+    Level.LITTLE: ("Bare endringer", "Når et besøk får ny tid eller avlyses, når vi ikke fikk kontakt, og når du får en ledig tid eller en melding."),
     Level.NONE: ("Ingen", "Vi sender ingen varsler. Du ser alt her på siden."),
 }
 CHANNELS = {Channel.SMS: "SMS til {}", Channel.EMAIL: "E-post til {}"}
@@ -43,7 +42,7 @@ def notices(context: Context, asked: Asked, seen: Viewer) -> Answer:
         return missing(asked, seen)
     level, where = level_of(kept), addresses(kept)
     return Page("portal/notices.html", shown(
-        asked, seen, "notices", may_order=may_order(seen, asked.now), saved="lagret" in asked.query,
+        asked, seen, "notices", saved="lagret" in asked.query,
         levels=[Choice(one.value, *LEVELS[one], one is level) for one in LEVELS],
         channels=[Choice(c.value, CHANNELS[c].format(_masked(where[c])), "", c is next(iter(where))) for c in Channel if c in where],
     ), audit=(seen.line("notices", asked.now),))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,7 +11,8 @@ from starlette.routing import BaseRoute
 from hub.access import AuditLine, Ground, Information
 from hub.faces import sessions
 from hub.faces.context import Context
-from hub.faces.portal import log, login, notices, ordering, page, series, signin, visits, waiting
+from hub.faces.portal import log, login, messages, notices, ordering, series, signin, visits, waiting
+from hub.faces.portal.page import shown
 from hub.faces.portal.viewer import Viewer, choices, viewer
 from hub.faces.web import Answer, Asked, Face, Handler, Page, Redirect
 
@@ -33,6 +33,11 @@ def routes(context: Context) -> list[BaseRoute]:
         portal.page("/tidligere", seeing(past)),
         portal.page("/besok/{id}", seeing(visit)),
         *_ordering(portal),
+        portal.page("/meldinger", seeing(messages.readers(messages.messages))),
+        portal.page("/meldinger/ny", seeing(messages.writers(messages.ask))),
+        portal.form("/meldinger/ny", seeing(messages.writers(messages.send))),
+        portal.page("/meldinger/{id}", seeing(messages.readers(messages.thread))),
+        portal.form("/meldinger/{id}", seeing(messages.writers(messages.reply))),
         portal.page("/varsler", seeing(notices.notices)),
         portal.form("/varsler", seeing(notices.save)),
         portal.page("/hvem-har-sett", seeing(access_log)),
@@ -125,11 +130,6 @@ TOLD = {
 """What the first page says to whoever comes from there."""
 
 
-def shown(asked: Asked, seen: Viewer, here: str, **values: Any) -> dict[str, Any]:
-    """What the pages about visits need."""
-    return page.shown(asked, seen, here, may_order=ordering.may_order(seen, asked.now), **values)
-
-
 def front(context: Context, asked: Asked) -> Answer:
     """GET /: the visits; for nobody in particular, what this is and where to log in."""
     if asked.session is None:
@@ -141,7 +141,9 @@ def front(context: Context, asked: Asked) -> Answer:
 def _visits(context: Context, asked: Asked, seen: Viewer) -> Answer:
     overview = visits.overview(context.store, seen, asked.now)
     offers = waiting.offers(context, seen.person.reference, asked.now) if ordering.may_order(seen, asked.now) else 0
-    return Page("portal/visits.html", shown(asked, seen, "visits", overview=overview, offers=offers), audit=(seen.line("visits", asked.now),))
+    unread = messages.news(context, seen, asked.now)
+    values = shown(asked, seen, "visits", overview=overview, offers=offers, unread=unread)
+    return Page("portal/visits.html", values, audit=(seen.line("visits", asked.now),))
 
 
 def past(context: Context, asked: Asked, seen: Viewer) -> Answer:
@@ -159,7 +161,7 @@ def visit(context: Context, asked: Asked, seen: Viewer) -> Answer:
     wish = asked.query.get("stengt", "")
     return Page(
         "portal/visit.html",
-        shown(asked, seen, "visits", card=card, may_move=may_move, may_cancel=may_cancel,
+        shown(asked, seen, "visits", card=card, may_move=may_move, may_cancel=may_cancel, may_write=messages.about(context, seen, card.id, asked.now),
               receipt=next((said for word, said in RECEIPTS.items() if word in asked.query), ""),
               closed="" if {"flytt": may_move, "avbestill": may_cancel}.get(wish) else ordering.CLOSED.get(wish, "")),
         audit=(seen.line("visit", asked.now),),
