@@ -105,7 +105,7 @@ class Flow:
         self, tx: Transaction, adapter: Adapter, envelope: Envelope, verdict: Verdict, receipt: Parcel | None, letter_id: str,
     ) -> Parcel | None:
         """What goes straight back; an application receipt that cannot is owed as a letter. (A receipt is never answered.)"""
-        letter = Letter(letter_id, envelope.conversation, "receipt", tx.now, refers_to=envelope.id)
+        letter = Letter(letter_id, envelope.conversation, envelope.answered_by, tx.now, refers_to=envelope.id)
         content = adapter.format.answer(envelope, verdict, letter)
         if adapter.answers == "reply":
             return answer_parcel(content, verdict)
@@ -115,9 +115,9 @@ class Flow:
             subject = verdict.about[0] if verdict.about else f"Envelope/{envelope.id}"
             tx.owe(
                 Delivery(
-                    id=letter_id, adapter=adapter.name, function="receipt", subject=subject, state=State.DUE, due_at=tx.now,
-                    expires=tx.now + adapter.patience_for("receipt", tx.now).give_up_after, created=tx.now, conversation=envelope.conversation,
-                    refers_to=envelope.id, answer_due=False,
+                    id=letter_id, adapter=adapter.name, function=envelope.answered_by, subject=subject, state=State.DUE, due_at=tx.now,
+                    expires=tx.now + adapter.patience_for(envelope.answered_by, tx.now).give_up_after, created=tx.now,
+                    conversation=envelope.conversation, refers_to=envelope.id, answer_due=False,
                 ),
                 content,
             )

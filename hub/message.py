@@ -124,6 +124,8 @@ class Envelope:
     enquiry: Enquiry | None = None
     attachments: tuple[Content, ...] = ()
     """Every payload after the first, in the order its sender lists them."""
+    answered_by: str = "receipt"
+    """The function (a row in mappings/functions.toml) by which an application receipt for it goes."""
     wants_receipt: bool = False
     """The sender asked for a transport receipt."""
     wants_reply: bool = False

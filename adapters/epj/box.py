@@ -155,7 +155,7 @@ class Box:
         self.records.count("messages answered")
 
     def _owe_receipt(self, envelope: Envelope, verdict: Verdict, now: datetime) -> None:
-        letter = Letter(str(uuid.uuid4()), envelope.conversation, "receipt", now, now + LIVES, envelope.id)
+        letter = Letter(str(uuid.uuid4()), envelope.conversation, envelope.answered_by, now, now + LIVES, envelope.id)
         content = self.format.answer(envelope, verdict, letter)
         if content is not None:
             parcel = self.seal.close(content, letter, now)

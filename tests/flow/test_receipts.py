@@ -150,11 +150,11 @@ def test_a_partner_that_refuses_our_receipt_is_not_asked_again(world: World) -> 
     assert carrier.waiting == []
 
 
-def letter(world: World, *, sync: bool, id_: str = "", body: bytes = b"") -> Parcel:
+def letter(world: World, *, sync: bool, id_: str = "", body: bytes = b"", function: str = "visit") -> Parcel:
     """A letter of the EPJ's that asks for its receipt on the same connection, or not. It states nothing that is understood."""
     around = Surroundings(world.home / "epj", "epj", HUB, EPJ, "Visma Profil", {"functions": FUNCTIONS, "sync": sync})
     content = Content(body or of_no_use(world), "application/xml")
-    return ebms(around).close(content, Letter(id_ or f"letter-{sync}", "talk", "visit", world.clock.now), world.clock.now)
+    return ebms(around).close(content, Letter(id_ or f"letter-{sync}", "talk", function, world.clock.now), world.clock.now)
 
 
 def of_no_use(world: World) -> bytes:
@@ -182,6 +182,31 @@ def test_a_letter_whose_msginfo_can_be_read_gets_an_acknowledgment_and_a_negativ
     world.deliver()
     receipt = apprec.read(world.box.seal.open(world.carrier.sent[-1], world.clock.now).content.body)
     assert (receipt.status, receipt.original_id, [e.v for e in receipt.errors]) == (apprec.REJECTED, "head-1", ["T01"])
+
+
+@pytest.mark.spec("facts/ebxml", "9.2.service")
+@pytest.mark.parametrize(
+    ("function", "roles", "service"),
+    [
+        ("visit", ("Bestiller", "Tjenesteyter"), "HelsefagligDialog"), ("stay", ("KommunalHelsetjeneste", "Sykehus"), "Pasientlogistikk"),
+        ("answer", ("DIALOG_INNBYGGER_EKONTAKTreceiver", "DIALOG_INNBYGGER_EKONTAKTsender"), "S-DIALOG_INNBYGGER_EKONTAKT"),
+    ],
+)
+def test_an_apprec_has_the_service_of_what_it_answers_and_the_roles_turned_round(
+    world: World, function: str, roles: tuple[str, str], service: str,
+) -> None:
+    letter_ = letter(world, sync=True, function=function)
+    world.flow.receive(world.adapters["visma-profil"], letter_)
+    world.deliver()
+    asked, sent = told(letter_), told(world.carrier.sent[-1])
+    assert (sent.sender.role, sent.receiver.role, sent.service) == (*roles, service) == (asked.receiver.role, asked.sender.role, asked.service)
+    assert apprec.read(world.box.seal.open(world.carrier.sent[-1], world.clock.now).content.body).original_id == "head-1"
+
+
+def test_a_home_whose_functions_name_no_receipt_sends_it_as_before(world: World) -> None:
+    rows = {name: {k: v for k, v in row.items() if k != "receipt"} for name, row in FUNCTIONS.items() if not name.endswith("-receipt")}
+    around = Surroundings(world.home / "hub", "visma-profil", EPJ, HUB, "Kommune", {"functions": rows})
+    assert ebms(around).open(letter(world, sync=True), world.clock.now).answered_by == "receipt"
 
 
 def test_without_sync_reply_the_receipt_goes_to_the_partners_own_address(world: World) -> None:

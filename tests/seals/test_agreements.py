@@ -306,6 +306,18 @@ def test_what_both_sides_always_or_never_do_must_be_kept(both: Both, word: str, 
     assert (error.code, error.location) == ("Inconsistent", where)
 
 
+@pytest.mark.spec("facts/ebxml", "9.2.service")
+def test_an_apprec_goes_by_the_row_that_the_cpa_agrees_to(both: Both) -> None:
+    other = both.hub(cpa_text(both.pki))
+    assert other.open(visit(both), AT).answered_by == "receipt", "the CPA does not have the receipt's own row"
+    text = cpa_text(both.pki).decode()
+    for role_, may in (("Bestiller", "CanSend"), ("Tjenesteyter", "CanReceive")):
+        first = role(role_, "Bestilling", may, "c")
+        assert first in text
+        text = text.replace(first, first + role(role_, "Kvittering", may, "c"))
+    assert both.hub(text.encode()).open(visit(both), AT).answered_by == "visit-receipt"
+
+
 @pytest.mark.spec("facts/ebxml", "4.2.1")
 @pytest.mark.parametrize(("signed", "counts"), [("never", True), ("perMessage", False), ("always", False)])
 def test_a_receipt_without_a_signature_counts_only_where_the_cpa_says_that_receipts_have_none(both: Both, signed: str, counts: bool) -> None:

@@ -90,7 +90,7 @@ FUNCTIONS = {
     "notice-sms": "Varsel på SMS", "notice-email": "Varsel på e-post",
     "handshake": "Abonnement: håndtrykk", "event": "Abonnement: hendelse", "heartbeat": "Abonnement: livstegn",
     "Acknowledgment": "Transportkvittering", "MessageError": "Feilmelding",
-}
+} | dict.fromkeys(("booking-receipt", "visit-receipt", "stay-receipt", "message-receipt"), "Applikasjonskvittering")
 """The rows of mappings/functions.toml, notices, feeds, and the signals of ebMS; one that we do not know is shown as it is."""
 _EBMS = "urn:oasis:names:tc:ebxml-msg:service/"
 
