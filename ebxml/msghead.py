@@ -186,8 +186,7 @@ def read_info(data: bytes) -> MsgHead:
     Raises:
         Violation: as `read`.
     """
-    if b"<!DOCTYPE" in data:
-        raise Violation(ErrorCode.OTHER_XML, "a document type declaration is not allowed")
+    xml.no_dtd(data)
     found = xml.first(data, f"{{{NAMESPACE}}}MsgInfo")
     if found is None or found.getparent() is None or found.getroottree().getroot().tag != f"{{{NAMESPACE}}}MsgHead":
         raise Violation(ErrorCode.OTHER_XML, "no MsgHead 1.2 with a MsgInfo", "/")

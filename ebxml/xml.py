@@ -36,8 +36,7 @@ def parse(data: bytes, largest: int = LARGEST, charset: str = "") -> etree._Elem
     """
     if len(data) > largest:
         raise Violation(ErrorCode.OTHER_XML, f"larger than {largest} bytes", fault=Fault.TOO_LARGE)
-    if b"<!DOCTYPE" in data:
-        raise Violation(ErrorCode.OTHER_XML, "a document type declaration is not allowed")
+    no_dtd(data)
     parser = etree.XMLParser(
         resolve_entities=False, no_network=True, load_dtd=False, huge_tree=len(data) > HUGE, remove_blank_text=False,
         remove_comments=True,  # no signature covers them, so no value may hold any
@@ -55,6 +54,12 @@ def parse(data: bytes, largest: int = LARGEST, charset: str = "") -> etree._Elem
     if len(data) > HUGE and _depth(root) > DEEPEST:
         raise Violation(ErrorCode.OTHER_XML, f"nested deeper than {DEEPEST} levels")
     return root
+
+
+def no_dtd(data: bytes) -> None:
+    """Before anything is parsed. Raises Violation (OtherXml) for a document type declaration."""
+    if b"<!DOCTYPE" in data:
+        raise Violation(ErrorCode.OTHER_XML, "a document type declaration is not allowed")
 
 
 def _is_utf8(data: bytes) -> bool:

@@ -41,10 +41,15 @@ class Heads:
             raise Refused(Problem.BAD_SIGNATURE, "the signature inside the MsgHead does not hold", "/MsgHead/Signature")
 
 
+def hers(party: Party) -> frozenset[str]:
+    """The HER-ids that a party names, at both levels."""
+    levels = [party, *(level for level in (party.inner, *party.beside) if level is not None)]
+    return frozenset(level.ident(HER) for level in levels) - {""}
+
+
 def _strange(party: Party, known: frozenset[str]) -> bool:
     """It names HER-ids, and none of them is known. What names none says nothing: the envelope has said who it is."""
-    levels = [party, *(level for level in (party.inner, *party.beside) if level is not None)]
-    named = {level.ident(HER) for level in levels} - {""}
+    named = hers(party)
     return bool(named) and not named & known
 
 

@@ -59,13 +59,13 @@ def written(row: Mapping[str, Any], items: Iterable[Resource], version: str, mad
     body = "\n".join([*filter(None, notes), "", text] if any(notes) else [text])
     roles = (dialog.Role(PERFORMER_ROLE, Person(given=name)),) if name and not ours else ()
     entry = dialog.Entry(row["entry"], Coded(*row["code"]), topic, body, roles=roles)
-    return Document(dialog.write(dialog.Dialog((entry,), version)), issued=made_at.strftime("%Y-%m-%dT%H:%M:%SZ"), mime_type="text/xml")
+    return Document(dialog.write(dialog.Dialog((entry,), version)), issued=clock.write(made_at), mime_type="text/xml")
 
 
 def acting(relative: Person, made_at: datetime) -> Document:
     """The relative who wrote it. As what is not told: of the code list (Volven 7611) only parental responsibility is public."""
     told = relation.write(relation.Relation(Coded(""), relative))
-    return Document(told, issued=made_at.strftime("%Y-%m-%dT%H:%M:%SZ"), mime_type="text/xml")
+    return Document(told, issued=clock.write(made_at), mime_type="text/xml")
 
 
 def parent(items: Iterable[Resource]) -> str:

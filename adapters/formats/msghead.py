@@ -6,7 +6,7 @@ from typing import Any
 
 from adapters.formats import appointments, messages
 from adapters.formats.appointments import Statuses
-from adapters.formats.heads import TEST, Heads
+from adapters.formats.heads import TEST, Heads, hers
 from ebxml import apprec, dialog, msghead, plo, xcal, xml
 from ebxml.errors import Violation
 from ebxml.kith import DNR, ENH, FNR, HER, Coded, Ident, Party, Person
@@ -64,7 +64,7 @@ class MsgheadFormat:
         self._statuses, self._dialog = Statuses.load(surroundings.home), str(surroundings.settings.get("dialog", "1.1"))
         self._own = self._party(surroundings.own_name, surroundings.own_party, self._settings.get("own_sub", ""))
         self._partner = self._party(surroundings.name, surroundings.party, self._settings.get("party_sub", ""))
-        self._heads = Heads(_hers(self._own), _hers(self._partner), self._settings.get("own_sub", ""), bool(self._settings.get("test", False)))
+        self._heads = Heads(hers(self._own), hers(self._partner), self._settings.get("own_sub", ""), bool(self._settings.get("test", False)))
 
     def _party(self, name: str, her: str, sub: str) -> Party:
         """Two levels, as the message functions for the home services demand; without a level 2 of its own the same HER-id stands in both."""
@@ -165,7 +165,7 @@ class MsgheadFormat:
         word = self._statuses.word(appointment)
         row = self._statuses.words[word]
         name = str((service or {}).get("name", "")) or "hjemmetjeneste"
-        issued = letter.made_at.strftime("%Y-%m-%dT%H:%M:%SZ")
+        issued = clock.write(letter.made_at)
         performer = appointments.performer(appointment)
         roles = (dialog.Role(messages.PERFORMER_ROLE, Person(given=performer)),) if performer else ()
         note = dialog.Entry("Notat", SUBJECT, row["subject"], appointments.sentence(row, name, appointment), roles=roles)
@@ -207,10 +207,6 @@ def _calendars(message: msghead.MsgHead) -> list[msghead.Document]:
 def _error(problem: Problem) -> Coded:
     code = APPREC[problem]
     return Coded(code, TEXTS[code], apprec.ERRORS, f"{problem.value} {problem.text}")
-
-
-def _hers(party: Party) -> frozenset[str]:
-    return frozenset({party.ident(HER)} | ({party.inner.ident(HER)} if party.inner else set()))
 
 
 def _whom(message: msghead.MsgHead) -> Resource | None:

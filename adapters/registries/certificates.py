@@ -15,9 +15,6 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from adapters.registries.agreements import Agreement
 from ebxml.cms import Own
 
-OWN = ("own-sign", "own-enc", "own-enc-old")
-"""Names of our own pairs: `.pem` and `.key` of each."""
-
 
 class MissingCertificate(ValueError):
     """A file in certs/ is missing or no certificate or key: the operator must change it. Raised at start, never for a message."""

@@ -46,6 +46,7 @@ class EbmsSeal:
         self._functions: dict[str, dict[str, Any]] = dict(settings["functions"])
         self._domain = str(settings.get("domain", "besoksbro.example"))
         self.agreement = agreements.agreement(surroundings.home / "certs" / "agreements", self._own, self._partner, settings)
+        self._answered_by = self._receipts()
         self.asks_first = bool(settings.get("status", False)) and self.agreement.sync
         self._legacy = bool(settings.get("legacy", False))
         self._ring = ring_of(surroundings, self.agreement, Payloads((), self._legacy, bool(settings.get("plain", False))))
@@ -141,17 +142,21 @@ class EbmsSeal:
             content=contents[0] if contents else Content(b"", ""), attachments=contents[1:],
             sent_at=header.timestamp, expires=header.time_to_live, refers_to=header.ref_to_message_id or header.acknowledges or None,
             function=f"{header.service}/{header.action}", receipt=receipt if header.signal else None,
-            carried=None if header.signal else receipt, enquiry=_enquiry(header), answered_by=self._answered_by(header),
+            carried=None if header.signal else receipt, enquiry=_enquiry(header),
+            answered_by=self._answered_by.get((header.service, header.action), "receipt"),
             wants_receipt=bool(header.ack_requested), wants_reply=header.sync_reply, transport=transport, remarks=(*header.remarks, *remarks),
         )
 
-    def _answered_by(self, header: Header) -> str:
-        """An AppRec has the service of what it answers (facts/ebxml.md 9.2, rule 1): a row of its own, where the answered row names one that is
-        agreed."""
-        answered = next((r for r in self._functions.values() if (r.get("service"), r.get("action")) == (header.service, header.action)), {})
-        row = self._functions.get(answered.get("receipt", ""))
-        agreed = row is not None and self.agreement.allows((row["from_role"], row["service"], row["action"]), ours=True)
-        return str(answered["receipt"]) if agreed else "receipt"
+    def _receipts(self) -> dict[tuple[str, str], str]:
+        """Service and action → the row by which an AppRec for it goes: under the service of what it answers (facts/ebxml.md 9.2, rule 1), where
+        the answered row names one that is agreed."""
+        found: dict[tuple[str, str], str] = {}
+        for answered in self._functions.values():
+            named = str(answered.get("receipt", ""))
+            row = self._functions.get(named)
+            agreed = row is not None and self.agreement.allows((row["from_role"], row["service"], row["action"]), ours=True)
+            found.setdefault((answered.get("service", ""), answered.get("action", "")), named if agreed else "receipt")
+        return found
 
     def agreed(self, function: str, at: datetime) -> Agreed | None:
         """The CPA's Retries, RetryInterval and PersistDuration, by the calendar from `at` (facts/ebxml.md 7.2); None without a CPA."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from adapters.registries import certificates, trust
+from adapters.registries import certificates, inventory, trust
 from adapters.registries.agreements import Agreement
 from adapters.registries.rotating import Rotating
 from adapters.seals.payloads import Payloads
@@ -41,6 +41,6 @@ def ring_of(surroundings: Surroundings, agreed: Agreement, payloads: Payloads) -
         trusted = trust.of_seal(surroundings.home, surroundings.settings)
         return Ring(keys, partner, trusted, replace(payloads, own=keys.decrypt), certificate.b64(keys.sign.certificate))
 
-    own = [folder / f"{name}.{kind}" for name in certificates.OWN for kind in ("pem", "key")]
+    own = [folder / f"{name}.{kind}" for name in inventory.OWN for kind in ("pem", "key")]
     anchors = trust.policy(folder, surroundings.settings.get("certificates", {})).trusted or folder / trust.TRUSTED
     return Rotating(read, [*own, folder / "partners" / surroundings.party, anchors])

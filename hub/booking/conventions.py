@@ -113,6 +113,11 @@ def identifier(resource: Mapping[str, Any], system: str) -> str:
     return next((str(i.get("value", "")) for i in resource.get("identifier") or () if i.get("system") == system), "")
 
 
+def first(texts: Iterable[str]) -> str:
+    """The first that says something; empty when none does."""
+    return next((text for text in texts if text), "")
+
+
 def codes(concepts: Mapping[str, Any] | Iterable[Mapping[str, Any]] | None, system: str) -> frozenset[str]:
     """The codes of one system in a CodeableConcept, or in several."""
     many: Iterable[Mapping[str, Any]] = [concepts] if isinstance(concepts, Mapping) else concepts or ()

@@ -7,13 +7,13 @@ A thread is named by its first message; every other one has that in `partOf`, an
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
 from hub.booking.clock import begin
-from hub.booking.conventions import BASE, codes, identifier, parts, points_to, url
+from hub.booking.conventions import BASE, codes, first, identifier, parts, points_to, url
 from hub.message import Resource
 from hub.problem import Problem, Refused
 
@@ -67,12 +67,12 @@ class Message:
         """Reads a kept message. KeyError or ValueError here is a bug of ours, or of a client that calls something a message that is none."""
         sender, recipients = communication["sender"], communication.get("recipient") or ()
         return cls(
-            id=communication["id"], thread=_first(points_to(r, "Communication") for r in communication.get("partOf") or ()) or communication["id"],
+            id=communication["id"], thread=first(points_to(r, "Communication") for r in communication.get("partOf") or ()) or communication["id"],
             patient=communication["subject"]["reference"],
-            department=_first(points_to(r, "HealthcareService") for r in (sender, *recipients)),
+            department=first(points_to(r, "HealthcareService") for r in (sender, *recipients)),
             author=sender["reference"], signed=str(sender.get("display", "")), topic=str((communication.get("topic") or {}).get("text", "")),
             text="\n".join(str(p["contentString"]) for p in communication.get("payload") or () if "contentString" in p),
-            visit=_first(points_to(r, "Appointment") for r in communication.get("about") or ()), sent=begin(communication["sent"]),
+            visit=first(points_to(r, "Appointment") for r in communication.get("about") or ()), sent=begin(communication["sent"]),
             received=begin(communication["received"]) if "received" in communication else None, status=communication["status"],
             read_by=frozenset(str((part.get("reader") or {}).get("reference", "")) for part in parts(communication, "read")),
         )
@@ -194,7 +194,3 @@ def from_service(id_: str, person: str, department: str, thread: Thread | None, 
 def instant(moment: datetime) -> str:
     """To the millisecond: messages are told in the order they were written."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _first(texts: Iterator[str]) -> str:
-    return next((text for text in texts if text), "")

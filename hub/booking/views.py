@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from hub.booking.clock import begin
-from hub.booking.conventions import DEPARTMENT, Remembered, extension, identifier, kind_of, points_to
+from hub.booking.conventions import DEPARTMENT, Remembered, extension, first, identifier, kind_of, points_to
 from hub.message import Resource
 
 
@@ -60,9 +59,9 @@ def _read(appointment: Resource) -> Booking:
     return Booking(
         id=appointment["id"], status=Status(appointment["status"]),
         start=begin(appointment["start"]), end=begin(appointment["end"]),
-        patient=f"Patient/{_first(points_to(a, 'Patient') for a in actors(appointment))}",
-        department=_first(points_to(a, "HealthcareService") for a in actors(appointment)),
-        decision=_first(points_to(r, "ServiceRequest") for r in appointment.get("basedOn") or ()),
+        patient=f"Patient/{first(points_to(a, 'Patient') for a in actors(appointment))}",
+        department=first(points_to(a, "HealthcareService") for a in actors(appointment)),
+        decision=first(points_to(r, "ServiceRequest") for r in appointment.get("basedOn") or ()),
         slots=tuple(points_to(r, "Slot") for r in appointment.get("slot") or ()),
         performer=performer(appointment), sequence=int(extension(appointment, "sequence") or 0), version=version(appointment),
         stated_at=str(extension(appointment, "stated-at") or ""),
@@ -100,13 +99,13 @@ def actors(appointment: Resource) -> list[Resource]:
 
 def performer(appointment: Resource) -> str:
     """The first name of the employee that is stated; empty when none is."""
-    return _first(str(a.get("display", "")) for a in actors(appointment) if kind_of(a) == "Practitioner")
+    return first(str(a.get("display", "")) for a in actors(appointment) if kind_of(a) == "Practitioner")
 
 
 def stated_department(appointment: Resource) -> str:
     """The HealthcareService id that a stated Appointment names, by literal reference or by department code; empty when it names none."""
     named = [a for a in actors(appointment) if kind_of(a) == "HealthcareService"]
-    return _first(points_to(a, "HealthcareService") or identifier({"identifier": [a.get("identifier") or {}]}, DEPARTMENT) for a in named)
+    return first(points_to(a, "HealthcareService") or identifier({"identifier": [a.get("identifier") or {}]}, DEPARTMENT) for a in named)
 
 
 def stated_person(appointment: Resource) -> tuple[str, str]:
@@ -124,7 +123,3 @@ def version(resource: Resource) -> int:
     """meta.versionId as a number; 0 when there is none."""
     text = str((resource.get("meta") or {}).get("versionId", ""))
     return int(text) if text.isdecimal() else 0
-
-
-def _first(texts: Any) -> str:
-    return next((text for text in texts if text), "")

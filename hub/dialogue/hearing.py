@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import NAMESPACE_URL, uuid5
 
 from hub.access import AuditLine
 from hub.booking import Decision
 from hub.booking.clock import begin
+from hub.booking.conventions import identifier
 from hub.booking.messages import CONVERSATION, LETTER, LONGEST_ANSWER, Message, Thread, following, from_service, instant, is_message, proper
 from hub.booking.settings import LONGEST_TOPIC
 from hub.dialogue.threads import thread_in
@@ -45,7 +46,7 @@ class Hearing:
         department = thread.department if thread else _owner(tx, person, speaker)
         if speaker.departments and department not in speaker.departments:
             raise Refused(Problem.NOT_ALLOWED, "the conversation is another department's", "Communication.partOf")
-        letter = _identifier(stated.get("identifier"), LETTER)
+        letter = identifier(stated, LETTER)
         id_ = str(uuid5(NAMESPACE_URL, f"message|{speaker.name}|{letter}"))
         if tx.get("Communication", id_) is not None:
             return (f"Communication/{id_}",)
@@ -62,7 +63,7 @@ class Hearing:
         if name := str((stated.get("sender") or {}).get("display", "")):
             made["sender"]["display"] = name[:LONGEST_NAME]
         made["identifier"] = [{"system": LETTER, "value": letter}]
-        called = _identifier(_references(stated, "partOf"), CONVERSATION)
+        called = _named(stated, "partOf", CONVERSATION)
         if thread is None and called:
             made["identifier"].append({"system": CONVERSATION, "value": called})
         if "sent" in stated:
@@ -92,7 +93,7 @@ def _person(tx: Transaction, stated: Resource) -> str:
 
 def _thread(tx: Transaction, stated: Resource) -> Thread | None:
     """By the conversation's name or by the letter that is answered, ours or theirs: vendors swap the two."""
-    for name in (_identifier(_references(stated, "partOf"), CONVERSATION), _identifier(_references(stated, "inResponseTo"), LETTER)):
+    for name in (_named(stated, "partOf", CONVERSATION), _named(stated, "inResponseTo", LETTER)):
         known = tx.get("Communication", name) if name else None
         alike = (tx.find("Communication", identifier=f"{system}|{name}") for system in (CONVERSATION, LETTER) if name and not known)
         named = [known] if known else [kept for found in alike for kept in found]
@@ -111,9 +112,6 @@ def _owner(tx: Transaction, person: str, speaker: Speaker) -> str:
     return theirs[0]
 
 
-def _references(stated: Resource, element: str) -> list[Resource]:
-    return [reference["identifier"] for reference in stated.get(element) or () if "identifier" in reference]
-
-
-def _identifier(identifiers: Iterable[Resource] | None, system: str) -> str:
-    return next((str(i.get("value", "")) for i in identifiers or () if i.get("system") == system), "")
+def _named(stated: Resource, element: str, system: str) -> str:
+    """What the references of an element call what they point to, by an identifier of this system; empty when none does."""
+    return identifier({"identifier": [reference["identifier"] for reference in stated.get(element) or () if "identifier" in reference]}, system)

@@ -31,7 +31,7 @@ from hub.booking.messages import (
     threads,
 )
 from hub.delivery import Delivery, State
-from hub.dialogue.threads import MANY, owned, thread_in, visit_of
+from hub.dialogue.threads import MANY, begun_by, owned, thread_in, visit_of
 from hub.fhir.query import Query, ReferenceIs, SortKey, TokenIs
 from hub.message import Resource
 from hub.problem import Problem, Refused
@@ -113,11 +113,7 @@ class Messaging:
 
     def thread(self, id_: str) -> Thread | None:
         """One thread, whole; None: there is none."""
-        first = self.store.get("Communication", id_)
-        if first is None or first.deleted or not is_message(first.resource):
-            return None
-        person = Message.of(first.resource).patient
-        return next((thread for thread in self.of(person) if thread.id == id_), None)
+        return begun_by(self.store.get("Communication", id_), self.of)
 
     def write(self, reader: Reader, person: str, draft: Draft, signed: str = "") -> str:
         """Keeps what a person, or whoever represents them (`signed`), wrote, and sends it on; the thread's id.

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from hub.booking.conventions import points_to
 from hub.booking.messages import Message, Thread, is_message, threads
 from hub.booking.views import actors
 from hub.problem import Problem, Refused
-from hub.store import Transaction
+from hub.store import Stored, Transaction
 
 MANY = 100_000
 
 
-def thread_in(tx: Transaction, id_: str) -> Thread | None:
-    """The thread with this first message, as the transaction sees it."""
-    first = tx.get("Communication", id_)
+def begun_by(first: Stored | None, of_person: Callable[[str], list[Thread]]) -> Thread | None:
+    """The thread that this message began, among its person's; None: it began none."""
     if first is None or first.deleted or not is_message(first.resource):
         return None
-    person = Message.of(first.resource).patient
-    return next((t for t in threads(s.resource for s in tx.find("Communication", patient=person)) if t.id == id_), None)
+    return next((thread for thread in of_person(Message.of(first.resource).patient) if thread.id == first.id), None)
+
+
+def thread_in(tx: Transaction, id_: str) -> Thread | None:
+    """The thread with this first message, as the transaction sees it."""
+    return begun_by(tx.get("Communication", id_), lambda person: threads(s.resource for s in tx.find("Communication", patient=person)))
 
 
 def owned(tx: Transaction, person: str, id_: str) -> Thread:

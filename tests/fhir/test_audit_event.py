@@ -13,18 +13,12 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "oauth"))
 
-from machines import Machines, hub_on
+from machines import Machines
 
 from hub.access import AuditLine
 from hub.fhir import definitions, validate
 
 ANNE, PER = "Patient/anne", "Patient/per"
-
-
-@pytest.fixture
-def hub(tmp_path: Path, town_url: str) -> Iterator[Machines]:
-    with hub_on(tmp_path / "home", town_url, per_minute=100_000) as made:
-        yield made
 
 
 @pytest.fixture

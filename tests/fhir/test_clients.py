@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -18,15 +17,9 @@ from fhirpy.base.exceptions import MultipleResourcesFound, OperationOutcome, Res
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "oauth"))
 
-from machines import TOWN, Machines, hub_on
+from machines import TOWN, Machines
 
 DEVICE = {"status": "active", "identifier": [{"system": "urn:x", "value": "nr-1"}]}
-
-
-@pytest.fixture
-def hub(tmp_path: Path, town_url: str) -> Iterator[Machines]:
-    with hub_on(tmp_path / "home", town_url, per_minute=100_000) as made:
-        yield made
 
 
 def test_fhirpy_creates_searches_patches_deletes_and_pages(hub: Machines) -> None:

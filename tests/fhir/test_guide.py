@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "oauth"))
 
 from guides import sent
-from machines import TOWN, Machines, hub_on
+from machines import TOWN, Machines
 
 from adapters.demo.shop import planner
-
-
-@pytest.fixture
-def hub(tmp_path: Path, town_url: str) -> Iterator[Machines]:
-    with hub_on(tmp_path / "home", town_url, per_minute=100_000) as made:
-        yield made
 
 
 def test_every_example_of_the_guide_gets_the_status_it_tells(hub: Machines) -> None:

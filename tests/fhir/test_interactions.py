@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,25 +16,13 @@ from lxml import etree
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "oauth"))
 
-from machines import TOWN, Machines, hub_on
+from machines import TOWN, Machines
 
 from adapters.demo.shop import planner
 
 FNR = "urn:oid:2.16.578.1.12.4.1.4.1"
 DEVICE = {"resourceType": "Device", "identifier": [{"system": "urn:x", "value": "nr-1"}], "status": "active", "deviceName": [
     {"name": "Trygghetsalarm", "type": "user-friendly-name"}]}
-
-
-@pytest.fixture
-def hub(tmp_path: Path, town_url: str) -> Iterator[Machines]:
-    with hub_on(tmp_path / "home", town_url, per_minute=100_000) as made:
-        yield made
-
-
-@pytest.fixture
-def api(hub: Machines) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"{hub.url}/fhir", headers={"authorization": "Bearer simple-token"}, trust_env=False, timeout=30) as client:
-        yield client
 
 
 def number(answer: httpx.Response) -> tuple[int, str]:

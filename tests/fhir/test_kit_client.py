@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "oauth"))
 
-from machines import TOWN, Machines, hub_on
+from machines import TOWN, Machines
 
 LIBRARY = Path(__file__).parents[2] / ".assets/node/node_modules/fhir-kit-client/dist/index.js"
-
-
-@pytest.fixture
-def hub(tmp_path: Path, town_url: str) -> Iterator[Machines]:
-    with hub_on(tmp_path / "home", town_url, per_minute=100_000) as made:
-        yield made
 
 
 @pytest.mark.spec("facts/fhir", "4.1")

@@ -62,12 +62,6 @@ def hub(tmp_path: Path, town_url: str) -> Iterator[Machines]:
         yield made
 
 
-@pytest.fixture
-def api(hub: Machines) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"{hub.url}/fhir", headers={"authorization": "Bearer simple-token"}, trust_env=False, timeout=30) as client:
-        yield client
-
-
 def found(answer: httpx.Response) -> set[str]:
     assert answer.status_code == 200, answer.text
     return {e["resource"]["id"] for e in answer.json().get("entry", ())} & {each["id"] for each in KEPT}

@@ -33,12 +33,6 @@ def hub(tmp_path: Path, town_url: str) -> Iterator[Machines]:
         yield made
 
 
-@pytest.fixture
-def api(hub: Machines) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"{hub.url}/fhir", headers={"authorization": "Bearer simple-token"}, trust_env=False, timeout=30) as client:
-        yield client
-
-
 def found(answer: httpx.Response, mode: str = "match") -> list[str]:
     assert answer.status_code == 200, answer.text
     return [f"{e['resource']['resourceType']}/{e['resource'].get('id', '')}" for e in answer.json().get("entry", ()) if e["search"]["mode"] == mode]

@@ -4,33 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "oauth"))
 
-from machines import TOWN, Machines, hub_on
+from machines import TOWN, Machines
 
 JSON = {"content-type": "application/fhir+json"}
 PATIENT = TOWN.persons[0].reference
 THEIRS = f"http://other.example/fhir/{PATIENT}"
 FLAG: dict[str, Any] = {"resourceType": "Flag", "status": "active", "code": {"text": "key in the box"}}
-
-
-@pytest.fixture
-def hub(tmp_path: Path, town_url: str) -> Iterator[Machines]:
-    with hub_on(tmp_path / "home", town_url, per_minute=100_000) as made:
-        yield made
-
-
-@pytest.fixture
-def api(hub: Machines) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"{hub.url}/fhir", headers={"authorization": "Bearer simple-token"}, trust_env=False, timeout=30) as client:
-        yield client
 
 
 def made(api: httpx.Client, resource: dict[str, Any]) -> dict[str, Any]:

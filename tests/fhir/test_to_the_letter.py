@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "oauth"))
 
-from machines import TOWN, Machines, hub_on
+from machines import TOWN
 
 from hub.fhir import definitions, strict_json
 from hub.fhir.validate import check
@@ -29,18 +28,6 @@ NS, XHTML = 'xmlns="http://hl7.org/fhir"', 'xmlns="http://www.w3.org/1999/xhtml"
 DEVICE: dict[str, Any] = {"resourceType": "Device", "status": "active"}
 BASIC: dict[str, Any] = {"resourceType": "Basic", "code": {"text": "x"}}
 PATIENT = TOWN.persons[0].reference
-
-
-@pytest.fixture
-def hub(tmp_path: Path, town_url: str) -> Iterator[Machines]:
-    with hub_on(tmp_path / "home", town_url, per_minute=100_000) as made:
-        yield made
-
-
-@pytest.fixture
-def api(hub: Machines) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"{hub.url}/fhir", headers={"authorization": "Bearer simple-token"}, trust_env=False, timeout=30) as client:
-        yield client
 
 
 def number(answer: httpx.Response) -> tuple[int, str]:
