@@ -183,7 +183,10 @@ class HelseId:
         return endpoint
 
     def _to(self, url: str) -> Connections:
-        return self._connections.setdefault(origin(url), Connections(self._around, url))
+        at = origin(url)
+        if at not in self._connections:
+            self._connections[at] = Connections(self._around, url)
+        return self._connections[at]
 
     def close(self) -> None:
         for each in self._connections.values():

@@ -29,6 +29,7 @@ PAGE = 100
 LATER = frozenset({401, 404, 408, 409, 423, 425, 429})
 """Statuses that say nothing of the letter itself: it waits."""
 FIELDS = ("businessDocument", "contentType", "contentTransferEncoding", "ebXmlOverrides", "receiverHerIdsSubset", "appRecStatus", "appRecErrorList")
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 Entry = dict[str, Any]
 """One object of the service's, as it stands in its answer."""
 
@@ -167,6 +168,6 @@ def _said(reply: Reply) -> str:
         told = orjson.loads(reply.content)
     except ValueError:
         told = None
-    code, request = (told.get("errorCode"), str(told.get("requestId", ""))) if isinstance(told, dict) else (None, "")
-    more = f", errorCode {code}" if isinstance(code, int) else ""
-    return f"HTTP {reply.status} from the message service{more}{f', requestId {request}' if re.fullmatch(r'[0-9A-Za-z:.-]{1,64}', request) else ''}"
+    code, request = (told.get("errorCode"), str(told.get("requestId"))) if isinstance(told, dict) else (None, "")
+    more = (f", errorCode {code}" if isinstance(code, int) else "") + (f", requestId {request}" if _UUID.fullmatch(request) else "")
+    return f"HTTP {reply.status} from the message service{more}"

@@ -12,6 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "flow"))
 
+from edi_wire import Wire
 from edi_world import EdiWorld
 from openapi import Api
 
@@ -44,4 +45,11 @@ def world(town_url: str, tmp_path: Path) -> Iterator[EdiWorld]:
 def alone(tmp_path: Path) -> Iterator[EdiWorld]:
     """For what no database has a say in."""
     with EdiWorld.opened(f"sqlite:///{tmp_path / 'hub.db'}", tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def wire(tmp_path: Path) -> Iterator[Wire]:
+    """The carrier and the service, without a hub."""
+    with Wire.opened(tmp_path) as made:
         yield made
