@@ -166,21 +166,18 @@ def _plain(resource: Resource) -> Resource:
     return {**rest, "meta": meta} if meta else rest
 
 
-def _ordered(resource: Resource) -> Resource:
-    """resourceType, id and meta first, as FHIR's examples have it; the rest as it came."""
-    first = {k: resource[k] for k in ("resourceType", "id", "meta")}
-    return {**first, **{k: v for k, v in resource.items() if k not in first}}
-
-
 def instant(at: datetime) -> str:
     """A time of the store as FHIR writes it."""
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def as_kept(resource: Resource, number: int, now: datetime) -> tuple[Resource, str]:
-    """The resource with its version and time, and the text of it that is kept."""
-    full = {**resource, "meta": {**resource.get("meta", {}), "versionId": str(number), "lastUpdated": instant(now)}}
-    return full, strict_json.dump(_ordered(full)).decode()
+    """The resource with its version and time, and the text of it that is kept: resourceType, id and meta first, as FHIR's examples have it; the
+    rest as it came."""
+    meta = {**resource.get("meta", {}), "versionId": str(number), "lastUpdated": instant(now)}
+    full = {"resourceType": resource["resourceType"], "id": resource["id"], "meta": meta, **resource}
+    full["meta"] = meta
+    return full, strict_json.dump(full).decode()
 
 
 @cache
