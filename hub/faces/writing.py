@@ -53,7 +53,8 @@ class Writing:
         return self._created(asked, resource, id_)
 
     def _created(self, asked: Asked, resource: Resource, id_: str) -> Answer:
-        type_, sent = resource["resourceType"], str(resource.pop("id", ""))
+        type_, sent = resource["resourceType"], str(resource.get("id", ""))
+        resource = {key: value for key, value in resource.items() if key != "id"}
         match self._definitions.served[type_].write:
             case "booking":
                 return self._answer(asked, *self._booked(asked, resource, sent))
@@ -147,12 +148,7 @@ class Writing:
 
     def _body(self, asked: Asked, type_: str) -> Resource:
         self._tx.putting = asked.method == "PUT"
-        resource = strict_json.load(asked.body)
-        if resource.get("resourceType") != type_:
-            raise Refused(Problem.OTHER_RESOURCE, f"the body is a {type_}", "resourceType")
-        validate.require(resource, self._definitions)
-        absolute = self._base.encode() in asked.body or b"\\" in asked.body  # where nothing is, nothing is walked
-        return ours(resource, self._base) if absolute else resource
+        return asked.stated if asked.stated is not None else stated(asked, type_, self._definitions, self._base)
 
     def _before(self, asked: Asked, type_: str, id_: str) -> Stored | None:
         """What an update finds, for which the client's conditions hold. Raises Refused NOT_ALLOWED, OUT_OF_DATE."""
@@ -222,6 +218,16 @@ class Writing:
         prefers = asked.prefers
         body = b"" if "return=minimal" in prefers else informed("kept") if "return=operationoutcome" in prefers else kept.body
         return Answer(status, body, headers, written=kept.reference)
+
+
+def stated(asked: Asked, type_: str, definitions: Definitions, base: str) -> Resource:
+    """The resource in the body, with our own addresses as references of ours. Raises Refused UNREADABLE, OTHER_RESOURCE, INVALID."""
+    resource = strict_json.load(asked.body)
+    if resource.get("resourceType") != type_:
+        raise Refused(Problem.OTHER_RESOURCE, f"the body is a {type_}", "resourceType")
+    validate.require(resource, definitions)
+    absolute = base.encode() in asked.body or b"\\" in asked.body  # where nothing is, nothing is walked
+    return ours(resource, base) if absolute else resource
 
 
 Route = Callable[[Asked, Reading, Writing | None], Answer]
