@@ -60,7 +60,7 @@ class Writing:
                 return self._answer(asked, *self._booked(asked, resource, sent))
             case "answer":
                 return self._answer(asked, self._desk.respond(self._tx, client(_reader(asked)), resource), 201)
-        return self._answer(asked, self._record(asked, {**resource, "id": id_ or str(uuid.uuid4())}, "create"), 201)
+        return self._answer(asked, self._record(asked, {**resource, "id": id_ or str(uuid.uuid4())}, "create", fresh=True), 201)
 
     def update(self, asked: Asked, type_: str, id_: str) -> Answer:
         """200, or 201 for a record under an id of the client's own. `If-Match` guards what the client saw.
@@ -179,18 +179,18 @@ class Writing:
             raise Refused(Problem.IMPOSSIBLE_CHANGE, "a new booking is proposed, pending or booked", "Appointment.status")
         if sent.startswith(HOLD_PREFIX):
             resource = {**resource, "id": sent}
-        newest = self._tx.newest()
+        before = len(self._tx.changes)
         booked = self._desk.book(self._tx, client(_reader(asked)), resource)
-        return booked, 201 if booked.seq > newest else 200
+        return booked, 201 if any(change.seq == booked.seq for change in self._tx.changes[before:]) else 200
 
-    def _record(self, asked: Asked, resource: Resource, word: str) -> Stored:
+    def _record(self, asked: Asked, resource: Resource, word: str, fresh: bool = False) -> Stored:
         """A resource that is kept as it is sent. It must be one that the client sees: else it could write what it may not read."""
         reader = _reader(asked)
         if self._definitions.served[resource["resourceType"]].write == "subscription":
             resource = self._feeds.accept(self._tx, reader, resource)
         if self._definitions.served[resource["resourceType"]].write == "message":
             self._said(reader, resource)
-        kept = self._tx.keep(resource, origin=reader.reference)
+        kept = self._tx.keep(resource, origin=reader.reference, fresh=fresh)
         if not self._reading.may_see(reader, kept.type, kept.id):
             raise Refused(Problem.NOT_ALLOWED, f"this token does not give this {kept.type}")
         self._audit(asked, persons([kept]), f"{word} {kept.type}")
