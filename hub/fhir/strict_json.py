@@ -136,8 +136,8 @@ def _constant(name: str) -> Any:
 
 
 def _integer(text: str) -> int | Decimal:
-    """No element of FHIR's is a whole number of more than 64 bits: such a one is a decimal, and goes as it came."""
-    return int(text) if len(text) < 19 else Decimal(text)
+    """No whole number of FHIR's has more than 64 bits, or is -0: such a one is a decimal, and goes as it came."""
+    return int(text) if len(text) < 19 and text != "-0" else Decimal(text)
 
 
 def _what(wrong: Exception) -> str:
