@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 PAGES = 100
 """Pages in one look; the next look goes on."""
 SKIPPED = 2
-"""Documents in a row that cannot be fetched before a look ends."""
+"""Requests in a row that may fail for one message each, before it is the service that is down."""
 FORGOTTEN = 14 * 86400.0
 """Seconds after which nobody asks any more what became of a letter: it has expired long ago."""
 SELDOM = 600.0
@@ -56,6 +56,8 @@ class EdiCarrier:
         self._underway = Underway(surroundings.home / "edi" / surroundings.name)
         self._ask_for_lost = settings.get("ask_for_lost", True) is True
         self._next = 0.0
+        self._unmarked = 0
+        """Messages in a row that could not be marked as read."""
         self._asked: dict[str, tuple[float, float]] = {}
         """Letter → when to ask again what became of it, and the pause after that."""
 
@@ -128,19 +130,28 @@ class EdiCarrier:
         """What became of our letters, then what lies unread for us, in order. Raises Unavailable."""
         if self._clock() < self._next:
             return
-        self._next = self._clock() + self._every
+        self._next, self._unmarked = self._clock() + self._every, 0
         yield from self._fates()
         for sender in self._senders:
             yield from self._unread(sender)
 
     def _fates(self) -> Iterator[tuple[Parcel, Callable[[], None]]]:
+        """One letter that cannot be asked for holds up neither the next nor what lies unread."""
+        failed = 0
         for letter, mark in self._underway.all():
             due, pause = self._asked.get(letter, (0.0, self._every))
             if mark.at + FORGOTTEN < self._clock():
                 self._ended(letter)
             elif mark.number and due <= self._clock():
                 self._asked[letter] = self._clock() + pause, min(max(pause, 1.0) * 2, SELDOM)
-                told = self._service.status(mark.number)
+                try:
+                    told = self._service.status(mark.number)
+                except Unavailable as later:
+                    log.warning("what became of a letter to %s could not be asked: %s", self._name, later.detail)
+                    if (failed := failed + 1) == SKIPPED:
+                        return
+                    continue
+                failed = 0
                 if told is None:  # the service has never heard of it: one day the letter is overdue, and posted anew
                     self._ended(letter)
                 elif _last(told):
@@ -166,10 +177,22 @@ class EdiCarrier:
                         raise
                     continue
                 skipped = 0
-                yield parcel, partial(self._service.mark_read, one["id"], one["receiverHerId"])
+                yield parcel, partial(self._let_go, one["id"], one["receiverHerId"])
             if len(page) < PAGE or (not new and order == "Descending"):
                 return
             order = order if new else "Descending"
+
+    def _let_go(self, message: str, her: int) -> None:
+        """Marks it as read. Where that fails it comes again, and is a duplicate; the next is not its fault. Raises Unavailable."""
+        try:
+            self._service.mark_read(message, her)
+        except Unavailable as later:
+            log.warning("a message for %s could not be marked as read: %s", self._name, later.detail)
+            self._unmarked += 1
+            if self._unmarked >= SKIPPED:
+                raise
+        else:
+            self._unmarked = 0
 
     def _page(self, sender: int, order: str) -> list[Entry]:
         found = self._service.unread(self._hers, sender, OrderBy=order)

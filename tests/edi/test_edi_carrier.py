@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 from edi_wire import AT, Wire, document
-from edi_world import once
+from edi_world import NAME, EdiWorld, once
 from hubs import EPJ, HUB
 from openapi import Api
+from serving import served
 
 from adapters.carriers import edi as carriers_edi
+from adapters.demo.processes import free_ports
 from adapters.epj import meldingstjener
 from adapters.epj.meldingstjener import DROPPED, SLOW, Fault
 from adapters.seals.edi import EdiSeal
@@ -23,7 +27,8 @@ from ebxml import apprec
 from ebxml.kith import HER, Coded, Ident, Party
 from hub.adapter import Adapter, Surroundings, Unopened
 from hub.config import Misconfigured
-from hub.faces.inbox import STATUS
+from hub.delivery import State
+from hub.faces.inbox import STATUS, Inbox
 from hub.message import Content, Letter, Parcel, ReceiptKind
 from hub.problem import Problem, Refused, Unavailable
 
@@ -162,6 +167,37 @@ def test_one_document_that_cannot_be_fetched_does_not_hold_up_the_next_and_two_i
     assert len(taken(wire.carrier())) == 4
 
 
+def test_one_letter_whose_fate_cannot_be_asked_holds_up_nothing(wire: Wire) -> None:
+    carrier = wire.carrier()
+    for _ in range(3):
+        carrier.send(wire.parcel())
+        wire.clock.now += 1
+    broken = wire.service.to(EPJ)[0].id
+    wire.service.fault = lambda request: Fault(500) if broken in request.path else None
+    unread = wire.lies()
+    found = taken(carrier)
+    assert [("edi:letter" in parcel.headers) for parcel in found] == [True, True, False] and unread.read
+
+
+def test_what_lies_unread_is_fetched_though_no_fate_can_be_asked(wire: Wire) -> None:
+    carrier = wire.carrier()
+    for _ in range(3):
+        carrier.send(wire.parcel())
+    wire.service.fault = lambda request: Fault(503) if request.path.endswith("/status") else None
+    unread = wire.lies()
+    assert len(taken(carrier)) == 1 and unread.read
+    assert sum(request.path.endswith("/status") for request, _ in wire.service.seen) == 2, "two in a row are enough"
+
+
+def test_one_message_that_cannot_be_marked_holds_up_nothing_and_two_in_a_row_end_the_look(wire: Wire) -> None:
+    kept = [wire.lies(generated=f"2026-11-26T07:00:0{n}") for n in range(5)]
+    broken = {kept[0].id, kept[2].id, kept[3].id}
+    wire.service.fault = lambda request: Fault(500) if request.method == "PUT" and request.path.split("/")[2] in broken else None
+    with pytest.raises(Unavailable):
+        taken(wire.carrier())
+    assert [one.read for one in kept] == [False, True, False, False, False]
+
+
 def test_several_senders_are_asked_for_each_by_itself(wire: Wire) -> None:
     wire.lies()
     second, other = wire.lies(sender="8100102"), wire.lies(sender="8100103")
@@ -252,6 +288,20 @@ def test_nothing_that_was_posted_to_the_inbox_is_believed(wire: Wire) -> None:
         seal().open(Parcel(said, document(EPJ, HUB, "m")), AT)
     assert never.value.problem is Problem.NOT_AUTHENTICATED and STATUS[Problem.NOT_AUTHENTICATED] == 401
     assert seal().refusal(never.value, AT) is None
+
+
+def test_the_inbox_believes_no_header_that_looks_like_the_services(alone: EdiWorld) -> None:
+    """Over a real server: a line `edi:message: n` is a header `edi`, whatever comes after the colon."""
+    owed = alone.booked()[1]
+    (port,) = free_ports(1)
+    said = b"".join(b"%s: %s\r\n" % (name.encode(), value.encode()) for name, value in (("edi:message", "n"), ("edi:letter", owed.id)))
+    body = orjson.dumps([{"receiverHerId": int(EPJ), "transportDeliveryState": "Rejected"}])
+    with ThreadPoolExecutor(1) as pool, served(Inbox(alone.flow, alone.adapters, pool), port), socket.create_connection(("127.0.0.1", port), 10) as raw:
+        head = b"POST /inbox/%s HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: %d\r\n" % (NAME.encode(), len(body))
+        raw.sendall(head + said + b"\r\n" + body)
+        answer = b"".join(iter(lambda: raw.recv(4096), b""))
+    assert answer.startswith(b"HTTP/1.1 ") and alone.state(owed) is State.DUE
+    assert alone.store.envelopes(NAME, Problem.NOT_AUTHENTICATED, None, None, 5)
 
 
 def test_a_message_that_the_service_says_is_from_somebody_else_is_not_the_partners() -> None:
