@@ -254,6 +254,7 @@ def serving(service: Service, port: int) -> Iterator[ThreadingHTTPServer]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # else each answer waits 40 ms for the client's delayed ACK
 
         def _do(self) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}

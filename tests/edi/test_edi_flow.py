@@ -20,6 +20,7 @@ from ebxml import apprec
 from hub.delivery import State
 from hub.message import Letter, Resources
 from hub.problem import Problem
+from hub.replaying import replay
 
 
 def says(world: EdiWorld, uid: str, step: str = script.CONFIRM) -> str:
@@ -208,6 +209,26 @@ def test_a_document_from_another_sender_than_the_service_says_is_refused(world: 
     forged.body = forged.body.replace(EPJ.encode(), STRANGER.encode())
     world.hub_looks()
     assert status(world, id_) == "pending" and world.store.envelopes(NAME, Problem.WRONG_PARTY, None, None, 5)
+
+
+def test_what_was_refused_for_a_missing_setting_is_received_once_more_when_it_is_there(world: EdiWorld) -> None:
+    """The EPJ's service sends under a HER-id of its own, which the carrier knows and the seal does not yet."""
+    id_, _ = world.booked()
+    said = says(world, id_)
+    kept = world.service.to(HUB)[0]
+    kept.sender = 8100102
+    senders = {"# her_ids": f'senders = ["{EPJ}", "8100102"]\n# her_ids'}
+    world.carrier_.close()
+    world.adapters[NAME] = world.made(**senders)
+    world.hub_looks()
+    (filed,) = world.store.envelopes(NAME, Problem.WRONG_PARTY, None, None, 5)
+    assert status(world, id_) == "pending" and kept.read
+    world.carrier_.close()
+    world.adapters[NAME] = world.made(**senders, **{'kind = "edi"\n# senders': f'kind = "edi"\nsenders = ["{EPJ}", "8100102"]\n# senders'})
+    assert replay(world.flow, filed.key, "operator:test", "the seal knows the sender now").accepted
+    assert status(world, id_) == "booked"
+    world.deliver()
+    assert kept.receipt == {"appRecStatus": "Ok", "appRecErrorList": []} and kept.document_id == said
 
 
 def test_an_outage_keeps_every_letter_and_each_visits_letters_in_order(world: EdiWorld) -> None:
