@@ -17,7 +17,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from hub import sandbox
+from hub import rolling, sandbox
 from hub.adapter import Adapter, Surroundings
 from hub.asking import Asking
 from hub.availability import Availability
@@ -58,7 +58,6 @@ from hub.oauth.tokens import Signing, trust
 from hub.offering import Offering
 from hub.repeating import Repeating
 from hub.replaying import replay
-from hub.rolling import roll_slots
 from hub.scheduling.desk import Desk
 from hub.settling import Settling
 from hub.shop import Shop
@@ -110,8 +109,8 @@ def open_store(hub: Hub, clock: Callable[[], datetime] = utc_now) -> Store:
     """The municipality's store, with its keys and the FHIR index."""
     secrets = open_secrets(hub)
     store = Store.open(hub.database, secrets, clock=clock, entries=index.indexer(definitions.load(), secrets.hash_id))
-    if sandbox.switched_on(hub):
-        store.on_changed(sandbox.watch)
+    for follow in (*([sandbox.watch] if sandbox.switched_on(hub) else ()), rolling.follow):
+        store.on_changed(follow)
     return store
 
 
@@ -277,7 +276,7 @@ def keep_house(store: Store, now: datetime) -> None:
     """Seals the access log, lets go of what is past its time, and makes the slots of the days that came within the horizon."""
     store.seal_audit()
     store.prune(now)
-    roll_slots(store)
+    rolling.roll_slots(store)
 
 
 def _customers(parts: Parts) -> frozenset[str]:

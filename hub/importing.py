@@ -28,6 +28,7 @@ from hub.fhir.query import Entries
 from hub.fhir.references import ours
 from hub.message import Resource
 from hub.problem import Problem, Refused
+from hub.rolling import seat_anew
 from hub.store import Secrets, Store, Transaction
 from hub.store.loading import Prepared, look_over, prepare
 from hub.store.values import persons
@@ -137,6 +138,8 @@ def take_in(store: Store, file: BinaryIO, by: str, pool: Executor, way: Way, ahe
         report.same += len(good) - loaded[0] - len(clashes)
         report.told |= loaded[2]
     store.write(lambda tx: look_over(tx.connection))
+    if report.kept:
+        store.write(seat_anew)
     return report
 
 

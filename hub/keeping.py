@@ -21,7 +21,7 @@ from hub.booking.views import is_booking, stated_department
 from hub.delivery import Delivery, State
 from hub.message import Resource, Resources
 from hub.problem import Problem, Refused, Unavailable
-from hub.store import Change, Lacking, Store, Transaction
+from hub.store import Change, Lacking, Store, Stored, Transaction
 
 BOOKING = "booking"
 """The function (a row in mappings/functions.toml) by which partners are told of an appointment."""
@@ -180,7 +180,7 @@ class Keeping:
         """
         type_, _, id_ = letter.subject.partition("/")
         kept = tx.get(type_, id_) if letter.function == BOOKING else None
-        if kept is None or kept.version != letter.version or kept.resource["status"] != Status.PENDING:
+        if kept is None or kept.resource["status"] != Status.PENDING or not _same(kept, tx.version(type_, id_, letter.version)):
             return
         before = extension(kept.resource, MOVED_FROM)
         stated: Resource = {"resourceType": "Appointment", "id": id_, "status": "booked" if before else "cancelled", **(before or {})}
@@ -250,6 +250,11 @@ class Keeping:
         if kept is None:
             raise Refused(Problem.UNKNOWN_RESOURCE, f"nothing is kept as a {type_} under the id that the letter is about")
         return kept.resource
+
+
+def _same(kept: Stored, told: Stored | None) -> bool:
+    """The booking says what the letter said: which slots its time lies in is the hub's own matter."""
+    return told is not None and all(kept.resource.get(k) == told.resource.get(k) for k in {*kept.resource, *told.resource} - {"meta", "slot"})
 
 
 def own_times(stored: Resource | None) -> list[Span]:

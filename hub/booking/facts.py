@@ -86,7 +86,7 @@ def window(start: datetime, decisions: Iterable[Decision]) -> tuple[datetime, da
     known = [d for d in decisions if d.active]
     return (
         min([start, *(d.counted_from(start) for d in known)]) - LONGEST_VISIT,
-        max([start, *(d.period(start)[1] for d in known)]) + LONGEST_VISIT,
+        max([start, *(d.counted_until(start) for d in known)]) + LONGEST_VISIT,
     )
 
 

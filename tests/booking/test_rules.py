@@ -135,13 +135,13 @@ def test_a_second_decision_serves_when_the_first_is_used() -> None:
     assert {world.booking(appointment_id("shop", b)).decision for b in ("b1", "b2")} == {"d1", "d2"}
 
 
-@pytest.mark.parametrize(("repeat", "weekly"), [
+@pytest.mark.parametrize(("repeat", "amount"), [
     ({"frequency": 3, "period": 1, "periodUnit": "wk"}, 3), ({"frequency": 2, "period": 1, "periodUnit": "d"}, 14),
-    ({"frequency": 1, "period": 2, "periodUnit": "wk"}, 0), ({"frequency": 3, "period": 2, "periodUnit": "wk"}, 1),
+    ({"frequency": 1, "period": 2, "periodUnit": "wk"}, 1), ({"frequency": 3, "period": 2, "periodUnit": "wk"}, 3),
     ({"frequency": 2, "period": 1, "periodUnit": "mo"}, 2), ({"count": 12}, 12), ({"period": 1, "periodUnit": "wk"}, 0), ({}, 0),
 ])
-def test_what_is_granted_from_r4_timing(repeat: dict[str, object], weekly: int) -> None:
-    assert Decision.of(decision(occurrenceTiming={"repeat": repeat})).grant.amount == weekly
+def test_what_is_granted_from_r4_timing(repeat: dict[str, object], amount: int) -> None:
+    assert Decision.of(decision(occurrenceTiming={"repeat": repeat})).grant.amount == amount
 
 
 # Opening hours

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from html import unescape
 
 import pytest
@@ -13,6 +14,7 @@ from pages import application, context, served
 from starlette.testclient import TestClient
 from visiting import text
 
+from hub.booking.clock import local
 from hub.booking.conventions import extension
 
 PATH = f"/drift/avdelinger/{CODE}"
@@ -20,8 +22,9 @@ PATH = f"/drift/avdelinger/{CODE}"
 
 def filled(page: str) -> dict[str, str]:
     """The form as a browser would send it."""
-    fields = {k: unescape(v) for k, v in re.findall(r'name="([\w.-]+)"[^>]*? value="([^"]*)"', page) if not k.startswith("hvem.") and k != "aktiv"}
+    fields = {k: unescape(v) for k, v in re.findall(r'name="([\w.-]+)"[^>]*? value="([^"]*)"', page) if not k.startswith("hvem.") and k not in ("aktiv", "helligdager")}
     fields |= {k: unescape(v) for k, v in re.findall(r'<textarea[^>]* name="(\w+)"[^>]*>([^<]*)</textarea>', page)}
+    fields |= dict(re.findall(r'<input type="radio" name="(\w+)" value="([\w-]+)" checked', page))
     return fields | dict.fromkeys(re.findall(r'name="((?:hvem\.\w+)|aktiv)" value="ja" checked', page), "ja")
 
 
@@ -55,6 +58,38 @@ def test_saving_without_a_change_changes_nothing_that_rules_read(world: World, o
     after = Department.of(world.store.get("HealthcareService", CODE).resource)  # type: ignore[union-attr]
     assert {f: getattr(after, f) for f in Department.__slots__ if f != "openings"} == {
         f: getattr(before, f) for f in Department.__slots__ if f != "openings"}
+
+
+@pytest.mark.spec("facts/planning", "4.5")
+def test_holidays_and_half_days_are_set_and_shown_again(world: World, operator: TestClient) -> None:
+    world.clock.now = datetime(2026, 12, 20, 8, tzinfo=UTC)
+    operator.post("/drift/logg-inn")
+    page = operator.get(PATH).text
+    assert "Fredag 25. desember: Første juledag" in text(page)
+    half = "2026-12-31 12:00 – 2026-12-31 23:00 Kort dag\n2027-01-04 – 9999-12-31 Lagt ned"
+    form = filled(page) | {"helligdager": "closed", "stengt": half}
+    assert operator.post(f"{PATH}/lagre", data=form).headers["location"] == f"{PATH}?lagret=1"
+    again = filled(operator.get(PATH).text)
+    assert again["helligdager"] == "closed" and again["stengt"] == half.replace("9999-12-31", "2200-12-30")
+    days = {d.day.isoformat(): d for d in shop_of(world).free(customers(world)[0], CODE, world.clock.now)}
+    assert [day for day in days if not days[day].open] == ["2026-12-25", "2026-12-26", "2027-01-01"]
+    evening = [local(t.start).hour for t in days["2026-12-31"].times]
+    assert evening and max(evening) < 12
+    for wrong in ("2026-12-31 16:00 – 12:00", "2026-12-31 25:00 – 26:00", "2026-13-01"):
+        assert 'name="stengt" rows="5" aria-invalid="true"' in operator.post(PATH, data=again | {"stengt": wrong}).text
+    assert operator.post(PATH, data=again | {"helligdager": "kanskje"}).status_code == 422
+
+
+def test_what_another_system_wrote_of_hours_is_shown_and_kept(world: World, operator: TestClient) -> None:
+    kept = world.store.get("HealthcareService", CODE)
+    assert kept is not None
+    odd = {**kept.resource, "availableTime": [{"daysOfWeek": ["mon"]}], "notAvailable": [{"description": "Flom", "during": {"start": "2026-12-01"}}]}
+    world.store.write(lambda tx: tx.keep(odd, origin="Client/x"))
+    form = filled(operator.get(PATH).text)
+    assert form["aapent.mon"] == "hele dagen" and form["stengt"].startswith("2026-12-01 – 2200-")
+    operator.post(f"{PATH}/lagre", data=form)
+    days = shop_of(world).free(customers(world)[0], CODE, world.clock.now)
+    assert [d.day.isoformat() for d in days if d.open] == ["2026-11-30"]
 
 
 def test_a_wrong_field_is_named_and_nothing_is_lost(world: World, operator: TestClient) -> None:

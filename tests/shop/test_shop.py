@@ -17,6 +17,7 @@ from customers import (
     first_free,
     order,
     relative_of,
+    say,
     set_number,
     shop_of,
     slot_numbers,
@@ -134,15 +135,6 @@ def test_a_confirmed_time_stands_until_the_service_has_answered_to_the_new_one(w
     say(world, id_, status="booked")
     assert booking(world, id_).status is Status.BOOKED
     shop.book(ola, order("o1", old))
-
-
-def say(world: World, id_: str, **stated: Any) -> None:
-    """The EPJ says something of a booking."""
-    from hub.keeping import Speaker
-    from hub.message import Resources
-
-    speaker = Speaker.of(world.adapters["visma-profil"])
-    world.store.write(lambda tx: world.keeping.keep(tx, speaker, Resources(({"resourceType": "Appointment", "id": id_, **stated},))))
 
 
 def reject(world: World, id_: str) -> None:

@@ -71,7 +71,7 @@ class Verbs:
         customer = self._customer(call, about)
         found = [s for s in self.shop.services(customer.person, call.now)
                  if call.may_use(s.department.code) and customer.asker in s.department.askers]
-        return _told({"services": [told.service(s) for s in found]}, customer, "balances")
+        return _told({"services": [told.service(s, call.now) for s in found]}, customer, "balances")
 
     def times(self, call: Call) -> Answer:
         asked = bodies.read(bodies.Times, call.body)

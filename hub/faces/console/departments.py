@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 
 from hub.booking import Booking
+from hub.booking.clock import local
+from hub.booking.holidays import Holidays, holiday
 from hub.booking.settings import NUMBERS, SHORT, changed, form_of
 from hub.faces import words
 from hub.faces.console.start import shown
@@ -26,6 +29,7 @@ LABELS = {
     "message-days": "Meldinger besvares vanligvis innen, virkedager",
 }
 WHO = {"person": "Personen selv", "relative": "Pårørende med fullmakt", "staff": "Ansatte"}
+HOLIDAYS = {Holidays.AS_USUAL: "Åpent som ellers", Holidays.CLOSED: "Stengt", Holidays.AS_SUNDAY: "Som søndag"}
 HIT_SHOWN = 50
 
 
@@ -80,9 +84,17 @@ def _page(
     ]
     return Page("console/department.html", shown(
         asked, "departments", service=service, form=form, labels=LABELS, limits=NUMBERS, days=days, who=WHO, history=history, short=" ".join(SHORT),
+        holidays=HOLIDAYS, next_holidays=_next_holidays(asked.now),
         previewed=previewed, saved="lagret" in asked.query, wrong=refused.where if refused else "", told=_told(refused),
         hit=[{"id": b.id, "when": f"{words.day(b.start, asked.now)} {words.span(b.start, b.end)}"} for b in (hit or ())[:HIT_SHOWN]],
         hits=len(hit or ())), 422 if refused else 200)
+
+
+def _next_holidays(now: datetime) -> str:
+    """`1. januar Første nyttårsdag, …`: the next few, so that whoever chooses sees what is chosen."""
+    today = local(now).date()
+    named = [(day, name) for n in range(120) if (name := holiday(day := today + timedelta(days=n)))]
+    return ", ".join(f"{words.day_of(day, today)}: {name}" for day, name in named[:3])
 
 
 def _told(refused: Refused | None) -> str:

@@ -79,8 +79,8 @@ def customer(viewer: Viewer) -> Customer:
 
 def services(context: Context, asked: Asked, seen: Viewer) -> Answer:
     """GET /bestill: what can be ordered, and what is used of what is granted."""
-    found = choosing.offers(s for s in context.shop.services(seen.person.reference, asked.now) if customer(seen).asker in s.department.askers)
-    return _page("portal/order.html", asked, seen, offers=found, audit="balances")
+    bookable = (s for s in context.shop.services(seen.person.reference, asked.now) if customer(seen).asker in s.department.askers)
+    return _page("portal/order.html", asked, seen, offers=choosing.offers(bookable, asked.now), audit="balances")
 
 
 def times(context: Context, asked: Asked, seen: Viewer) -> Answer:
