@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from hub.access import AuditLine, Ground
+from hub.booking import readable
 from hub.fhir import definitions, index, strict_json, validate
 from hub.fhir.definitions import Definitions
 from hub.fhir.query import Entries
@@ -116,6 +117,7 @@ def _checked(line: bytes, known: Definitions) -> Resource:
         raise Refused(Problem.NOT_SUPPORTED, f"a {type_} does not move in", "resourceType")
     if "id" not in resource:
         raise Refused(Problem.INVALID, "what moves in has its id", f"{type_}.id")
+    readable.demand(resource)
     if resource.get("slot"):
         raise Refused(Problem.NOT_SUPPORTED, "who has a seat in a slot has booked it here", f"{type_}.slot")
     return resource

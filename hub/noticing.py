@@ -133,7 +133,7 @@ class Noticing:
     def _reminder(self, tx: Transaction, contact: Contact, booking: Booking, after: Resource) -> None:
         """One per visit, at its newest time; gone with the visit."""
         key, function = f"reminder:{booking.id}:{contact.digest}", f"notice-{contact.channel}"
-        due = reminded_at(after, tx.now) if booking.active and contact.wants(Kind.REMINDER) else None
+        due = reminded_at(after, tx.now) if booking.active and not booking.planned and contact.wants(Kind.REMINDER) else None
         for adapter in self._carriers(contact):
             earlier = tx.untried(adapter.name, key, function) if booking.version > 1 else []
             if due is None or booking.status not in ("pending", "booked"):

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 
-from hub.booking import MOVED_FROM, NO_LIMIT, Booking, Department, covering, slots_of, with_taken
-from hub.booking.clock import begin, local
+from hub.booking import NO_LIMIT, Booking, Department, covering, slots_of, with_taken
+from hub.booking.clock import local
 from hub.booking.conventions import extension, with_extension
 from hub.booking.slots import fills, is_open, seats_over
 from hub.booking.statement import LONGEST_VISIT
@@ -98,11 +98,11 @@ def _booked(tx: Transaction, code: str) -> list[Resource]:
 
 def _seats_of(appointment: Resource, department: Department) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Holder → slots: of the visit, and of the confirmed time that stands while it asks for another."""
-    booking, old = Booking.of(appointment), extension(appointment, MOVED_FROM)
+    booking = Booking.of(appointment)
     own = covering(department, booking.start, department.busy_until(booking.end))
     yield booking.id, own
-    if old is not None:
-        before = covering(department, begin(old["start"]), department.busy_until(begin(old["end"])))
+    if booking.before is not None:
+        before = covering(department, booking.before[0], department.busy_until(booking.before[1]))
         yield before_move(booking.id), tuple(slot for slot in before if slot not in own)
 
 

@@ -163,7 +163,8 @@ class Decision:
         return 1 if self.grant.unit is Unit.VISITS else round((until - start).total_seconds() / 60)
 
     def _used(self, mine: list[Booking], first: datetime, until: datetime) -> int:
-        return sum(self.costs(b.start, b.end) for b in mine if first <= b.start < until)
+        """A visit that asks for another time is counted in both periods until the service has answered, in one period once."""
+        return sum(self.costs(*span) for b in mine if (span := next((s for s in b.times if first <= s[0] < until), None)))
 
 
 def _read(request: Resource) -> Decision:
@@ -182,6 +183,8 @@ def _read(request: Resource) -> Decision:
 
 _decision = Remembered(_read)
 _ANCHOR = date(1999, 1, 1)
+_LONGEST = 1000
+"""Days, weeks, months or years that a grant is counted over together, at most."""
 
 
 @lru_cache(maxsize=1024)
@@ -207,7 +210,7 @@ def _grant(repeat: dict[str, Any], quantity: dict[str, Any]) -> Grant:
     per, every, each = _per(str(repeat.get("periodUnit", "")), Fraction(str(repeat.get("period", 1))))
     if quantity:
         minutes = Fraction(str(quantity.get("value", 0))) * {"h": 60, "min": 1}.get(str(quantity.get("code") or quantity.get("unit")), 0)
-        return Grant(int(minutes * each), Unit.MINUTES, per, every)
+        return Grant(max(int(minutes * each), 0), Unit.MINUTES, per, every)
     told = repeat.get("count") if per is Per.ALL else repeat.get("frequency")
     return Grant(int(int(told or 0) * each), Unit.VISITS, per, every)
 
@@ -218,8 +221,8 @@ def _per(unit: str, span: Fraction) -> tuple[Per, int, Fraction]:
     known = {"d": Per.DAY, "wk": Per.WEEK, "mo": Per.MONTH, "a": Per.YEAR}
     if unit not in known:
         return Per.ALL, 1, Fraction(1)
-    if span <= 0:
-        return known[unit], 1, Fraction(0)  # so much in no time: nothing that can be counted
+    if not 0 < span <= _LONGEST:
+        return known[unit], 1, Fraction(0)  # so much in no time, or in more than there is: nothing that can be counted
     if unit == "d" and span <= 7:
         return Per.WEEK, 1, 7 / span
     if unit == "d" and span % 7 == 0:

@@ -34,8 +34,9 @@ class Asked:
         return self.department.busy_until(self.end)
 
 
-def check(asked: Asked, facts: Facts, now: datetime) -> Decision:
-    """Every rule, from the cheapest to name to the most personal; gives back the decision that covers the visit.
+def check(asked: Asked, facts: Facts, now: datetime) -> Decision | None:
+    """Every rule, from the cheapest to name to the most personal; gives back the decision that covers the visit. None: it needs none, since the
+    service planned it, and it is moved.
 
     Raises:
         Refused: NOT_ALLOWED, TOO_LATE, BEYOND_HORIZON, OUTSIDE_OPENING_HOURS, LENGTH_NOT_OFFERED, INVALID (off the grid), NO_DECISION,
@@ -43,7 +44,7 @@ def check(asked: Asked, facts: Facts, now: datetime) -> Decision:
     """
     bookable(asked, now)
     others = _others(asked, facts)
-    decision = granted(asked, map(Decision.of, facts.decisions), others)
+    decision = None if asked.moved and asked.moved.planned else granted(asked, map(Decision.of, facts.decisions), others)
     apart_from_own(asked, others)
     at_home(asked, facts.stays)
     room_left(asked, facts.taken)
@@ -68,7 +69,7 @@ SOFT = frozenset({Problem.LENGTH_NOT_OFFERED, Problem.TOO_LATE, Problem.BEYOND_H
 """What staff may pass with a reason: length, notice time, horizon, opening hours and what is left of a decision. Never a seat."""
 
 
-def overruled(asked: Asked, facts: Facts, now: datetime) -> tuple[Decision, tuple[Problem, ...]]:
+def overruled(asked: Asked, facts: Facts, now: datetime) -> tuple[Decision | None, tuple[Problem, ...]]:
     """As `check`, for staff who pass the soft rules: the decision it is made under, and which rules were passed.
 
     Raises:
@@ -77,17 +78,19 @@ def overruled(asked: Asked, facts: Facts, now: datetime) -> tuple[Decision, tupl
     department, others = asked.department, _others(asked, facts)
     welcome(department, asked.asker)
     in_time(asked.start, 0, now)
-    decisions = list(map(Decision.of, facts.decisions))
+    decisions, free_of_any = list(map(Decision.of, facts.decisions)), asked.moved is not None and asked.moved.planned
     passed = [
         *_broken(lambda: in_time(asked.start, department.notice_minutes, now)),
         *_broken(lambda: within_horizon(department, asked.start, now)),
         *_broken(lambda: length_offered(asked)),
         *(_broken(lambda: within_opening_hours(asked)) or _broken(lambda: on_the_grid(asked))),
-        *_broken(lambda: granted(asked, decisions, others)),
+        *([] if free_of_any else _broken(lambda: granted(asked, decisions, others))),
     ]
     apart_from_own(asked, others)
     at_home(asked, facts.stays)
     room_left(asked, facts.taken)
+    if free_of_any:
+        return None, tuple(passed)
     covering_ = _covering(asked, decisions)
     decision = min(covering_, key=lambda d: d.id) if Problem.DECISION_USED_UP in passed else granted(asked, decisions, others)
     return decision, tuple(passed)
@@ -183,8 +186,9 @@ def _covering(asked: Asked, decisions: Iterable[Decision]) -> list[Decision]:
 
 
 def apart_from_own(asked: Asked, others: Iterable[Booking]) -> None:
-    """Nobody has two visits at a time, whatever the departments; visits may touch."""
-    if any(b.active and b.start < asked.end and asked.start < b.end for b in others):
+    """Nobody has two visits at a time, whatever the departments; visits may touch. A confirmed time that stands while another is asked for is one
+    of them: the service may say no."""
+    if any(b.active and first < asked.end and asked.start < last for b in others for first, last in b.times):
         raise Refused(Problem.OVERLAPS_OWN, "the person has another visit then", "Appointment.start")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from urllib.parse import urlencode
 
 from hub.access import AuditLine, Reader
+from hub.booking import readable
 from hub.booking.messages import Message, is_message
 from hub.faces.interaction import Answer, Asked, known, version_headers
 from hub.faces.reading import Reading, conditional
@@ -194,6 +195,7 @@ class Writing:
             resource = self._feeds.accept(self._tx, reader, resource)
         if self._definitions.served[resource["resourceType"]].write == "message":
             self._said(reader, resource)
+        readable.demand(resource)
         kept = self._tx.keep(resource, origin=reader.reference)
         if not self._reading.may_see(reader, kept.type, kept.id):
             raise Refused(Problem.NOT_ALLOWED, f"this token does not give this {kept.type}")

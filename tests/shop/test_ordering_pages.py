@@ -214,14 +214,18 @@ def test_what_the_service_said_no_to_is_said_kindly(world: World, client: TestCl
 
 
 def test_balances_are_said_in_words() -> None:
-    from datetime import UTC, datetime
+    from datetime import UTC, datetime, timedelta
 
     from hub.booking import Balance, Grant, Per, Unit
 
-    at = datetime(2026, 1, 1, tzinfo=UTC)
+    first, until = datetime(2026, 11, 22, 23, tzinfo=UTC), datetime(2026, 11, 29, 23, tzinfo=UTC)
     said = {
         (3, 2, Unit.VISITS, Per.WEEK): "2 av 3 besøk brukt denne uken", (180, 120, Unit.MINUTES, Per.WEEK): "2 av 3 timer brukt denne uken",
         (60, 0, Unit.MINUTES, Per.MONTH): "0 av 1 time brukt denne måneden", (90, 30, Unit.MINUTES, Per.ALL): "30 min av 1 t 30 min brukt i alt",
     }
     for (granted, used, unit, per), words in said.items():
-        assert balance_said(Balance(Grant(granted, unit, per), granted, used, at, at)) == words
+        assert balance_said(Balance(Grant(granted, unit, per), granted, used, first, until), first) == words
+    for grant, words in ((Grant(1), "i uke 48"), (Grant(1, per=Per.MONTH), "i november"), (Grant(1, per=Per.YEAR), "i 2026"), (Grant(1, every=4), "i uke 48–48")):
+        assert balance_said(Balance(grant, 1, 0, first, until), until) == f"0 av 1 besøk brukt {words}"
+    four = Balance(Grant(1, every=4), 1, 0, first, first + timedelta(days=28))
+    assert balance_said(four, first) == "0 av 1 besøk brukt i uke 48–51"
