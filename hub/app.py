@@ -137,7 +137,7 @@ def put_together(home: Path, clock: Callable[[], datetime] = utc_now) -> Parts:
     messaging = Messaging(store, adapters, check, noticing.written)
     feeds, subscribers = make_feeds(hub, store)
     known = ChainMap[str, Adapter](adapters, subscribers)  # type: ignore[arg-type]
-    settling = Settling(store, known, keeping.rejected, (feeds.moved, messaging.settled))
+    settling = Settling(store, known, keeping.rejected, (feeds.moved, messaging.settled), noticing.leaves)
     flow = Flow(store, adapters, keeping, settling, clock)
     availability = Availability(adapters)
     for follow in (messaging.follow, *([availability.follow] if availability.told else ())):

@@ -6,6 +6,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+NOTICE = "notice-"
+"""What the function of every notice begins with: it is looked at once more before it leaves."""
+
 
 class State(StrEnum):
     """Where a delivery stands. Waiting states first, then the final ones."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from hub.access import AuditLine
 from hub.adapter import Adapter
@@ -31,6 +32,8 @@ class Settling:
     """What an application's no means for what the letter was about (Keeping.rejected)."""
     moved: tuple[Callable[[Transaction, Delivery, Delivery], None], ...] = ()
     """Those told of each try and each receipt, in its transaction: the delivery before and after it (Feeds.moved, Messaging.settled)."""
+    leaves: Callable[[Transaction, Delivery], datetime | None] = lambda tx, _: tx.now
+    """When a notice that is due may really leave: now, later, or (None) not any more (`Noticing.leaves`)."""
 
     def before(self, tx: Transaction, adapter: Adapter, envelope: Envelope) -> Answer | None:
         """What comes before a letter is weighed: a duplicate gets the stored answer, however late it is; a receipt that rode along counts.

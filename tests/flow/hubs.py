@@ -68,7 +68,7 @@ class World:
         self.noticing = Noticing(self.adapters, "Solbakken kommune", "55 00 00 00")
         self.keeping = Keeping(self.adapters, check, hear=Hearing(check, self.noticing.written).state)
         self.messaging = Messaging(self.store, self.adapters, check, self.noticing.written)
-        settling = Settling(self.store, self.adapters, self.keeping.rejected, (self.messaging.settled,))
+        settling = Settling(self.store, self.adapters, self.keeping.rejected, (self.messaging.settled,), self.noticing.leaves)
         self.flow = Flow(self.store, self.adapters, self.keeping, settling, self.clock)
         self.box = Box(Settings(home / "epj", "visma-profil", "Visma Profil", EPJ, HUB, "", 0, functions=FUNCTIONS), self.clock)
 
