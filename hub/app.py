@@ -25,6 +25,7 @@ from hub.booking.clock import local
 from hub.config import AdapterText, Hub, Misconfigured, read_adapters, read_hub
 from hub.customer import ORIGIN
 from hub.dialogue import Hearing, Messaging
+from hub.elsewhen import Elsewhen
 from hub.faces import console, guide, portal
 from hub.faces.beside import Beside
 from hub.faces.booking import PROBLEM_JSON, BookingFace, needed, problem
@@ -138,7 +139,7 @@ def put_together(home: Path, clock: Callable[[], datetime] = utc_now) -> Parts:
     feeds, subscribers = make_feeds(hub, store)
     known = ChainMap[str, Adapter](adapters, subscribers)  # type: ignore[arg-type]
     settling = Settling(store, known, keeping.rejected, (feeds.moved, messaging.settled), noticing.leaves)
-    flow = Flow(store, adapters, keeping, settling, clock)
+    flow = Flow(store, adapters, keeping, settling, clock, Elsewhen(Shop(store, keeping, asking.known)))
     availability = Availability(adapters)
     for follow in (messaging.follow, *([availability.follow] if availability.told else ())):
         store.on_changed(follow)
@@ -159,8 +160,7 @@ def make_feeds(hub: Hub, store: Store) -> tuple[Feeds, Subscribers]:
 
 def faces(parts: Parts) -> Any:
     """Every face on one port: inbox, FHIR, booking API, console, portal, health. Those of machines go past the pages' router and middleware."""
-    hub = parts.hub
-    pool = ThreadPoolExecutor(hub.workers * WAITING, thread_name_prefix="inbox")
+    hub, pool = parts.hub, ThreadPoolExecutor(parts.hub.workers * WAITING, thread_name_prefix="inbox")
     context = Context(
         store=parts.store, clock=parts.clock, environment=hub.environment, base_url=hub.base_url,
         municipality=Municipality(hub.municipality, hub.phone, hub.opening_hours),
@@ -196,7 +196,8 @@ def faces(parts: Parts) -> Any:
 
 def fhir(parts: Parts, pool: ThreadPoolExecutor) -> Any:
     """The FHIR face behind the gate."""
-    known, base, desk, hash_id = definitions.load(), f"{parts.hub.base_url}/fhir", Desk(parts.flow.keeping), open_secrets(parts.hub).hash_id
+    known, base, desk = definitions.load(), f"{parts.hub.base_url}/fhir", Desk(parts.flow.keeping, Elsewhen(parts.shop))
+    hash_id = open_secrets(parts.hub).hash_id
     rest = Rest(parts.store, known, by_token(parts.hub.vendors), base, parts.clock, hash_id, desk, pool, parts.feeds)
     beside = Beside(rest, (
         Operations(parts.store, desk, base, parts.clock, parts.asking.free), Exports(parts.store, known, base, parts.clock, hash_id),

@@ -19,7 +19,7 @@ from hub.booking.stays import after, stay_id
 from hub.booking.views import is_booking, stated_department
 from hub.delivery import Delivery, State
 from hub.message import Resource, Resources
-from hub.problem import Problem, Refused, Unavailable
+from hub.problem import Problem, Refused, Unavailable, asked_by
 from hub.store import Change, Lacking, Store, Stored, Transaction
 
 BOOKING = "booking"
@@ -92,6 +92,10 @@ class Keeping:
         return tuple(ref for statement in stated for ref in self._keep(tx, speaker, statement))
 
     def _keep(self, tx: Transaction, speaker: Speaker, statement: Statement) -> tuple[str, ...]:
+        with asked_by(speaker, statement.appointment):
+            return self._kept(tx, speaker, statement)
+
+    def _kept(self, tx: Transaction, speaker: Speaker, statement: Statement) -> tuple[str, ...]:
         id_, kept = _found(tx, speaker, statement)
         stored = kept.resource if kept else None
         facts = gather(statement, stored, tx)

@@ -39,7 +39,7 @@ def check(asked: Asked, facts: Facts, now: datetime) -> Decision | None:
     service planned it, and it is moved.
 
     Raises:
-        Refused: NOT_ALLOWED, TOO_LATE, BEYOND_HORIZON, OUTSIDE_OPENING_HOURS, LENGTH_NOT_OFFERED, INVALID (off the grid), NO_DECISION,
+        Refused: NOT_ALLOWED, PAST, TOO_LATE, BEYOND_HORIZON, OUTSIDE_OPENING_HOURS, LENGTH_NOT_OFFERED, OFF_GRID, NO_DECISION,
             DECISION_USED_UP, OVERLAPS_OWN, PAUSED, FULL.
     """
     bookable(asked, now)
@@ -55,9 +55,10 @@ def bookable(asked: Asked, now: datetime) -> None:
     """The rules that need no person.
 
     Raises:
-        Refused: NOT_ALLOWED, TOO_LATE, BEYOND_HORIZON, OUTSIDE_OPENING_HOURS, LENGTH_NOT_OFFERED, INVALID (off the grid).
+        Refused: NOT_ALLOWED, PAST, TOO_LATE, BEYOND_HORIZON, OUTSIDE_OPENING_HOURS, LENGTH_NOT_OFFERED, OFF_GRID.
     """
     welcome(asked.department, asked.asker)
+    ahead(asked.start, now)
     in_time(asked.start, asked.department.notice_minutes, now)
     within_horizon(asked.department, asked.start, now)
     within_opening_hours(asked)
@@ -73,11 +74,11 @@ def overruled(asked: Asked, facts: Facts, now: datetime) -> tuple[Decision | Non
     """As `check`, for staff who pass the soft rules: the decision it is made under, and which rules were passed.
 
     Raises:
-        Refused: NOT_ALLOWED, TOO_LATE (it is past), INVALID (off the grid), NO_DECISION, OVERLAPS_OWN, PAUSED, FULL.
+        Refused: NOT_ALLOWED, PAST, OFF_GRID, NO_DECISION, OVERLAPS_OWN, PAUSED, FULL.
     """
     department, others = asked.department, _others(asked, facts)
     welcome(department, asked.asker)
-    in_time(asked.start, 0, now)
+    ahead(asked.start, now)
     decisions, free_of_any = list(map(Decision.of, facts.decisions)), asked.moved is not None and asked.moved.planned
     passed = [
         *_broken(lambda: in_time(asked.start, department.notice_minutes, now)),
@@ -133,8 +134,14 @@ def welcome(department: Department, asker: Asker) -> None:
         raise Refused(Problem.NOT_ALLOWED, f"the department takes no bookings from: {asker}", "Appointment.participant.actor")
 
 
+def ahead(start: datetime, now: datetime) -> None:
+    """Nobody comes in the past."""
+    if start < now:
+        raise Refused(Problem.PAST, "the time is past", "Appointment.start")
+
+
 def in_time(start: datetime, minutes: int, now: datetime) -> None:
-    """Not in the past, and at least so many minutes ahead; the same for the time that a visit is moved from or cancelled at."""
+    """At least so many minutes ahead; the same for the time that a visit is moved from or cancelled at."""
     if start < now + timedelta(minutes=max(minutes, 0)):
         raise Refused(Problem.TOO_LATE, f"less than {minutes} minutes ahead", "Appointment.start")
 
@@ -162,7 +169,7 @@ def on_the_grid(asked: Asked) -> None:
     """It starts where a slot starts, and slots cover all of it: what no slot covers, capacity would not count."""
     cells = cells_over(asked.department, asked.start, asked.end)
     if not cells or cells[0].start != asked.start:
-        raise Refused(Problem.INVALID, f"does not start on the grid of {asked.department.slot_minutes} minutes", "Appointment.start")
+        raise Refused(Problem.OFF_GRID, f"does not start on the grid of {asked.department.slot_minutes} minutes", "Appointment.start")
     if not fills(asked.department, asked.start, asked.end):
         raise Refused(Problem.OUTSIDE_OPENING_HOURS, "no slot covers its end", "Appointment.end")
 

@@ -133,7 +133,7 @@ def version_headers(found: Stored) -> tuple[Header, ...]:
 def refusal(of: Refused) -> Answer:
     """What was refused, as an OperationOutcome."""
     headers: tuple[Header, ...] = ((b"www-authenticate", b'Bearer realm="besoksbro"'),) if of.problem is Problem.NOT_AUTHENTICATED else ()
-    return Answer(OUTCOME[of.problem][0], outcome(of.problem, of.detail, of.where, of.issues), headers)
+    return Answer(OUTCOME[of.problem][0], outcome(of.problem, of.detail, of.where, of.issues, of.instead), headers)
 
 
 def later(of: Unavailable) -> Answer:

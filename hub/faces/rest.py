@@ -98,7 +98,7 @@ class Rest:
                 raise Refused(Problem.TOO_LARGE, "the body is too large: a search form has 64 KiB, a resource or Bundle 4 MiB")
             answer = worded(self._answered(asked), format_, self._definitions)
         except Exception as trouble:
-            answer = failed(trouble)
+            answer = failed(self._desk.elsewhen(trouble) if self._desk else trouble)
             if isinstance(trouble, Refused) and trouble.problem is Problem.NO_SUCH_INTERACTION:
                 answer = answer.with_headers(allow(self.methods(asked.path)))
             answer = worded(answer, format_, self._definitions)

@@ -21,7 +21,7 @@ from hub.booking.statement import times, which
 from hub.booking.views import stated_department
 from hub.keeping import Keeping, Speaker, count_seats
 from hub.message import Resource, Resources
-from hub.problem import Problem, Refused
+from hub.problem import Problem, Refused, asked_by
 from hub.store import Stored, Transaction
 
 HOLD = timedelta(minutes=10)
@@ -52,6 +52,8 @@ class Desk:
     """Where times are asked for."""
 
     keeping: Keeping
+    elsewhen: Callable[[Exception], Exception] = lambda trouble: trouble
+    """Tells other free times with a refusal (`hub.elsewhen.Elsewhen`); called when the transaction is over."""
     fresh_id: Callable[[], str] = lambda: str(uuid.uuid4())
 
     def hold(self, tx: Transaction, caller: Speaker, asked: Resource) -> Resource:
@@ -72,6 +74,11 @@ class Desk:
         if span is None:
             raise Refused(Problem.INVALID, "no start", "Appointment.start")
         wanted = rules.Asked("", department, *span)
+        with asked_by(caller, asked):
+            return self._held(tx, caller, id_, asked, wanted)
+
+    def _held(self, tx: Transaction, caller: Speaker, id_: str, asked: Resource, wanted: rules.Asked) -> Resource:
+        department, span = wanted.department, (wanted.start, wanted.end)
         rules.bookable(wanted, tx.now)
         self.keeping.free_elsewhere(tx, caller, department.code, span)
         until = tx.now + HOLD

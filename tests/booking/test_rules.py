@@ -186,7 +186,7 @@ def test_a_department_without_opening_hours_is_closed() -> None:
 # Grid
 
 def test_a_visit_starts_where_a_slot_starts(world: World) -> None:
-    assert problem(world, tomorrow(9, 10)) is Problem.INVALID
+    assert problem(world, tomorrow(9, 10)) is Problem.OFF_GRID
 
 
 def test_what_no_slot_covers_cannot_be_booked() -> None:
@@ -194,7 +194,7 @@ def test_what_no_slot_covers_cannot_be_booked() -> None:
     hours = [{"availableStartTime": "08:00:00", "availableEndTime": "15:40:00"}]
     world = World.of(service(availableTime=hours), patient(), decision())
     assert problem(world, tomorrow(15), 40) is Problem.OUTSIDE_OPENING_HOURS
-    assert problem(world, tomorrow(15, 30), 10) is Problem.INVALID
+    assert problem(world, tomorrow(15, 30), 10) is Problem.OFF_GRID
     world.states(book("b1", tomorrow(15)))
 
 
@@ -244,7 +244,7 @@ def test_the_shortest_notice_is_kept_to_the_minute(world: World) -> None:
 def test_nothing_is_booked_in_the_past_even_where_no_notice_is_asked() -> None:
     world = World.of(service(notice_minutes=0), patient(), decision())
     world.now = tomorrow(9) + timedelta(seconds=1)
-    assert problem(world, tomorrow(9)) is Problem.TOO_LATE
+    assert problem(world, tomorrow(9)) is Problem.PAST
 
 
 # The person's own visits

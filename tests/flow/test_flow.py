@@ -106,6 +106,19 @@ def test_a_move_before_sending_is_one_letter_with_the_newest_state(world: World)
     assert visit is not None and visit.start == order.moved_to[0].astimezone().astimezone(tz=world.clock.now.tzinfo).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def test_a_shop_that_is_refused_is_told_the_nearest_free_times(world: World) -> None:
+    order = world.order()
+    wrong = {**order.message("OPPRETT"), "fra": "2026-11-20T10:00:00", "til": None}
+    answer = world.shop(body(wrong))
+    told = json.loads(answer.parcel.body)
+    assert (told["status"], told["problem"]["nummer"], told["problem"]["tekst"]) == ("AVVIST", "BB-321", Problem.PAST.text)
+    assert len(told["ledigeTider"]) == 3 and all(t["fra"] > "2026-11-26" and t["fra"].endswith("+01:00") for t in told["ledigeTider"])
+    first = {**order.message("OPPRETT"), "meldingsId": "next", "fra": told["ledigeTider"][0]["fra"], "til": told["ledigeTider"][0]["til"]}
+    assert world.shop(body(first)).verdict.accepted
+    again = world.shop(body(wrong))
+    assert again.parcel is not None and json.loads(again.parcel.body) == told, "the same message is answered the same"
+
+
 def test_a_cancelled_booking_gives_back_its_place(world: World) -> None:
     order = world.order()
     world.shop(body(order.message("OPPRETT")))

@@ -258,5 +258,5 @@ def test_rules_bind_on_this_road_too(world: World) -> None:
     start = first_free(world, kari)
     assert problem(shop.hold, kari, order("a", start + 40 * timedelta(days=1))) is Problem.BEYOND_HORIZON
     assert problem(shop.hold, kari, order("b", world.clock.now + 30 * MINUTE)) is Problem.TOO_LATE
-    assert problem(shop.hold, kari, order("c", start + MINUTE)) is Problem.INVALID
+    assert problem(shop.hold, kari, order("c", start + MINUTE)) is Problem.OFF_GRID
     assert world.store.held(kari.holder) == {}

@@ -18,8 +18,9 @@ from hub.booking.clock import MIDNIGHT, at, local, read, write
 from hub.booking.conventions import points_to
 from hub.booking.views import is_booking
 from hub.customer import ORDERS, Customer, Order
+from hub.elsewhen import ELSEWHEN
 from hub.faces.booking import bodies, told
-from hub.faces.booking.problems import ELSEWHEN, Elsewhen
+from hub.faces.booking.problems import Elsewhen
 from hub.faces.interaction import Answer, named, tagged
 from hub.faces.portal.viewer import represented
 from hub.problem import Problem, Refused
