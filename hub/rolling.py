@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 
 from hub.booking import NO_LIMIT, Booking, Department, covering, slots_of, with_taken
-from hub.booking.clock import local
+from hub.booking.clock import MIDNIGHT, at, local, write
 from hub.booking.conventions import extension, with_extension
 from hub.booking.slots import fills, is_open, seats_over
 from hub.booking.statement import LONGEST_VISIT
@@ -63,8 +63,22 @@ def roll(tx: Transaction, code: str) -> int:
         touched += sum(_closed(tx, kept.resource) for kept in _ahead(tx, code) if kept.id not in wanted)
         touched += _reseat(tx, department)
     if changed or days:
+        _booked_in(tx, service.resource, last)
         tx.remember(f"slots:{code}", f"{service.version} {last.isoformat()}")
     return touched
+
+
+def _booked_in(tx: Transaction, service: Resource, last: date) -> None:
+    """The department's Schedule, which its slots point to: made where there is none, and up to the horizon."""
+    code, kept = service["id"], tx.get("Schedule", service["id"])
+    begun = (kept.resource.get("planningHorizon") or {}) if kept else {"start": write(tx.now)}
+    made: Resource = {
+        "resourceType": "Schedule", "id": code, "active": service.get("active", True), "serviceType": service.get("type") or [],
+        "actor": [{"reference": f"HealthcareService/{code}", "display": service.get("name", "")}],
+        "planningHorizon": {**begun, "end": write(at(last + _DAY, MIDNIGHT))},
+    }
+    known = {} if kept is None else kept.resource
+    tx.keep({**known, **{key: value for key, value in made.items() if value not in ("", [])}}, origin="hub")
 
 
 def _fitted(tx: Transaction, slot: Resource) -> bool:

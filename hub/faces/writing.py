@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from hub.access import AuditLine, Reader
 from hub.booking import readable
-from hub.booking.messages import Message, is_message
+from hub.booking.messages import Post, is_message
 from hub.faces.interaction import Answer, Asked, known, version_headers
 from hub.faces.reading import Reading, conditional
 from hub.feeds import Feeds
@@ -208,7 +208,7 @@ class Writing:
         before = kept is not None and not kept.deleted and is_message(kept.resource)
         if not before and not is_message(resource):
             return
-        if MESSAGE not in reader.may_state or before or not Message.of(resource).from_service:
+        if MESSAGE not in reader.may_state or before or not Post.of(resource).from_service:
             raise Refused(Problem.NOT_ALLOWED, "a message is written once, by a client that may, as from a department", "Communication.sender")
 
     def _audit(self, asked: Asked, about: tuple[str, ...], kind: str) -> None:
