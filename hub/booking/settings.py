@@ -17,13 +17,22 @@ from datetime import date, time, timedelta
 from typing import Any
 
 from hub.booking.clock import FIRST_DAY, LAST_DAY, MIDNIGHT, at, local
-from hub.booking.conventions import parts, url, without_extension
+from hub.booking.conventions import DEPARTMENT, HOME_SERVICES, SERVICE_TYPE, codes, parts, url, without_extension
 from hub.booking.department import Asker, Department
 from hub.booking.holidays import Holidays
 from hub.booking.opening import DAYS, Closure, Opening
 from hub.message import Resource
 from hub.problem import Problem, Refused
 
+SERVICES = {
+    "1": "Praktisk bistand, daglige gjøremål", "2": "Praktisk bistand, opplæring", "3": "Brukerstyrt personlig assistanse",
+    "4": "Dagaktivitetstilbud", "5": "Matombringing", "6": "Trygghetsalarm", "7": "Avlastning utenfor institusjon",
+    "8": "Avlastning i institusjon", "9": "Støttekontakt",
+    "15": "Helsetjenester i hjemmet", "26": "Lokaliseringsteknologi", "27": "Elektronisk medisineringsstøtte", "28": "Digitalt tilsyn",
+}
+"""Codes of 9151 (Volven) that a department may offer, with what they are called: a decision covers a department by such a code."""
+CODE = re.compile(r"[a-z0-9][a-z0-9-]{1,39}", re.ASCII)
+LONGEST_NAME = 80
 NUMBERS = {
     "capacity": (0, 500), "slot-minutes": (5, 1440), "visit-minutes": (5, 1440), "buffer-minutes": (0, 240), "horizon-days": (1, 365),
     "notice-minutes": (0, 43_200), "move-minutes": (0, 43_200), "cancel-minutes": (0, 43_200), "answer-hours": (1, 720),
@@ -37,6 +46,33 @@ _SPAN = re.compile(r"(\d{2}:\d{2})\s*[–-]\s*(\d{2}:\d{2})")
 _DATES = re.compile(r"(\d{4}-\d{2}-\d{2})(?:\s*[–-]\s*(\d{4}-\d{2}-\d{2}))?")
 _FROM_TO = re.compile(r"(\d{4}-\d{2}-\d{2}) (\d{2}:\d{2})\s*[–-]\s*(?:(\d{4}-\d{2}-\d{2}) )?(\d{2}:\d{2})")
 ALL_DAY = "hele dagen"
+
+
+def new(code: str, name: str, services: Iterable[str]) -> Resource:
+    """A department that takes no bookings yet: its hours, staff and deadlines are set next.
+
+    Raises:
+        Refused: INVALID, with the field in `where` and what it should look like in `detail`.
+    """
+    if not CODE.fullmatch(code) or code == "ny":  # the address of the form for a new one
+        raise _wrong("kode", "from 2 to 40 of a–z, 0–9 and -, as stua-nord")
+    return named({
+        "resourceType": "HealthcareService", "id": code, "active": False, "identifier": [{"system": DEPARTMENT, "value": code}],
+        "category": [HOME_SERVICES],
+    }, name, services)
+
+
+def named(service: Resource, name: str, services: Iterable[str]) -> Resource:
+    """The same with this name and these services; what it offers by other code systems stays. Raises Refused INVALID."""
+    told, wanted = " ".join(name.split()), [code for code in SERVICES if code in set(services)]
+    if not told or len(told) > LONGEST_NAME:
+        raise _wrong("navn", f"from 1 to {LONGEST_NAME} characters")
+    if not wanted:
+        raise _wrong("tjeneste", "at least one: a decision covers a department by its service")
+    others = [t for t in service.get("type") or () if not codes(t, SERVICE_TYPE)]
+    return {**service, "name": told, "type": [
+        *({"coding": [{"system": SERVICE_TYPE, "code": code, "display": SERVICES[code]}]} for code in wanted), *others,
+    ]}
 
 
 def form_of(service: Resource) -> dict[str, str]:

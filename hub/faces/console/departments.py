@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 
 from hub.booking import Booking
 from hub.booking.clock import local
+from hub.booking.conventions import SERVICE_TYPE, codes
 from hub.booking.holidays import Holidays, holiday
-from hub.booking.settings import NUMBERS, SHORT, changed, form_of
+from hub.booking.settings import NUMBERS, SERVICES, SHORT, changed, form_of, named, new
 from hub.faces import words
 from hub.faces.console.start import shown
 from hub.faces.context import Context
@@ -40,6 +41,34 @@ def departments(context: Context, asked: Asked) -> Answer:
     return Page("console/departments.html", shown(asked, "departments", rows=rows))
 
 
+def begin(context: Context, asked: Asked) -> Answer:
+    """GET /drift/avdelinger/ny."""
+    return _new(asked)
+
+
+def make(context: Context, asked: Asked) -> Answer:
+    """POST /drift/avdelinger/ny: a department that takes no bookings yet; its settings come next."""
+    try:
+        made = new(asked.form.get("kode", "").strip(), asked.form.get("navn", ""), _services(asked))
+        context.store.write(lambda tx: tx.keep(made, origin=asked.who.who[0], expect=0))
+    except Refused as refused:
+        return _new(asked, refused)
+    log.info("department made by %s", asked.who.who[0])
+    return Redirect(f"/drift/avdelinger/{made['id']}")
+
+
+def _new(asked: Asked, refused: Refused | None = None) -> Page:
+    taken = refused is not None and refused.problem is Problem.OUT_OF_DATE
+    return Page("console/new_department.html", shown(
+        asked, "departments", services=SERVICES, chosen=_services(asked), form=asked.form,
+        wrong="kode" if taken else refused.where if refused else "",
+        told="Det finnes en avdeling med denne koden." if taken else _told(refused)), 422 if refused else 200)
+
+
+def _services(asked: Asked) -> list[str]:
+    return [code for code in SERVICES if asked.form.get(f"tjeneste.{code}")]
+
+
 def department(context: Context, asked: Asked) -> Answer:
     """GET /drift/avdelinger/<id>: the settings, and their history."""
     service = _service(context, asked)
@@ -62,7 +91,7 @@ def _with(context: Context, asked: Asked, *, apply: bool) -> Answer:
         return _missing(asked)
     form = {**asked.form, "hvem": " ".join(w for w in WHO if asked.form.get(f"hvem.{w}"))}
     try:
-        wanted = changed(service, form)
+        wanted = named(changed(service, form), form.get("navn", ""), _services(asked))
         if asked.form.get("versjon") != service["meta"]["versionId"]:
             raise Refused(Problem.OUT_OF_DATE, "somebody else changed the department meanwhile", "versjon")
         if apply:
@@ -83,7 +112,9 @@ def _page(
         {"version": s.version, "at": words.stamp(s.last_updated), "by": s.origin} for s in context.store.history("HealthcareService", service["id"])
     ]
     return Page("console/department.html", shown(
-        asked, "departments", service=service, form=form, labels=LABELS, limits=NUMBERS, days=days, who=WHO, history=history, short=" ".join(SHORT),
+        asked, "departments", service=service, form={"navn": service.get("name", ""), **form}, services=SERVICES,
+        chosen=_services(asked) if asked.form else sorted(codes(service.get("type"), SERVICE_TYPE)),
+        labels=LABELS, limits=NUMBERS, days=days, who=WHO, history=history, short=" ".join(SHORT),
         holidays=HOLIDAYS, next_holidays=_next_holidays(asked.now),
         previewed=previewed, saved="lagret" in asked.query, wrong=refused.where if refused else "", told=_told(refused),
         hit=[{"id": b.id, "when": f"{words.day(b.start, asked.now)} {words.span(b.start, b.end)}"} for b in (hit or ())[:HIT_SHOWN]],

@@ -49,6 +49,8 @@ class Card:
     """`kl. 09:20–09:50`: when the visit took place; empty while unknown."""
     minutes: int
     over: bool
+    stands: str
+    """The confirmed time from before, `Mandag 30. november kl. 07:30–07:45`, that stands until the service has answered; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +194,7 @@ def _card(viewer: Viewer, known: _Known, department: str, stays: Sequence[Resour
         who=booking.performer.split(" ")[0] if peopled else "",
         status=status(facts, now), fresh=fresh(facts, known.confirmed_at, known.waits, now), actual=known.actual,
         minutes=int((facts.end - facts.start) / timedelta(minutes=1)), over=_over(facts, now),
+        stands=f"{words.day(booking.before[0], now)} {words.span(*booking.before)}" if booking.before else "",
     )
 
 
