@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from hub.booking.clock import read
 from hub.booking.conventions import SHOP_BOOKING, appointment_id, extension, identifier, points_to
+from hub.booking.department import Asker
 from hub.booking.life import What
 from hub.booking.views import Booking, Status, performer, stated_department, stated_person, version
 from hub.message import Resource
@@ -34,11 +35,16 @@ class Statement:
         value = extension(self.appointment, "sequence")
         return None if value is None else int(value)
 
-
     @property
     def stated_at(self) -> str:
         """When the sender said it by its own clock, as `clock.write` has it; empty when that is not told."""
         return str(extension(self.appointment, "stated-at") or "")
+
+    @property
+    def asker(self) -> Asker | None:
+        """In what capacity whoever asked did so, where the sender tells (the extension `asked-by`): a shop vouches for its own customers."""
+        told = extension(self.appointment, "asked-by")
+        return Asker(told) if told in list(Asker) else None
 
 
 def statements(items: Iterable[Resource]) -> tuple[Statement, ...]:

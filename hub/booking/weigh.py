@@ -76,7 +76,7 @@ def weigh(
         may: what the sender's word is good for (`Adapter.may_state`). Who may `confirm` runs the service, and its word beats our rules.
         origin: who states it: the adapter's name, or `portal`.
         departments: the sender's (`Adapter.departments`); empty: all.
-        asker: in what capacity whoever asks does so.
+        asker: in what capacity whoever asks does so, where the statement does not tell.
         settles: nobody else must confirm: what the rules allow stands at once.
         overrules: staff who know better: the soft rules do not bind (`rules.SOFT`); seats and the life cycle do.
 
@@ -89,7 +89,7 @@ def weigh(
     if stored and not is_booking(stored):
         raise Refused(Problem.IMPOSSIBLE_CHANGE, "what is kept under this id is no booking", "Appointment.id")
     booking = Booking.of(stored) if stored else None
-    case = _Case(statement, booking, facts, "confirm" in may, now, asker, overrules, settles and "confirm" not in may)
+    case = _Case(statement, booking, facts, "confirm" in may, now, statement.asker or asker, overrules, settles and "confirm" not in may)
     said = words(statement, booking, "plan" in may)
     _allowed(said, may, booking.department if booking else stated_department(statement.appointment), departments)
     if said == (What.PLAN,):
