@@ -11,13 +11,16 @@ from hubs import EPJ, FUNCTIONS, HUB, World
 from adapters.seals.ebms import ebms
 from ebxml import msghead, xcal
 from ebxml.kith import FNR, HER, Coded, Ident, Party, Person
-from hub.access import Ground
+from hub.access import Ground, Protection, Reader
+from hub.access import Person as Known
 from hub.adapter import Surroundings
 from hub.booking import Booking, Status
 from hub.booking.clock import at, local
 from hub.booking.conventions import FNR as FNR_SYSTEM
 from hub.booking.conventions import extension, identifier
 from hub.customer import Customer, Order
+from hub.faces.portal import visits as visits_page
+from hub.faces.portal.viewer import Viewer
 from hub.message import Content, Letter, Verdict
 from hub.problem import Problem, Refused
 from hub.rolling import roll_slots
@@ -153,3 +156,13 @@ def test_wall_time_is_the_persons(planner: World) -> None:
     shop = Shop(planner.store, planner.keeping)
     (visit,) = [Booking.of(s.resource) for s in shop.booked(kari.person, at(local(second).date(), local(second).time()), second + timedelta(days=1))]
     assert visit.start == second and local(visit.start).fold == 1
+
+
+def test_more_planned_visits_than_a_page_holds_are_said_to_be_there(planner: World) -> None:
+    kari, number = somebody(planner)
+    for n in range(visits_page.COMING_MAX + 1):
+        assert tell(planner, number, "confirmed", START + n * timedelta(hours=2), uid=f"p{n}").accepted
+    viewer = Viewer("self", Reader(kari.person, Ground.SELF), Known(kari.person, Protection.OPEN), "Kari")
+    seen = visits_page.overview(planner.store, viewer, planner.clock.now)
+    assert seen.further and len(seen.coming) + 1 == visits_page.COMING_MAX
+    assert not visits_page.overview(planner.store, viewer, planner.clock.now + timedelta(days=3)).further

@@ -62,6 +62,8 @@ class Overview:
     past: tuple[Card, ...]
     more: str
     """Where the earlier past visits go on: `<time>-<key>`; empty when there are none."""
+    further: bool = False
+    """There are more to come than are shown."""
 
 
 def overview(store: Store, viewer: Viewer, now: datetime) -> Overview:
@@ -72,7 +74,7 @@ def overview(store: Store, viewer: Viewer, now: datetime) -> Overview:
     next_one = next((c for c in coming if c.status.stands), None)
     past, more = earlier(store, viewer, now, "", PAST_FIRST)
     early = tuple(c for c in reversed(cards) if c.over and c.start >= now)
-    return Overview(next_one, tuple(c for c in coming if c is not next_one), early + past, more)
+    return Overview(next_one, tuple(c for c in coming if c is not next_one), early + past, more, ahead.next is not None)
 
 
 def earlier(store: Store, viewer: Viewer, now: datetime, cursor: str, count: int = PAST_PAGE) -> tuple[tuple[Card, ...], str]:
