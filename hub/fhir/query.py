@@ -7,13 +7,13 @@ National ids never appear: `value` already holds their keyed hash.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 NEVER = -(2**62)
 FOREVER = 2**62
 
 
-@dataclass(frozen=True, slots=True)
-class TokenEntry:
+class TokenEntry(NamedTuple):
     """A code, an identifier or a flag; system "" where there is none."""
 
     param: str
@@ -21,8 +21,7 @@ class TokenEntry:
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class ReferenceEntry:
+class ReferenceEntry(NamedTuple):
     """A literal reference, taken apart."""
 
     param: str
@@ -31,8 +30,7 @@ class ReferenceEntry:
     id: str
 
 
-@dataclass(frozen=True, slots=True)
-class DateEntry:
+class DateEntry(NamedTuple):
     """A date, instant or period as [low, high)."""
 
     param: str
@@ -40,8 +38,7 @@ class DateEntry:
     high: int
 
 
-@dataclass(frozen=True, slots=True)
-class StringEntry:
+class StringEntry(NamedTuple):
     """A text to search in."""
 
     param: str
