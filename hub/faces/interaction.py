@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC
 from email.utils import format_datetime
@@ -13,8 +13,9 @@ from typing import Any, Protocol
 from hub.access import Reader
 from hub.faces.web import ID
 from hub.fhir.outcome import OUTCOME, outcome
-from hub.fhir.query import Query
+from hub.fhir.query import Entries, Query
 from hub.fhir.search import parameters_in
+from hub.message import Resource
 from hub.problem import Problem, Refused, Unavailable
 from hub.store import Stored
 from hub.store.values import Page
@@ -100,6 +101,8 @@ class Answer:
 class Source(Protocol):
     """Where resources are read: the Store, or a Transaction that sees its own writes."""
 
+    @property
+    def entries(self) -> Callable[[Resource], Entries]: ...
     def get(self, type_: str, id_: str, /) -> Stored | None: ...
     def version(self, type_: str, id_: str, number: int, /) -> Stored | None: ...
     def history(self, type_: str, id_: str, /) -> list[Stored]: ...

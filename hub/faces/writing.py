@@ -116,7 +116,7 @@ class Writing:
         """204, also when it is gone already or never was.
 
         Raises:
-            Refused: IN_USE: it belongs to a record, or others point to it; MANY_MATCHES, OUT_OF_DATE, NOT_ALLOWED.
+            Refused: IN_USE: it belongs to a record, or others point to it; MANY_MATCHES, OUT_OF_DATE.
         """
         before = self._current(asked, type_, id_) if id_ else self._at(asked, type_, criteria)
         if before is None or before.deleted:
@@ -155,16 +155,14 @@ class Writing:
         return ours(resource, self._base) if absolute else resource
 
     def _before(self, asked: Asked, type_: str, id_: str) -> Stored | None:
-        """What an update finds, for which the client's conditions hold. Raises Refused NOT_ALLOWED, OUT_OF_DATE."""
+        """What an update finds, for which the client's conditions hold. Raises Refused OUT_OF_DATE."""
         found = self._current(asked, type_, id_)
         asked.require(found)
         return found
 
     def _current(self, asked: Asked, type_: str, id_: str) -> Stored | None:
-        found = self._tx.get(type_, known(id_))
-        if found is not None and not found.deleted and not self._reading.may_see(asked.reader, type_, id_):
-            raise Refused(Problem.NOT_ALLOWED, f"this {type_} is not opened to this client")
-        return found
+        """What is there, or was; what the reader does not see is as what never was."""
+        return self._reading.sight.one(asked.reader, self._tx.get(type_, known(id_)))
 
     def _changed(self, asked: Asked, before: Stored | None, resource: Resource) -> Answer:
         """A version more of what is there, or the first; `asked.require` holds."""
@@ -175,6 +173,8 @@ class Writing:
             caller = client(_reader(asked))
             seen = str(before.version) if before is not None and asked.header(b"if-match") else ""
             return self._answer(asked, self._desk.update(self._tx, caller, resource, seen), 200)
+        if before is None and self._tx.get(resource["resourceType"], resource["id"]) is not None:  # another's, that the client does not see
+            raise _not_given(resource["resourceType"])
         return self._answer(asked, self._record(asked, resource, "update" if there else "create"), 200 if there else 201)
 
     def _booked(self, asked: Asked, resource: Resource, sent: str) -> tuple[Stored, int]:
@@ -195,8 +195,8 @@ class Writing:
         if self._definitions.served[resource["resourceType"]].write == "message":
             self._said(reader, resource)
         kept = self._tx.keep(resource, origin=reader.reference)
-        if not self._reading.may_see(reader, kept.type, kept.id):
-            raise Refused(Problem.NOT_ALLOWED, f"this token does not give this {kept.type}")
+        if not self._reading.sight.sees(reader, kept.type, kept.id):
+            raise _not_given(kept.type)
         self._audit(asked, persons([kept]), f"{word} {kept.type}")
         return kept
 
@@ -232,6 +232,10 @@ def _reader(asked: Asked) -> Reader:
     if asked.reader is None:
         raise Refused(Problem.NOT_AUTHENTICATED, "a bearer token is needed")
     return asked.reader
+
+
+def _not_given(type_: str) -> Refused:
+    return Refused(Problem.NOT_ALLOWED, f"this token does not give this {type_}")
 
 
 def _plain_text(patched: Resource, before: Resource) -> Resource:
