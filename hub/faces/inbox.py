@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 import orjson
+from starlette.requests import ClientDisconnect
 
 from hub.adapter import Adapter
 from hub.flow import Flow
@@ -145,7 +146,7 @@ async def _body(receive: Any, limit: int, length: str | None) -> bytes | None:
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return b""
+            raise ClientDisconnect
         body.write(message.get("body", b""))
         if body.tell() > limit:
             return None

@@ -10,6 +10,8 @@ from datetime import UTC
 from email.utils import format_datetime
 from typing import Any, Protocol
 
+from starlette.requests import ClientDisconnect
+
 from hub.access import Reader
 from hub.faces.web import ID
 from hub.fhir.outcome import OUTCOME, outcome
@@ -26,6 +28,8 @@ Header = tuple[bytes, bytes]
 READS = ("GET", "HEAD")
 MIRRORED = (b"x-request-id", b"x-correlation-id")
 """Headers that go back as they came."""
+READ_ON = 64 * 1024 * 1024
+"""Bytes of a body that is too large that are read on for."""
 _VERSION = re.compile(r'(?:W/)?"(\d{1,18})"', re.ASCII)
 _TAG = re.compile(r'"[^"]*"')
 
@@ -176,10 +180,16 @@ def below(scope: Any) -> tuple[str, ...]:
 
 
 async def read_body(receive: Any, largest: int) -> bytes | None:
-    """The whole body; None when it is larger, after it was read to its end, so that the sender hears the answer."""
+    """The whole body; None when it is larger, after it was read to its end (if that comes), so that the sender hears the answer.
+
+    Raises:
+        ClientDisconnect: the connection ended before the body did; what came may look whole, and is not.
+    """
     chunks, size, more = [], 0, True
-    while more:
+    while more and size <= largest + READ_ON:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
         chunk = message.get("body", b"")
         size += len(chunk)
         more = message.get("more_body", False)

@@ -221,8 +221,8 @@ class Face:
         return self.context.templates.get_template(page.template).render(base | dict(page.values))
 
     def missing(self) -> Callable[[Request, Exception], Response]:
-        """The exception handler for addresses that do not exist."""
-        return lambda request, _: self._respond(self.error(404))
+        """The exception handler for addresses that do not exist; one with a slash too many is led to the one without."""
+        return lambda request, _: self._respond(Redirect(plain) if (plain := _without_slash(request)) else self.error(404))
 
 
 def joined(routes: Iterable[BaseRoute]) -> list[BaseRoute]:
@@ -240,6 +240,12 @@ def _either(ways: list[Route]) -> Route:
         return await endpoints[request.method](request)
 
     return Route(ways[0].path, endpoint, methods=list(endpoints))
+
+
+def _without_slash(request: Request) -> str:
+    """A path on this host, whatever host the request names; empty: nothing was too much."""
+    path = request.url.path
+    return f"/{path.strip('/')}" if request.method in ("GET", "HEAD") and len(path) > 1 and path.endswith("/") else ""
 
 
 async def _body(request: Request) -> bytes | None:

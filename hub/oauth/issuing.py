@@ -11,7 +11,7 @@ from typing import Any
 
 from hub.oauth import dpop, jose
 from hub.oauth.dpop import Nonce
-from hub.oauth.jose import Keys, bad
+from hub.oauth.jose import bad
 from hub.oauth.limits import Limiter
 from hub.oauth.settings import OWN, TEST, Access, Client
 from hub.oauth.tokens import Signing, test_issuer
@@ -51,7 +51,7 @@ class Issuing:
         self.nonce = nonce
         self._limits = Limiter(clock)
         self._keys = {
-            id_: Keys(jose.from_url(client.jwks_url) if client.jwks_url else jose.from_file(home / client.jwks_file), clock)
+            id_: jose.source(client.jwks_url, home / client.jwks_file, clock)
             for (issuer, id_), client in access.clients.items() if issuer == OWN
         }
 
