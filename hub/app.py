@@ -30,7 +30,7 @@ from hub.faces.beside import Beside
 from hub.faces.booking import PROBLEM_JSON, BookingFace, needed, problem
 from hub.faces.booking.verbs import Verbs
 from hub.faces.context import AdapterCard, Context, Municipality, assets_in
-from hub.faces.dispatch import dispatch
+from hub.faces.dispatch import dispatch, joined
 from hub.faces.export import Exports
 from hub.faces.health import Health
 from hub.faces.inbox import Inbox
@@ -41,7 +41,6 @@ from hub.faces.rest import Rest
 from hub.faces.sandbox import Sandbox
 from hub.faces.subscriptions import Subscriptions
 from hub.faces.tracing import Tracing, own_adapters
-from hub.faces.web import joined
 from hub.feeds import Feeds, Reading, Subscribers, Writer, topic_of
 from hub.feeds import load as topics
 from hub.fhir import definitions, index, validate
@@ -190,7 +189,7 @@ def faces(parts: Parts) -> Any:
             *guide.routes(context, definitions.load().profiles),
             *portal.routes(context),
         ]),
-        exception_handlers={404: portal.missing(context)},
+        exception_handlers=dict.fromkeys((404, 405), portal.missing(context)),
         lifespan=lifespan,
     )
     pages.router.redirect_slashes = False  # it would lead to whatever host the request names
@@ -241,6 +240,7 @@ def reset_sandbox(parts: Parts) -> int:
 def worker(parts: Parts) -> Workers:
     """The workers of one process: for partners, with what keeps the house, and for subscribers."""
     lived = seals(parts.hub, parts.texts.values())
+    parts.store.write(parts.feeds.reconsider)
     subscribers = Worker(replace(parts.flow, adapters=parts.subscribers), HEARD_BY, [
         Chore(timedelta(seconds=5), lambda _: parts.feeds.beat(parts.store)),
     ], parts.subscribers.due)
