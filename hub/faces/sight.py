@@ -4,16 +4,19 @@ is as what never was: nothing that is answered differs by it, neither a status n
 
 from __future__ import annotations
 
-from hub.access import Reader
+from hub.access import ALL_DEPARTMENTS, Reader
 from hub.faces.interaction import Source
 from hub.fhir.definitions import Definitions
 from hub.fhir.limits import limit
 from hub.fhir.meeting import meets
 from hub.fhir.query import Condition, IdIs, Query
+from hub.message import Resource
 from hub.problem import Refused
 from hub.store import Stored
 
 A_PAGE = 500
+ADDRESSED = "recipient"
+"""The search parameter for whom something is meant."""
 MOST_SCANNED = 10_000
 """Versions of the change log that are looked through for one page of a history."""
 
@@ -58,6 +61,14 @@ class Sight:
                 return found, None
             before = rows[-1].seq
         return found, before
+
+    def others(self, reader: Reader, resource: Resource) -> frozenset[str]:
+        """Departments in whose name, or as whose, this stands, and which are not the reader's. Whom something is for may be anybody."""
+        if reader.departments == ALL_DEPARTMENTS:
+            return frozenset()
+        params = set((self._definitions.served[resource["resourceType"]].limit or "").split()) - {ADDRESSED}
+        named = {e.id for e in self._source.entries(resource).references if e.param in params and e.type == "HealthcareService"}
+        return frozenset(named - reader.departments)
 
     def _bound(self, reader: Reader | None, type_: str) -> tuple[Condition, ...] | None:
         """What must be met; None: nothing of this type is seen."""

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable
 from urllib.parse import urlencode
 
-from hub.access import AuditLine, Reader
+from hub.access import ALL_DEPARTMENTS, AuditLine, Reader
 from hub.booking.messages import Message, is_message
 from hub.faces.interaction import Answer, Asked, known, version_headers
 from hub.faces.reading import Reading, conditional
@@ -194,11 +194,20 @@ class Writing:
             resource = self._feeds.accept(self._tx, reader, resource)
         if self._definitions.served[resource["resourceType"]].write == "message":
             self._said(reader, resource)
+        self._in_own_name(reader, resource)
         kept = self._tx.keep(resource, origin=reader.reference)
         if not self._reading.sight.sees(reader, kept.type, kept.id):
             raise _not_given(kept.type)
         self._audit(asked, persons([kept]), f"{word} {kept.type}")
         return kept
+
+    def _in_own_name(self, reader: Reader, resource: Resource) -> None:
+        """A client adds and removes its own departments and no other's, and says nothing in another's name. Raises Refused NOT_ALLOWED."""
+        others = self._reading.sight.others(reader, resource)
+        before = self._tx.get(resource["resourceType"], resource["id"]) if reader.departments != ALL_DEPARTMENTS else None
+        there = self._reading.sight.others(reader, before.resource) if before is not None and not before.deleted else frozenset()
+        if others != there or (others and "sender" in resource):
+            raise _not_given(resource["resourceType"])
 
     def _said(self, reader: Reader, resource: Resource) -> None:
         """A message between a person and the service is a client's to write only where its word is one, and only in the service's name."""

@@ -275,3 +275,21 @@ def test_nothing_is_moved_out_of_a_department_or_into_it(hub: Machines, api: htt
         answer = api.put(f"/Appointment/{id_}", json=appointment(id_, department))
         assert answer.status_code in (403, 405, 409, 422), answer.text
         assert hub.parts.store.get("Appointment", id_).version == 1  # type: ignore[union-attr]
+
+
+def test_nobody_speaks_for_another_department(hub: Machines, api: httpx.Client) -> None:
+    def said(sender: str, recipient: str) -> dict[str, Any]:
+        return {"resourceType": "Communication", "status": "completed", "payload": [{"contentString": "x"}],
+                "sender": {"reference": f"HealthcareService/{sender}"}, "recipient": [{"reference": f"HealthcareService/{recipient}"}]}
+
+    assert api.post("/Communication", json=said(OURS, THEIRS)).status_code == 201
+    assert api.post("/Communication", json=said(THEIRS, OURS)).status_code == 403
+    keep(hub, {**said(THEIRS, OURS), "id": "to-us"})
+    changed = {**said(THEIRS, OURS), "id": "to-us", "payload": [{"contentString": "something else"}]}
+    assert api.get("/Communication/to-us").status_code == 200 and api.put("/Communication/to-us", json=changed).status_code == 403
+    both = {**role("both", OURS), "healthcareService": [{"reference": f"HealthcareService/{d}"} for d in (OURS, THEIRS)]}
+    assert api.put("/PractitionerRole/both", json=both).status_code == 403
+    keep(hub, both)
+    assert api.put("/PractitionerRole/both", json=role("both", OURS)).status_code == 403, "nor is it removed"
+    assert api.put("/PractitionerRole/both", json={**both, "active": False}).status_code == 200
+    assert api.put("/PractitionerRole/mine", json=role("mine", OURS)).status_code == 201
