@@ -103,3 +103,25 @@ def test_what_a_client_is_owed_of_a_department_that_it_lost_is_not_sent(one: Fee
     parts.close()
     assert (told.number, told.focus) == (1, lost) and delivery is not None and delivery.state is State.SUPERSEDED
     assert [g.status["subscription"].rpartition("/")[2] for g in receiver.events()] == [stays]
+
+
+def test_a_client_whose_many_receivers_are_all_slow_takes_nobody_elses_turn(one: Feeding, receiver: Receiver) -> None:
+    wait = [{"url": OURS, "valueString": SECRET}, {"url": f"{BACKPORT}/backport-timeout", "valueUnsignedInt": 30}]
+    with receiving() as slow:
+        many = [one.subscribe(one.subscription(slow.url, extension=wait)) for _ in range(20)]
+        one.subscribe(one.subscription(receiver.url), one.day)
+        slow.hold.clear()
+        workers = app.worker(one.hub.parts)
+        workers.start()
+        try:
+            one.book("A", "hjemmesykepleie")
+            until(lambda: len(slow.came) >= 20 + app.HEARD_BY - app.HEARD_BY // 4)
+            one.book("B", "dagsenter")
+            until(lambda: receiver.events())
+            tries = [d.tries for d in one.hub.parts.store.deliveries((), "", None, 200) if d.adapter.removeprefix("subscription-") in many and d.function == "event"]
+            assert len(tries) == 40 and not any(tries), "and not only after one of them was given up"
+            slow.hold.set()
+            until(lambda: len(slow.events()) == 40)
+        finally:
+            slow.hold.set()
+            workers.stop()
