@@ -44,7 +44,7 @@ class Sight:
             every.setdefault(version.type, set()).add(version.id)
         bounds = {type_: self._bound(reader, type_) for type_ in every}
         theirs = {type_: self._theirs(type_, ids, bounds[type_]) for type_, ids in every.items()}
-        return [v for v in versions if v.id in theirs[v.type] and self._was(v, bounds[v.type] or ())]
+        return [v for v in versions if (now := theirs[v.type].get(v.id)) is not None and (v.seq == now or self._was(v, bounds[v.type] or ()))]
 
     def log(self, reader: Reader | None, type_: str, bounds: tuple[int, int], before: int, count: int) -> tuple[list[Stored], int | None]:
         """At most `count` versions that the reader sees, newest first, and the place to go on from; None: that was all.
@@ -78,14 +78,16 @@ class Sight:
             return None
         return () if bound is None else (bound,)
 
-    def _theirs(self, type_: str, ids: set[str], bound: tuple[Condition, ...] | None) -> set[str]:
+    def _theirs(self, type_: str, ids: set[str], bound: tuple[Condition, ...] | None) -> dict[str, int]:
+        """Those that the reader sees, with the place of the version that is known to meet what must be met; 0: of none it is known."""
         if not bound:
-            return set() if bound is None else ids
+            return {} if bound is None else dict.fromkeys(ids, 0)
         now = self._now(type_, tuple(ids), bound)
-        return now | {id_ for id_ in ids - now if (gone := self._source.get(type_, id_)) is not None and gone.deleted and self._was(gone, bound)}
+        others = (self._source.get(type_, id_) for id_ in ids - now.keys())
+        return now | {last.id: 0 for last in others if last is not None and last.deleted and self._was(last, bound)}
 
-    def _now(self, type_: str, ids: tuple[str, ...], bound: tuple[Condition, ...]) -> set[str]:
-        return {each.id for each in self._source.search(Query(type_, (IdIs(ids), *bound), count=len(ids))).entries}
+    def _now(self, type_: str, ids: tuple[str, ...], bound: tuple[Condition, ...]) -> dict[str, int]:
+        return {each.id: each.seq for each in self._source.search(Query(type_, (IdIs(ids), *bound), count=len(ids))).entries}
 
     def _was(self, version: Stored, bound: tuple[Condition, ...]) -> bool:
         """This version met it; that it was deleted is told to who saw it until then (R4 http.html#read)."""
