@@ -68,6 +68,8 @@ class Receiver:
     url: str
     answers: int = 200
     """The status it answers with."""
+    retry_after: str = ""
+    """The header of that name, in every answer."""
     got: list[Got] = field(default_factory=list)
     hold: threading.Event = field(default_factory=threading.Event)
     """While cleared, nobody is answered."""
@@ -92,6 +94,8 @@ def receiving(port: int = 0) -> Iterator[Receiver]:
                 made.got.append(Got(self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body))
             self.send_response(made.answers)
             self.send_header("content-length", "0")
+            if made.retry_after:
+                self.send_header("retry-after", made.retry_after)
             self.end_headers()
 
         do_PUT = do_POST
