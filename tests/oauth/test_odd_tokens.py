@@ -141,6 +141,13 @@ def test_a_redirect_of_a_key_set_is_not_followed(hub: Machines) -> None:
         jose.from_url(f"{hub.url}/drift/")()
 
 
+def test_who_only_knows_a_clients_name_uses_up_nothing_of_its_turn(hub: Machines) -> None:
+    stranger = ec()
+    for _ in range(150):
+        assert hub.ask(hub.assertion(stranger)).status_code == 401
+    assert hub.ask().status_code == 200
+
+
 def test_a_time_is_one_of_our_era() -> None:
     for value in (-1, -1e11, 1e11 + 1, float("nan"), float("inf"), "1", None, True):
         with pytest.raises(Exception, match="not a time"):
