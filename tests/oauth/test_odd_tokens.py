@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import socket
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from machines import Machines, ec, rsa, signed
 
+from hub.config import Misconfigured, read_hub
 from hub.oauth import jose
+from hub.oauth.settings import read_access
 from hub.problem import Problem, Unavailable
 
 ODD: tuple[Any, ...] = (
@@ -159,3 +163,19 @@ def _claims(hub: Machines) -> dict[str, Any]:
     now = hub.clock.seconds
     return {"iss": "https://helseid.example", "aud": "besoksbro:solbakken", "client_id": "acos", "scope": "system/Slot.rs", "iat": now,
             "exp": now + 600, "cnf": {"jkt": hub.holder.thumbprint()}}
+
+
+@pytest.mark.parametrize(("old", "new"), [
+    ("{simple}", hashlib.sha256(b"").hexdigest()), ("{simple}", hashlib.sha256(b"").hexdigest().upper()), ("{simple}", ""), ("{simple}", "simple-token"),
+    ('environment = "{environment}"', 'environment = "production"'),
+])
+def test_settings_that_let_anybody_in_or_listen_are_refused(tmp_path: Path, old: str, new: str) -> None:
+    """The digest of nothing is what an unset variable gives; a key shown over http is everybody's."""
+    import machines
+
+    assert old in machines.SETTINGS
+    text = machines.SETTINGS.replace(old, new).format(
+        environment="test", url="http://besok.example.no", database="sqlite:///hub.db", simple=hashlib.sha256(b"k").hexdigest(), more="", per_minute=1, tests="")
+    tmp_path.joinpath("hub.toml").write_text(text)
+    with pytest.raises(Misconfigured):
+        read_access(read_hub(tmp_path))
