@@ -52,14 +52,15 @@ class Sight:
         What it does not see is passed over and not left out of a page: the room that it took would tell how much there is.
         """
         found: list[Stored] = []
-        for _ in range(0, MOST_SCANNED, A_PAGE):
-            rows = self._source.log(type_, bounds, before, max(A_PAGE, count + 1))
+        scanned, many = 0, count + 1  # who sees everything needs no more
+        while scanned < MOST_SCANNED:
+            rows = self._source.log(type_, bounds, before, many)
             found += self.of(reader, rows)
             if len(found) > count:
                 return found[:count], found[count - 1].seq if count else None
-            if len(rows) < max(A_PAGE, count + 1):
+            if len(rows) < many:
                 return found, None
-            before = rows[-1].seq
+            before, scanned, many = rows[-1].seq, scanned + many, A_PAGE
         return found, before
 
     def others(self, reader: Reader, resource: Resource) -> frozenset[str]:
