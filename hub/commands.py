@@ -18,7 +18,7 @@ from hub import app, importing, making, sandbox
 from hub.adapter import Adapter
 from hub.booking.clock import local
 from hub.config import Hub, read_adapters, read_hub
-from hub.faces.wire import Careful
+from hub.faces.careful import Careful
 from hub.fhir import definitions, index
 from hub.oauth.signin import read_signin
 from hub.replaying import replay
