@@ -91,8 +91,8 @@ def test_a_head_is_no_larger_than_any_that_is_meant(hub: Machines) -> None:
                                   b"GET / HTTP/1.1\r\nhost: x\r\n\r\nGET / HT"])
 def test_who_says_nothing_is_let_go_of(hub: Machines, monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
     """Also in the middle of a head or a body, and after a request that was whole."""
-    monkeypatch.setattr(careful, "HEAD_WITHIN", 0.2)
-    monkeypatch.setattr(careful, "SILENCE", 0.2)
+    monkeypatch.setattr(careful, "HEAD_WITHIN", 1.0)
+    monkeypatch.setattr(careful, "SILENCE", 1.0)
     with listening(hub, echo) as place:
         assert answer(place, *[sent] if sent else []).count(b"HTTP/1.1 200") == sent.count(b"\r\n\r\n") * sent.startswith(b"GET")
 
