@@ -31,6 +31,7 @@ from hub.faces.beside import Beside
 from hub.faces.booking import PROBLEM_JSON, BookingFace, needed, problem
 from hub.faces.booking.verbs import Verbs
 from hub.faces.context import AdapterCard, Context, Municipality, assets_in
+from hub.faces.dispatch import dispatch, joined
 from hub.faces.export import Exports
 from hub.faces.health import Health
 from hub.faces.inbox import Inbox
@@ -41,7 +42,6 @@ from hub.faces.rest import Rest
 from hub.faces.sandbox import Sandbox
 from hub.faces.subscriptions import Subscriptions
 from hub.faces.tracing import Tracing, own_adapters
-from hub.faces.web import joined
 from hub.feeds import Feeds, Reading, Subscribers, Writer, topic_of
 from hub.feeds import load as topics
 from hub.fhir import definitions, index, validate
@@ -188,10 +188,11 @@ def faces(parts: Parts) -> Any:
             *guide.routes(context, definitions.load().profiles),
             *portal.routes(context),
         ]),
-        exception_handlers={404: portal.missing(context)},
+        exception_handlers=dict.fromkeys((404, 405), portal.missing(context)),
         lifespan=lifespan,
     )
-    return _dispatch(Inbox(parts.flow, parts.adapters, pool), Admission(gate, fhir(parts, pool), pool), shops, oauth, pages)
+    pages.router.redirect_slashes = False  # it would lead to whatever host the request names
+    return dispatch(Inbox(parts.flow, parts.adapters, pool), Admission(gate, fhir(parts, pool), pool), shops, oauth, pages)
 
 
 def fhir(parts: Parts, pool: ThreadPoolExecutor) -> Any:
@@ -204,25 +205,6 @@ def fhir(parts: Parts, pool: ThreadPoolExecutor) -> Any:
         Subscriptions(parts.store, parts.feeds, parts.clock), Tracing(parts.store, own_adapters(parts.hub.tables, parts.texts)),
     ), pool, known)
     return Sandbox(beside, partial(reset_sandbox, parts), pool) if sandbox.switched_on(parts.hub) else beside
-
-
-def _dispatch(inbox: Inbox, fhir: Admission, shops: Admission, oauth: OAuth, pages: Starlette) -> Any:
-    """Which face an address belongs to."""
-
-    async def dispatch(scope: Any, receive: Any, send: Any) -> None:
-        path = scope.get("path", "")
-        if path.startswith("/inbox/"):
-            await inbox(scope, receive, send)
-        elif oauth.serves(path):
-            await oauth(scope, receive, send)
-        elif path == "/fhir" or path.startswith("/fhir/"):
-            await fhir({**scope, "root_path": "/fhir"}, receive, send)
-        elif path == "/booking/v1" or path.startswith("/booking/v1/"):
-            await shops({**scope, "root_path": "/booking/v1"}, receive, send)
-        else:
-            await pages(scope, receive, send)
-
-    return dispatch
 
 
 def access(parts: Parts, pool: ThreadPoolExecutor) -> tuple[Gate, OAuth]:
@@ -258,6 +240,7 @@ def reset_sandbox(parts: Parts) -> int:
 def worker(parts: Parts) -> Workers:
     """The workers of one process: for partners, with what keeps the house, and for subscribers."""
     lived = seals(parts.hub, parts.texts.values())
+    parts.store.write(parts.feeds.reconsider)
     subscribers = Worker(replace(parts.flow, adapters=parts.subscribers), HEARD_BY, [
         Chore(timedelta(seconds=5), lambda _: parts.feeds.beat(parts.store)),
     ], parts.subscribers.due)

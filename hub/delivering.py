@@ -49,6 +49,8 @@ class Tried:
     note: str = ""
     reply: Callable[[Transaction], Answer] | None = None
     """What the partner said at once: opened, to be weighed and kept."""
+    wait: float | None = None
+    """Seconds that it asks to be left alone for."""
 
 
 @dataclass(slots=True)
@@ -152,7 +154,7 @@ class _Batch:
 
     def _failed(self, delivery: Delivery, why: Unavailable | Refused) -> None:
         if isinstance(why, Unavailable):
-            self.tried.append(Tried(delivery, Step.UNAVAILABLE, f"{Problem.UNAVAILABLE.value} {why.detail}"))
+            self.tried.append(Tried(delivery, Step.UNAVAILABLE, f"{Problem.UNAVAILABLE.value} {why.detail}", wait=why.retry_after))
         else:
             self.tried.append(Tried(delivery, Step.REFUSED, f"{why.problem.value} {why.detail}"))
 
@@ -181,7 +183,7 @@ class _Batch:
 
     def _settle(self, one: Tried, tx: Transaction) -> Delivery:
         settling = self.flow.settling
-        after = settling.step(tx, self.adapter, one.delivery, one.step, one.note)
+        after = settling.step(tx, self.adapter, one.delivery, one.step, one.note, one.wait)
         if one.step is Step.SENT and not self.adapter.seal.acknowledges:
             after = settling.step(tx, self.adapter, after, Step.ARRIVED)
         if one.step is Step.UNAVAILABLE:

@@ -79,12 +79,12 @@ class Settling:
             self.rejected(tx, adapter, before)
         return (before.subject,)
 
-    def step(self, tx: Transaction, adapter: Adapter, before: Delivery, step: Step, note: str = "") -> Delivery:
+    def step(self, tx: Transaction, adapter: Adapter, before: Delivery, step: Step, note: str = "", wait: float | None = None) -> Delivery:
         """What became of a try. The delivery as it then stands; untouched where a receipt was quicker than the try."""
         current = tx.delivery(before.id) or before
         if current.state is not before.state:
             return current
-        after = current.after(step, tx.now, adapter.patience_for(current.function, current.created), note)
+        after = current.after(step, tx.now, adapter.patience_for(current.function, current.created), note, wait)
         self._settle(tx, after, current, step, note)
         return after
 

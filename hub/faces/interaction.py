@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC
 from email.utils import format_datetime
 from typing import Any, Protocol
 
+from starlette.requests import ClientDisconnect
+
 from hub.access import Reader
 from hub.faces.web import ID
 from hub.fhir.outcome import OUTCOME, outcome
-from hub.fhir.query import Query
+from hub.fhir.query import Entries, Query
 from hub.fhir.search import parameters_in
 from hub.message import Resource
 from hub.problem import Problem, Refused, Unavailable
@@ -26,6 +28,8 @@ Header = tuple[bytes, bytes]
 READS = ("GET", "HEAD")
 MIRRORED = (b"x-request-id", b"x-correlation-id")
 """Headers that go back as they came."""
+READ_ON = 64 * 1024 * 1024
+"""Bytes of a body that is too large that are read on for."""
 _VERSION = re.compile(r'(?:W/)?"(\d{1,18})"', re.ASCII)
 _TAG = re.compile(r'"[^"]*"')
 
@@ -103,6 +107,8 @@ class Answer:
 class Source(Protocol):
     """Where resources are read: the Store, or a Transaction that sees its own writes."""
 
+    @property
+    def entries(self) -> Callable[[Resource], Entries]: ...
     def get(self, type_: str, id_: str, /) -> Stored | None: ...
     def version(self, type_: str, id_: str, number: int, /) -> Stored | None: ...
     def history(self, type_: str, id_: str, /) -> list[Stored]: ...
@@ -176,10 +182,16 @@ def below(scope: Any) -> tuple[str, ...]:
 
 
 async def read_body(receive: Any, largest: int) -> bytes | None:
-    """The whole body; None when it is larger, after it was read to its end, so that the sender hears the answer."""
+    """The whole body; None when it is larger, after it was read to its end (if that comes), so that the sender hears the answer.
+
+    Raises:
+        ClientDisconnect: the connection ended before the body did; what came may look whole, and is not.
+    """
     chunks, size, more = [], 0, True
-    while more:
+    while more and size <= largest + READ_ON:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
         chunk = message.get("body", b"")
         size += len(chunk)
         more = message.get("more_body", False)

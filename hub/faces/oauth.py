@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 import orjson
 
 from hub.faces import conformance
-from hub.faces.interaction import MIRRORED, Answer, allow, below, respond
+from hub.faces.interaction import MIRRORED, Answer, allow, below, read_body, respond
 from hub.fhir.outcome import OUTCOME, outcome
 from hub.oauth import jose
 from hub.oauth.gate import Call, Gate, NotAdmitted
@@ -147,13 +147,9 @@ _SCOPES = [
 async def _form(scope: Any, receive: Any) -> dict[str, str]:
     """The fields of a form. Raises Refused TOO_LARGE, and UNREADABLE when it is none or a field comes twice (RFC 6749 3.2)."""
     kind = next((v for k, v in scope["headers"] if k.lower() == b"content-type"), b"")
-    data, more = b"", True
-    while more:
-        message = await receive()
-        data += message.get("body", b"")
-        more = message.get("more_body", False)
-        if len(data) > LARGEST_FORM:
-            raise Refused(Problem.TOO_LARGE, f"a form of more than {LARGEST_FORM} bytes")
+    data = await read_body(receive, LARGEST_FORM)
+    if data is None:
+        raise Refused(Problem.TOO_LARGE, f"a form of more than {LARGEST_FORM} bytes")
     try:
         pairs = parse_qsl(data.decode("ascii"), keep_blank_values=True, max_num_fields=50)
     except ValueError as wrong:

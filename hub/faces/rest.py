@@ -38,7 +38,7 @@ from hub.store import Store, Transaction
 
 LARGEST_FORM = 64 * 1024
 LARGEST = 4 * 1024 * 1024
-LONG = (("$publish",), ("$everything",))
+LONG = (("$publish",), ("$everything",), ("_history",))
 """Reads that take longer than the event loop can wait."""
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
 CHANGES = {"update": ("PUT",), "patch": ("PATCH",), "delete": ("DELETE",)}

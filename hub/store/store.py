@@ -37,7 +37,7 @@ class Store:
     """One municipality's store."""
 
     def __init__(self, database: Database, secrets: Secrets, clock: Callable[[], datetime], entries: Callable[[Resource], Entries]) -> None:
-        self._database, self._secrets, self._clock, self._entries = database, secrets, clock, entries
+        self._database, self._secrets, self._clock, self.entries = database, secrets, clock, entries
         self._journal = auditing.Journal(secrets.home / "audit")
         self._writer = Writer(database, self._journal.work)
         self.exports = Exports(database, clock, entries)
@@ -89,7 +89,7 @@ class Store:
 
         def run(work: Callable[[Transaction], T], connection: Connection) -> T:
             nonlocal owed
-            transaction = Transaction(connection, self._secrets, self._entries, self._clock())
+            transaction = Transaction(connection, self._secrets, self.entries, self._clock())
             result = work(transaction)
             if transaction.changes:
                 for follow in self._changed:
@@ -157,7 +157,7 @@ class Store:
         return self._database.read(lambda c: seats.held(c, holder, self._clock()))
 
     def search(self, query: Query) -> Page:
-        return self._database.read(lambda c: searching.searched(c, query, self._entries))
+        return self._database.read(lambda c: searching.searched(c, query, self.entries))
 
     def owing(self, adapters: Collection[str], now: datetime) -> list[str]:
         """Those of the adapters to which something is due that nobody is at."""
@@ -248,7 +248,7 @@ class Store:
         from where it was stopped, and lets other writes in between."""
         done = 0
         while self._database.read(lambda c: reindexing.due(c, digest)):
-            done += self._write(lambda c: reindexing.step(c, self._entries, digest))
+            done += self._write(lambda c: reindexing.step(c, self.entries, digest))
         return done
 
     def audit_later(self, lines: Iterable[AuditLine]) -> None:

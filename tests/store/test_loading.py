@@ -14,7 +14,7 @@ TABLES = ("index_token", "index_reference", "index_date", "index_string")
 
 def test_it_is_the_same_as_one_by_one(store: Store, clock: Clock) -> None:
     batch = [appointment(f"a{n}", f"p{n % 7}") for n in range(1200)] + [{"resourceType": "Patient", "id": "p1", "name": [{"family": "Ås"}]}]
-    loaded = store.write(lambda tx: tx.load([prepare(each, store._entries) for each in batch], origin="moved"))
+    loaded = store.write(lambda tx: tx.load([prepare(each, store.entries) for each in batch], origin="moved"))
     assert len(loaded.kept) == 1201 and loaded.same == 0 and loaded.other == ()
     one = store.write(lambda tx: tx.keep(appointment("b0", "p1"), origin="moved"))
     kept = store.get("Appointment", "a1")
@@ -34,7 +34,7 @@ def test_what_is_there_already_stays_as_it_is(store: Store) -> None:
     batch = [appointment(f"a{n}") for n in range(10)]
 
     def load() -> Loaded:
-        return store.write(lambda tx: tx.load([prepare(each, store._entries) for each in batch], origin="x"))
+        return store.write(lambda tx: tx.load([prepare(each, store.entries) for each in batch], origin="x"))
 
     store.write(lambda tx: tx.keep({**batch[5], "description": "an earlier one"}, origin="x"))
     first = load()
@@ -48,5 +48,5 @@ def test_what_is_there_already_stays_as_it_is(store: Store) -> None:
 
 def test_of_two_in_one_batch_the_first_counts(store: Store) -> None:
     batch = [appointment("a1"), appointment("a1"), {**appointment("a1"), "description": "another"}]
-    loaded = store.write(lambda tx: tx.load([prepare(each, store._entries) for each in batch], origin="x"))
+    loaded = store.write(lambda tx: tx.load([prepare(each, store.entries) for each in batch], origin="x"))
     assert (len(loaded.kept), loaded.same, loaded.other) == (1, 1, (2,))

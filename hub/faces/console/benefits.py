@@ -38,6 +38,8 @@ from hub.fhir.query import DateIs, Query
 from hub.store import micros
 
 WEEKS = (4, 12, 26, 52)
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet would carry out instead of showing it."""
 EVERYTHING = 1_000_000
 MEASURE = f"{BASE}/Measure/selvbestilling"
 COLUMNS = (
@@ -80,7 +82,8 @@ def as_csv(context: Context, asked: Asked) -> Answer:
     writer = csv.writer(made, delimiter=";")
     writer.writerow(COLUMNS)
     names = _names(context)
-    writer.writerows(row(f, names) for f in _figures(context, asked.now, _weeks(asked)))
+    lines = (row(f, names) for f in _figures(context, asked.now, _weeks(asked)))
+    writer.writerows([f"'{cell}" if cell.startswith(FORMULA) else cell for cell in line] for line in lines)
     return Download(made.getvalue().encode("utf-8-sig"), "text/csv", "gevinst.csv")
 
 

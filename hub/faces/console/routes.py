@@ -13,7 +13,7 @@ LOGIN = "/drift/logg-inn"
 
 def routes(context: Context) -> list[BaseRoute]:
     """Every address of the console. Put them before the portal's."""
-    console = Face("console", context, LOGIN)
+    console = Face("console", context, LOGIN, login.known)
     return [
         console.page("/drift", start.start),
         console.page("/drift/koblinger", start.adapters),
