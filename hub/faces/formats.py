@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from hub.faces.interaction import JSON, Answer, Asked
+from hub.fhir import definitions as known
 from hub.fhir import strict_json, xml
 from hub.fhir.definitions import Definitions
+from hub.fhir.outcome import outcome
 from hub.problem import Problem, Refused
 
 XML = "application/fhir+xml"
@@ -86,3 +88,12 @@ def worded(answer: Answer, format_: str, definitions: Definitions) -> Answer:
     if format_ != XML or not answer.body or answer.media_type:
         return answer
     return replace(answer, body=xml.to_xml(strict_json.load(answer.body), definitions))
+
+
+def told(asked: Asked, problem: Problem, detail: str) -> tuple[bytes, bytes]:
+    """(media type, body) of an OperationOutcome for who is not let in; JSON for who asks for what we do not have."""
+    try:
+        format_ = acceptable(asked)
+    except Refused:
+        format_ = JSON
+    return f"{format_}; fhirVersion=4.0; charset=utf-8".encode(), worded(Answer(0, outcome(problem, detail)), format_, known.load()).body

@@ -28,6 +28,7 @@ _FHIRPATH_STRING = "http://hl7.org/fhirpath/System."
 _WHERE_TYPE = re.compile(r"\.where\(resolve\(\) is (\w+)\)$")
 _WHERE_SYSTEM = re.compile(r"\.where\(system='(\w+)'\)$")
 _IS_SO = re.compile(r"^([\w.]+)\.exists\(\) and \1 != false$")
+_KINDS = ("token", "reference", "date", "string", "uri", "quantity", "special")
 _SIMPLE = "SimpleQuantity"
 """The type that R4 has as a profile alone: a Quantity without a comparator."""
 _BOOLEANS = "http://terminology.hl7.org/CodeSystem/special-values"
@@ -145,7 +146,7 @@ def _bound(element: Json, binding: tuple[str, bool], codes: Codes) -> None:
 def _parameters(parameters: Iterable[Json], served: Mapping[str, Any], types: Json) -> Json:
     made: Json = {name: {} for name in served}
     for parameter in parameters:
-        if parameter["type"] not in ("token", "reference", "date", "string", "uri") or "expression" not in parameter:
+        if parameter["type"] not in _KINDS or "expression" not in parameter:
             continue
         for base in parameter["base"]:
             names = list(served) if base in ("Resource", "DomainResource") else [base] if base in served else []

@@ -173,7 +173,7 @@ def test_every_kind_of_patch_gives_the_same(api: httpx.Client, kind: str, patch:
     ("application/json-patch+json", b'[' + b'{"op":"copy","from":"/deviceName","path":"/deviceName/-"},' * 40 + b'{"op":"test","path":"/id","value":1}]',
      (413, "BB-102")),
     ("application/merge-patch+json", b'[1]', (400, "BB-101")),
-    ("application/fhir+json", b'{"resourceType":"Parameters","parameter":[{"name":"operation"}]}', (422, "BB-409")),
+    ("application/fhir+json", b'{"resourceType":"Parameters","parameter":[{"name":"operation","valueCode":"x"}]}', (422, "BB-409")),
     ("text/plain", b"x", (415, "BB-407")),
 ])
 def test_a_patch_that_does_not_fit_changes_nothing(api: httpx.Client, kind: str, patch: bytes, told: tuple[int, str]) -> None:
