@@ -21,8 +21,11 @@ MADE = 4
 """Raise it when this module takes out something else than before."""
 
 OF_TYPE, TEXT = ":of-type", ":text"
-"""Behind a parameter's name: an identifier by its type and value; what is said in words of a code or a reference."""
+"""Behind a parameter's name: an identifier by its type and value; what is said in words of a code or a reference. An element that tells nothing
+else (a telecom without a number) has an empty text there: it is not missing."""
 
+_SAID = ("coding", "code", "value")
+"""Where a token is told."""
 Steps = tuple[tuple[str, ...], ...]
 
 
@@ -97,6 +100,10 @@ def _token(name: str, path: _Path, hash_id: HashId) -> Take:
                 found.strings.append(StringEntry(text, plain(words)[:LONGEST]))
             if "type" in value:
                 found.tokens += _typed(name + OF_TYPE, value, hash_id)
+            if value.keys().isdisjoint(_SAID) and path.system in ("", value.get("system")):
+                found.strings.append(StringEntry(text, ""))
+                if "system" in value:  # a code that is not said, of a system that is: it is found by that
+                    found.tokens.append(TokenEntry(name, indexed(value["system"]), ""))
 
     return take
 
@@ -110,12 +117,21 @@ def _reference(name: str, path: _Path, hash_id: HashId) -> Take:
 
 
 def _date(name: str, path: _Path, hash_id: HashId) -> Take:
-    return lambda value, found: found.dates.extend([DateEntry(name, *period) for period in times.periods(value)])
+    def take(value: Any, found: _Found) -> None:
+        periods = [DateEntry(name, *period) for period in times.periods(value)]
+        found.dates += periods
+        if not periods:
+            found.strings.append(StringEntry(name + TEXT, ""))
+
+    return take
 
 
 def _string(name: str, path: _Path, hash_id: HashId) -> Take:
     def take(value: Any, found: _Found) -> None:
-        for text in _strings(value):
+        texts = list(_strings(value))
+        if not texts:
+            found.strings.append(StringEntry(name + TEXT, ""))
+        for text in texts:
             found.strings.append(StringEntry(name, plain(text)[:LONGEST]))
             found.tokens.append(TokenEntry(f"{name}:exact", "", indexed(text)))
 
@@ -173,6 +189,8 @@ def _tokens(name: str, value: Any, system: str, hash_id: HashId) -> Iterator[Tok
         yield TokenEntry(name, "", indexed(str(value)))
     elif isinstance(value, dict) and "coding" in value:
         for coding in value["coding"]:
+            if "code" not in coding and "system" in coding:
+                yield TokenEntry(name, indexed(coding["system"]), "")
             yield from _tokens(name, coding, system, hash_id)
     elif isinstance(value, dict) and "code" in value:
         yield TokenEntry(name, indexed(value.get("system", "")), indexed(value["code"]))
@@ -214,8 +232,8 @@ def _refer(name: str, value: Any, target: str, found: _Found, hash_id: HashId) -
         found.references += [ReferenceEntry(name, "", indexed(address)) for address in _addresses(text)]
     elif kind and id_:
         found.references.append(ReferenceEntry(name, kind, id_))
-    if "display" in value:
-        found.strings.append(StringEntry(name + TEXT, plain(value["display"])[:LONGEST]))
+    if "display" in value or not (text or "identifier" in value):
+        found.strings.append(StringEntry(name + TEXT, plain(value.get("display", ""))[:LONGEST]))
     if isinstance(value.get("identifier"), dict):
         found.tokens += _tokens(f"{name}:identifier", value["identifier"], "", hash_id)
 

@@ -31,6 +31,8 @@ from hub.fhir.text import CUT, indexed
 from hub.problem import Problem, Refused
 
 _CODED = frozenset({"code", "Coding", "CodeableConcept"})
+_RANGES = frozenset({"Period", "Timing", "dateTime", "date"})
+"""Datatypes of times that may last: a Period, or a day or a month."""
 MOST_STEPS = 100
 """Steps of an address that `:above` goes up."""
 
@@ -55,7 +57,7 @@ def condition(type_: str, parameter: Parameter, modifier: str, value: str, terms
         case "date":
             dates = tuple([alternatives.date(v) for v in parts])
             served = terms.definitions.served[type_]
-            if served.main == name and not served.begins and kinds(type_, name, terms.definitions) & {"Period", "Timing"}:
+            if served.main == name and not served.begins and kinds(type_, name, terms.definitions) & _RANGES:
                 return SpanIs(name, dates)
             return DateIs(name, dates, main=served.main == name)
         case "string" if modifier == "exact":
@@ -222,7 +224,7 @@ def _steps(address: str) -> list[str]:
 
 def _whether(asked: TokenIs) -> Condition:
     """Of what is so or is not: who says nothing says `false`, so `false` is whatever is not true."""
-    others = tuple([each for each in asked.any_of if each[1] != "false"])
+    others = tuple([each for each in asked.any_of if each[1] != "false" or each[0]])
     if len(others) == len(asked.any_of):
         return asked
     untrue = replace(asked, any_of=((None, "true"),), negated=not asked.negated)

@@ -137,7 +137,8 @@ def add(sql: Sql, type_: str, condition: Condition, at: str) -> None:
             _missing(sql, f"{type_}.{condition.param}", condition)
 
 
-BESIDE = {"token": (("string", ":text"),), "reference": (("token", ":identifier"), ("string", ":text"))}
+_WORDS = (("string", ":text"),)
+BESIDE = {"token": _WORDS, "reference": (("token", ":identifier"), *_WORDS), "date": _WORDS, "string": _WORDS}
 """Kind of a parameter → where else something says that it has a value: a code in words, a reference by its identifier."""
 
 

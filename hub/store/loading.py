@@ -118,6 +118,13 @@ def _numbers(connection: Connection, table: str, column: str, many: int) -> list
     return [n for (n,) in connection.rows("select nextval(pg_get_serial_sequence(?, ?)) from generate_series(1, ?)", (table, column, many))]
 
 
+def look_over_once(connection: Connection) -> None:
+    """As `look_over`, where PostgreSQL never did: of what was restored, or copied, it knows nothing until much of it has changed."""
+    never = "select 1 from pg_class where oid = 'resource'::regclass and reltuples < 0"
+    if not connection.sqlite and connection.row(never) and connection.row("select 1 from resource limit 1"):
+        look_over(connection)
+
+
 def look_over(connection: Connection) -> None:
     """PostgreSQL looks at what there is now, and not when it next comes by: its plans are by that."""
     if not connection.sqlite:

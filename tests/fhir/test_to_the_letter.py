@@ -175,7 +175,7 @@ def test_a_type_that_is_not_served_may_still_be_asked_for(api: httpx.Client) -> 
 
 def test_any_resource_type_may_be_contained() -> None:
     """R4 2.23: also one that is not served, judged by its own definition; in XML as in JSON. On its own it is refused as before."""
-    condition = {"resourceType": "Condition", "id": "c", "subject": {"reference": PATIENT}, "stage": [{"summary": {"text": "II"}}], "onsetAge": {"value": 80}}
+    condition = {"resourceType": "Condition", "id": "c", "subject": {"reference": PATIENT}, "stage": [{"summary": {"text": "II"}}], "onsetAge": {"value": 80, "system": "http://unitsofmeasure.org", "code": "a"}}
     flag = {"resourceType": "Flag", "id": "f", "status": "active", "code": {"text": "x"}, "subject": {"reference": PATIENT},
             "extension": [{"url": "http://x.example", "valueReference": {"reference": "#c"}}], "contained": [condition]}
     assert check(flag, D) == [] and from_xml(to_xml(flag, D), D) == flag
@@ -197,3 +197,41 @@ def test_what_never_was_has_no_history(api: httpx.Client) -> None:
     put(api, {**DEVICE, "id": "gone"})
     assert api.delete("/Device/gone").status_code == 204 and api.get("/Device/gone/_history").json()["total"] == 2
     assert api.get("/Device/gone/_history?_since=2030-01-01T00:00:00Z").json()["total"] == 0
+
+
+def test_an_element_that_tells_little_is_not_missing(api: httpx.Client) -> None:
+    """A telecom without a number, an address without a place, a code that is not said, a time that tells no times, a reference by its type alone."""
+    put(api, {"resourceType": "Practitioner", "id": "little", "telecom": [{"system": "phone"}], "address": [{"use": "work"}], "name": [{"use": "usual"}]})
+    put(api, {"resourceType": "Flag", "id": "little", "status": "active", "code": {"coding": [{"system": "urn:little"}]}, "subject": {"type": "Patient"}})
+    timing = {"repeat": {"frequency": 1, "period": 1, "periodUnit": "d"}}
+    order = {"resourceType": "ServiceRequest", "status": "active", "intent": "order", "subject": {"reference": PATIENT}}
+    put(api, {**order, "id": "little", "code": {"coding": [{"system": "urn:little"}]}, "occurrenceTiming": timing, "performerType": {"id": "a", "text": "x"}})
+    put(api, {**order, "id": "none"})
+    for address in ("/Practitioner?phone", "/Practitioner?telecom", "/Practitioner?address", "/Practitioner?name", "/Flag?subject", "/ServiceRequest?code",
+                    "/ServiceRequest?occurrence"):
+        type_, _, name = address.partition("?")
+        assert "little" in found(api, type_, **{f"{name}:missing": "false"}) and "little" not in found(api, type_, **{f"{name}:missing": "true"}), address
+    assert "little" not in found(api, "/Practitioner", **{"email:missing": "false"}) and "none" in found(api, "/ServiceRequest", **{"occurrence:missing": "true"})
+    assert found(api, "/ServiceRequest", code="urn:little|") == {"little"}, "a system is found by itself (R4 3.1.1.4.10)"
+
+
+def test_what_a_timing_tells_are_its_outer_limits(api: httpx.Client) -> None:
+    """R4 3.1.1.4.8: of events as of bounds; only bounds were looked at."""
+    order = {"resourceType": "ServiceRequest", "id": "t", "status": "active", "intent": "order", "subject": {"reference": PATIENT}}
+    put(api, {**order, "occurrenceTiming": {"event": ["2026-12-10", "2026-12-01T09:00:00Z"], "repeat": {"boundsPeriod": {"start": "2026-12-05", "end": "2026-12-20"}}}})
+    assert found(api, "/ServiceRequest", occurrence="ge2026-12-20") == found(api, "/ServiceRequest", occurrence="le2026-12-01") == {"t"}
+    assert found(api, "/ServiceRequest", occurrence="gt2026-12-20") == found(api, "/ServiceRequest", occurrence="lt2026-12-01") == set()
+
+
+def test_a_time_that_lasts_is_met_by_all_of_it(api: httpx.Client) -> None:
+    """R4 3.1.1.4.8: a day or a month of a Task is that day or month, not its beginning."""
+    for id_, at in (("day", "2026-12-01"), ("month", "2026-12"), ("instant", "2026-12-01T09:00:00Z")):
+        put(api, {"resourceType": "Task", "id": id_, "status": "draft", "intent": "order", "authoredOn": at})
+    assert found(api, "/Task", **{"authored-on": "ge2026-12-01T12:00:00Z"}) == {"day", "month"}
+    assert found(api, "/Task", **{"authored-on": "2026-12-01"}) == {"day", "instant"} and found(api, "/Task", **{"authored-on": "ap2026-12-15"}) == {"month"}
+
+
+def test_false_of_a_system_that_is_none_of_it_finds_nothing(api: httpx.Client) -> None:
+    one = PATIENT.removeprefix("Patient/")
+    for value, met in (("urn:x|false", set()), ("http://terminology.hl7.org/CodeSystem/special-values|false", {one}), ("false", {one}), ("true", set())):
+        assert found(api, "/Patient", deceased=value, _id=one) == met, value
