@@ -22,12 +22,13 @@ from hub.faces import conformance
 from hub.faces.bundles import Bundles
 from hub.faces.formats import FORM, acceptable, in_json, kind_of, worded
 from hub.faces.interaction import JSON, READS, Answer, Asked, allow, below, failed, named, read_body, respond
+from hub.faces.parameters import parameters_of
 from hub.faces.reading import Reading
 from hub.faces.validating import Validating, undo
 from hub.faces.web import ID
 from hub.faces.writing import Writing
 from hub.feeds import Feeds
-from hub.fhir import openapi, times
+from hub.fhir import openapi, strict_json, times
 from hub.fhir.definitions import Definitions
 from hub.fhir.index import HashId
 from hub.problem import Problem, Refused
@@ -96,12 +97,12 @@ class Rest:
             format_ = acceptable(_with_format(asked))
             if too_large:
                 raise Refused(Problem.TOO_LARGE, "the body is too large: a search form has 64 KiB, a resource or Bundle 4 MiB")
-            answer = worded(self._answered(asked), format_, self._definitions)
+            answer = worded(self._answered(asked), format_, self._definitions, asked)
         except Exception as trouble:
             answer = failed(trouble)
             if isinstance(trouble, Refused) and trouble.problem is Problem.NO_SUCH_INTERACTION:
                 answer = answer.with_headers(allow(self.methods(asked.path)))
-            answer = worded(answer, format_, self._definitions)
+            answer = worded(answer, format_, self._definitions, asked)
         if answer.persons and asked.reader is not None:
             now, reader = self._clock(), asked.reader
             self._store.audit_later(
@@ -125,6 +126,8 @@ class Rest:
             raise Refused(Problem.UNKNOWN_RESOURCE, "no such address" if asked.path and asked.path[0] in self._offered else "no such resource type")
         if asked.path[-1:] == ("$validate",):
             return self._validating.answer(in_json(asked, self._definitions) if asked.body else asked)
+        if asked.path[-1:] == ("$everything",):
+            asked = _as_read(in_json(asked, self._definitions) if asked.body else asked)
         if asked.method not in WRITES or asked.path[-1:] == ("_search",):
             return self._route(asked, self._reading, None)
         desk = self._desk
@@ -234,7 +237,7 @@ class Rest:
             case ("$publish",) if path[0] == "Slot":
                 return READS
             case (_, "$everything") if path[0] == "Patient":
-                return READS
+                return (*READS, "POST")
             case ("_history",):
                 return _methods(offered, {"history-type": READS})
             case (_, "_history"):
@@ -244,6 +247,13 @@ class Rest:
             case (_, other) if path[0] == "Patient" and "patient" in self._definitions.parameters.get(other, {}):
                 return _methods(self._offered.get(other, set()), {"search-type": READS})
         return ()
+
+
+def _as_read(asked: Asked) -> Asked:
+    """An operation that changes nothing, by POST as by GET: its Parameters are those of the address."""
+    given = parameters_of(strict_json.load(asked.body)) if asked.body else []
+    more = urlencode([(name, str(value)) for name, value in given])
+    return replace(asked, method="GET", query="&".join(part for part in (asked.query, more) if part), body=b"")
 
 
 def _methods(offered: set[str], words: dict[str, tuple[str, ...]]) -> tuple[str, ...]:

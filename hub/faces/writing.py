@@ -17,6 +17,7 @@ from hub.fhir.definitions import Definitions
 from hub.fhir.index import HashId
 from hub.fhir.outcome import informed
 from hub.fhir.references import ours
+from hub.fhir.subset import is_part
 from hub.message import Resource
 from hub.problem import Problem, Refused
 from hub.scheduling.desk import HOLD_PREFIX, Desk, client
@@ -150,6 +151,8 @@ class Writing:
         resource = strict_json.load(asked.body)
         if resource.get("resourceType") != type_:
             raise Refused(Problem.OTHER_RESOURCE, f"the body is a {type_}", "resourceType")
+        if self._tx.putting and b"SUBSETTED" in asked.body and is_part(resource):
+            raise Refused(Problem.INVALID, "a part of a resource (SUBSETTED) does not replace it: read it whole, or patch it", f"{type_}.meta.tag")
         validate.require(resource, self._definitions)
         absolute = self._base.encode() in asked.body or b"\\" in asked.body  # where nothing is, nothing is walked
         return ours(resource, self._base) if absolute else resource

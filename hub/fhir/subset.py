@@ -31,6 +31,13 @@ def subset(text: str, summary: str, elements: tuple[str, ...], definitions: Defi
     return orjson.dumps(kept).decode()
 
 
+def is_part(resource: Resource) -> bool:
+    """It says of itself that it is not whole; who puts it back would lose the rest (R4 search.html#summary)."""
+    meta = resource.get("meta")
+    tags = meta.get("tag") if isinstance(meta, dict) else None
+    return isinstance(tags, list) and any(isinstance(tag, dict) and _TAG.items() <= tag.items() for tag in tags)
+
+
 def _inner(value: Any, type_: Type, key: str, definitions: Definitions) -> Any:
     """What is marked as summary within an element, and what is mandatory there; a value's own id and extensions belong to it."""
     element = type_.elements.get(key.removeprefix("_"))

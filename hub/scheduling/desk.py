@@ -154,7 +154,7 @@ class Desk:
         """
         self.keeping.check(response)
         id_ = points_to(response.get("appointment"), "Appointment")
-        booking = self._own(tx, caller, id_)
+        booking = self._own(tx, caller, id_, "AppointmentResponse.appointment")
         actor = response.get("actor") or {}
         of_service = bool(points_to(actor, "HealthcareService")) or "confirm" in caller.may
         status = ANSWERS.get(str(response.get("participantStatus")))
@@ -163,11 +163,11 @@ class Desk:
             self._kept(tx, caller, {"resourceType": "Appointment", "id": booking.id, "status": status, **moved})
         return tx.keep({**response, "id": self.fresh_id()}, origin=caller.name)
 
-    def _own(self, tx: Transaction, caller: Speaker, id_: str) -> Stored:
+    def _own(self, tx: Transaction, caller: Speaker, id_: str, where: str = "Appointment.id") -> Stored:
         """A booking of the caller's departments; another's is as unknown as none."""
         kept = tx.get("Appointment", id_) if id_ else None
         if kept is None or kept.deleted or (caller.departments and stated_department(kept.resource) not in caller.departments):
-            raise Refused(Problem.UNKNOWN_BOOKING, "no such booking", "Appointment.id")
+            raise Refused(Problem.UNKNOWN_BOOKING, "no such booking", where)
         return kept
 
     def _kept(self, tx: Transaction, caller: Speaker, stated: Resource) -> Stored:
