@@ -18,6 +18,7 @@ from hub import app, importing, making, sandbox
 from hub.adapter import Adapter
 from hub.booking.clock import local
 from hub.config import Hub, read_adapters, read_hub
+from hub.faces.wire import Together
 from hub.fhir import definitions, index
 from hub.oauth.signin import read_signin
 from hub.replaying import replay
@@ -37,7 +38,7 @@ def listening(hub: Hub) -> dict[str, Any]:
     """How uvicorn listens: address, what it keeps to itself, and TLS as `[tls]` says."""
     told: dict[str, Any] = {
         "host": hub.host, "port": hub.port, "log_level": "warning", "access_log": False, "server_header": False, "date_header": False,
-        "proxy_headers": False,
+        "proxy_headers": False, "http": Together,
     }
     if hub.tls is not None:
         told |= {"ssl_certfile": str(hub.tls.certificate), "ssl_keyfile": str(hub.tls.key)}
@@ -120,7 +121,7 @@ def take_in(home: Path, file: Path, by: str, many: int, tell: Callable[[str], No
     admits = sandbox.admits if sandbox.switched_on(hub) else None
     with _store(home) as store, file.open("rb") as opened, importing.processes(home, f"{hub.base_url}/fhir", many, admits) as (pool, way):
         store.ready()
-        report = importing.take_in(store, opened, by, pool, way, 2 * many, lambda wrong: tell(f"linje {wrong}"))
+        report = importing.take_in(store, opened, by, pool, way, importing.TOGETHER + 2 * many, lambda wrong: tell(f"linje {wrong}"))
     data = {"kept": report.kept, "same": report.same, "refused": report.refused}
     text = f"{report.kept} ressurser lagret, {report.same} var her fra før, {report.refused} avvist."
     return Result(not report.refused, data, text)

@@ -34,7 +34,9 @@ from hub.store.values import persons
 
 ORIGIN = "import"
 BATCH = 2_000
-"""Lines in a commit."""
+"""Lines that are prepared at a time."""
+TOGETHER = 4
+"""Batches in a commit: pages of the indexes that many of them touch are written once. Others wait for their writes about half a second."""
 LONGEST = 4 * 1024 * 1024
 """Bytes of a line."""
 MOVES = ("record", "message", "booking")
@@ -127,7 +129,7 @@ def take_in(store: Store, file: BinaryIO, by: str, pool: Executor, way: Way, ahe
         Unavailable: the database does not answer; what was kept is kept, and the import can be run again.
     """
     report = Report()
-    for good, wrong in _prepared(lines(file), pool, way, ahead):
+    for good, wrong in _together(_prepared(lines(file), pool, way, ahead)):
         loaded = store.write(partial(_keep, good=good, by=by, told=report.told))
         clashes = [Wrong(good[place][0], Problem.OUT_OF_DATE, "is there already with another content") for place in loaded[1]]
         for each in sorted([*wrong, *clashes], key=lambda found: found.line):
@@ -156,6 +158,11 @@ def _prepared(found: Iterator[Line], pool: Executor, way: Way, ahead: int) -> It
         if not waiting:
             return
         yield way.here(waiting.popleft().result())
+
+
+def _together(batches: Iterator[Ready]) -> Iterator[Ready]:
+    while some := list(islice(batches, TOGETHER)):
+        yield [each for good, _ in some for each in good], [each for _, wrong in some for each in wrong]
 
 
 _ready: list[partial[Ready]] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from urllib.parse import parse_qsl, urlencode
 
 from hub.faces.interaction import JSON, Answer, Asked
 from hub.fhir import definitions as known
@@ -34,6 +35,20 @@ def acceptable(asked: Asked) -> str:
     if not given:
         raise Refused(Problem.NOT_ACCEPTABLE, f"answers are {JSON} or {XML}, of FHIR 4.0")
     return given
+
+
+def with_format(asked: Asked) -> Asked:
+    """A search form may name the format as an address does (R4 http.html#parameters)."""
+    if asked.path[-1:] != ("_search",) or b"_format=" not in asked.body:
+        return asked
+    return replace(asked, query=urlencode([pair for pair in form(asked) if pair[0] == "_format"] + asked.pairs))
+
+
+def form(asked: Asked) -> list[tuple[str, str]]:
+    """The parameters in the body. Raises Refused WRONG_MEDIA_TYPE."""
+    if asked.body and kind_of(asked) != FORM:
+        raise Refused(Problem.WRONG_MEDIA_TYPE, f"a search form is {FORM}")
+    return parse_qsl(asked.body.decode("utf-8", "replace"), keep_blank_values=True)
 
 
 def _weighed(wanted: str) -> Iterator[tuple[float, str]]:

@@ -11,17 +11,16 @@ import hmac
 import io
 import logging
 from collections.abc import Mapping
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from functools import partial
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
 import orjson
 
 from hub.adapter import Adapter
+from hub.faces.turn import Turn
 from hub.flow import Flow
 from hub.message import Answer, Parcel
 from hub.problem import Problem, Refused, Unavailable
-from hub.store import Lacking
 
 log = logging.getLogger(__name__)
 
@@ -36,22 +35,16 @@ STATUS: dict[Problem, int] = {
 Header = tuple[bytes, bytes]
 PATH = "/inbox/"
 RECEIPT_SENDERS = 4
-TOGETHER = 16
-"""Parcels that one thread opens, reads and hands to the writer at once: more would keep the second core from opening what is sealed."""
-Arrived = tuple[Adapter, Parcel, "asyncio.Future[Answer]"]
-Told = tuple["asyncio.Future[Answer]", "Future[Answer]"]
-"""Who waits, and what became of it."""
 
 
 class Inbox:
     """The ASGI application."""
 
     def __init__(self, flow: Flow, adapters: Mapping[str, Adapter], pool: Executor) -> None:
-        self._flow, self._adapters, self._pool = flow, adapters, pool
+        self._adapters = adapters
+        self._received: Turn[tuple[Adapter, Parcel], Answer] = Turn(pool, flow.receive_all, lambda arrived: flow.receive(*arrived))
         self._receipts = ThreadPoolExecutor(RECEIPT_SENDERS, thread_name_prefix="receipts")
         """Apart from what takes in: a partner that is slow to take receipts must not keep others' letters waiting."""
-        self._arrived: list[Arrived] = []
-        """In this turn of the loop."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         name = scope["path"].removeprefix(PATH).strip("/")
@@ -67,7 +60,7 @@ class Inbox:
         if body is None:
             return await _problem(send, Problem.TOO_LARGE)
         try:
-            answer = await self._received(adapter, Parcel(headers, body))
+            answer = await self._received((adapter, Parcel(headers, body)))
         except Unavailable as later:
             log.warning("nothing was kept: %s", later.detail)
             return await _problem(send, Problem.UNAVAILABLE, retry_after=later.retry_after or 5)
@@ -75,49 +68,6 @@ class Inbox:
             asyncio.get_running_loop().run_in_executor(self._receipts, _send_later, adapter, answer.parcel)
             return await _respond(send, 202, [], b"")
         await _answer(send, answer)
-
-    def _received(self, adapter: Adapter, parcel: Parcel) -> asyncio.Future[Answer]:
-        loop = asyncio.get_running_loop()
-        if not self._arrived:
-            loop.call_soon(self._hand_over, loop)
-        self._arrived.append((adapter, parcel, loop.create_future()))
-        return self._arrived[-1][2]
-
-    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
-        """What came in one turn of the loop shares the way to a thread, the commit and the way back, which cost more than reading it."""
-        arrived, self._arrived = self._arrived, []
-        for first in range(0, len(arrived), TOGETHER):
-            self._pool.submit(self._receive, arrived[first:first + TOGETHER], loop)
-
-    def _receive(self, arrived: list[Arrived], loop: asyncio.AbstractEventLoop) -> None:
-        try:
-            outcomes = self._flow.receive_all([(adapter, parcel) for adapter, parcel, _ in arrived])
-        except Exception as trouble:  # nothing of it was kept
-            outcomes = [Future() for _ in arrived]
-            for outcome in outcomes:
-                outcome.set_exception(trouble)
-        told: list[Told] = []
-        for (adapter, parcel, answer), outcome in zip(arrived, outcomes, strict=True):
-            if isinstance(outcome.exception(), Lacking):  # a partner must be asked first, who may be slow: the others do not wait for that
-                alone = self._pool.submit(self._flow.receive, adapter, parcel)
-                alone.add_done_callback(partial(_tell_one, loop, answer))
-            else:
-                told.append((answer, outcome))
-        loop.call_soon_threadsafe(_tell, told)
-
-
-def _tell_one(loop: asyncio.AbstractEventLoop, answer: asyncio.Future[Answer], outcome: Future[Answer]) -> None:
-    loop.call_soon_threadsafe(_tell, [(answer, outcome)])
-
-
-def _tell(told: list[Told]) -> None:
-    for answer, outcome in told:
-        if answer.done():  # whoever waited went away
-            continue
-        if (trouble := outcome.exception()) is not None:
-            answer.set_exception(trouble)
-        else:
-            answer.set_result(outcome.result())
 
 
 def _send_later(adapter: Adapter, receipt: Parcel) -> None:

@@ -15,6 +15,7 @@ from hub.faces.web import ID
 from hub.fhir.outcome import OUTCOME, outcome
 from hub.fhir.query import Query
 from hub.fhir.search import parameters_in
+from hub.message import Resource
 from hub.problem import Problem, Refused, Unavailable
 from hub.store import Stored
 from hub.store.values import Page
@@ -41,6 +42,8 @@ class Asked:
     reader: Reader | None = None
     promised: str = ""
     """The id that a transaction has promised for what is created; empty: a fresh one."""
+    stated: Resource | None = None
+    """What the body says, where that was read and checked before the transaction."""
 
     def header(self, name: bytes) -> str:
         return self.headers.get(name, b"").decode("latin-1")

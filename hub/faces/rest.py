@@ -9,24 +9,26 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 import orjson
 
-from hub.access import AuditLine, Reader
+from hub.access import Reader
 from hub.faces import conformance
 from hub.faces.bundles import Bundles
-from hub.faces.formats import FORM, acceptable, in_json, kind_of, worded
-from hub.faces.interaction import JSON, READS, Answer, Asked, allow, below, failed, named, read_body, respond
+from hub.faces.formats import form, in_json
+from hub.faces.guarded import Guarded, Work
+from hub.faces.interaction import READS, Answer, Asked, below, named, read_body, respond
 from hub.faces.parameters import parameters_of
 from hub.faces.reading import Reading
+from hub.faces.turn import Turn
 from hub.faces.validating import Validating, undo
 from hub.faces.web import ID
-from hub.faces.writing import Writing
+from hub.faces.writing import Writing, stated
 from hub.feeds import Feeds
 from hub.fhir import openapi, strict_json, times
 from hub.fhir.definitions import Definitions
@@ -51,9 +53,10 @@ class Rest:
         self, store: Store, definitions: Definitions, authenticate: Callable[[str], Reader | None], base_url: str,
         clock: Callable[[], datetime], hash_id: HashId, desk: Desk | None = None, pool: Executor | None = None, feeds: Feeds | None = None,
     ) -> None:
-        """`desk`, `feeds`: where writes go; None: this face only reads. `pool`: where writes run; None: the event loop's own."""
+        """`desk`, `feeds`: where writes go; None: this face only reads. `pool`: where writes run; None: one of our own."""
         self._store, self._definitions, self._authenticate = store, definitions, authenticate
-        self._base, self._clock, self._hash_id, self._desk, self._pool, self._feeds = base_url.rstrip("/"), clock, hash_id, desk, pool, feeds
+        self._base, self._clock, self._hash_id, self._desk, self._feeds = base_url.rstrip("/"), clock, hash_id, desk, feeds
+        self._pool = pool or ThreadPoolExecutor()
         server = definitions.capability["rest"][0]
         operations = [*server.get("operation", ()), *conformance.OPERATIONS]
         server = {**server, "resource": [*server["resource"], *conformance.rows()], "operation": operations}
@@ -63,6 +66,8 @@ class Rest:
         self._whole = {interaction["code"] for interaction in server["interaction"]}
         self._reading = self._reads(store)
         self._validating = Validating(definitions, self._reading, self._tried)
+        self._guarded = Guarded(store, definitions, clock, self._answered, self.methods)
+        self._turn = Turn(self._pool, self._guarded.together, lambda asked: self._guarded(*asked))
         statement = {**definitions.capability, "rest": [server], "implementation": {"description": "Besøksbro", "url": self._base}}
         self._told = {
             ("metadata",): _document(orjson.dumps(statement).replace(b"{base}", self._base.encode())),
@@ -81,7 +86,9 @@ class Rest:
             method, parts, scope["query_string"].decode("latin-1"), headers, body or b"",
             scope["reader"] if "reader" in scope else self._reader(headers),
         )
-        if (writing and not searching) or parts[-1:] in LONG:
+        if writing and parts and not parts[-1].startswith(("_", "$")):
+            answer, format_ = await self._turn((asked, body is None))
+        elif (writing and not searching) or parts[-1:] in LONG:
             answer, format_ = await asyncio.get_running_loop().run_in_executor(self._pool, self._guarded, asked, body is None)
         else:
             answer, format_ = self._guarded(asked, body is None)
@@ -91,27 +98,7 @@ class Rest:
         scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
         return self._authenticate(token.strip()) if scheme.lower() == "bearer" and token else None
 
-    def _guarded(self, asked: Asked, too_large: bool) -> tuple[Answer, str]:
-        format_ = JSON
-        try:
-            format_ = acceptable(_with_format(asked))
-            if too_large:
-                raise Refused(Problem.TOO_LARGE, "the body is too large: a search form has 64 KiB, a resource or Bundle 4 MiB")
-            answer = worded(self._answered(asked), format_, self._definitions, asked)
-        except Exception as trouble:
-            answer = failed(trouble)
-            if isinstance(trouble, Refused) and trouble.problem is Problem.NO_SUCH_INTERACTION:
-                answer = answer.with_headers(allow(self.methods(asked.path)))
-            answer = worded(answer, format_, self._definitions, asked)
-        if answer.persons and asked.reader is not None:
-            now, reader = self._clock(), asked.reader
-            self._store.audit_later(
-                AuditLine(now, person, reader.reference, reader.ground.value, answer.kind, reader.on_behalf_of, "fhir")
-                for person in answer.persons
-            )
-        return answer, format_
-
-    def _answered(self, asked: Asked) -> Answer:
+    def _answered(self, asked: Asked) -> Answer | Work:
         offered = self.methods(asked.path)
         if offered and asked.method not in offered:
             raise Refused(Problem.NO_SUCH_INTERACTION, "this method does not go with this address")
@@ -138,10 +125,12 @@ class Rest:
             if asked.method != "POST":
                 raise Refused(Problem.NO_SUCH_INTERACTION, "a batch or transaction is posted here")
             return Bundles(self._store, desk, self._definitions, self._writes, self._reads, self._route, self._base).execute(asked)
-        return self._store.write(lambda tx: self._route(asked, self._reads(tx), self._writes(tx)))
+        if asked.method in ("POST", "PUT") and asked.path[0] in self._definitions.served and not asked.path[-1].startswith(("_", "$")):
+            asked = replace(asked, stated=stated(asked, asked.path[0], self._definitions, self._base))  # while nobody waits for the writer
+        return lambda tx: self._route(asked, self._reads(tx), self._writes(tx))
 
     def _conformance(self, asked: Asked) -> Answer:
-        pairs = asked.pairs + (_form(asked) if asked.path[1:] == ("_search",) else [])
+        pairs = asked.pairs + (form(asked) if asked.path[1:] == ("_search",) else [])
         return conformance.answer(asked, pairs, self._definitions.profiles, self._base)
 
     def _writes(self, tx: Transaction) -> Writing:
@@ -167,7 +156,7 @@ class Rest:
         match path[1:]:
             case ("_search",) if asked.method == "POST":
                 self._offers(type_, "search-type")
-                return reading.search(asked, type_, asked.pairs + _form(asked))
+                return reading.search(asked, type_, asked.pairs + form(asked))
             case ("_history",) if get:
                 self._offers(type_, "history-type")
                 return reading.history(asked, type_)
@@ -263,16 +252,3 @@ def _methods(offered: set[str], words: dict[str, tuple[str, ...]]) -> tuple[str,
 def _document(body: bytes, media_type: str = "") -> Answer:
     """What is the same for everybody until the next release."""
     return Answer(200, body, ((b"etag", f'W/"{hashlib.sha256(body).hexdigest()[:16]}"'.encode()),), media_type=media_type)
-
-
-def _with_format(asked: Asked) -> Asked:
-    """A search form may name the format as an address does (R4 http.html#parameters)."""
-    if asked.path[-1:] != ("_search",) or b"_format=" not in asked.body:
-        return asked
-    return replace(asked, query=urlencode([pair for pair in _form(asked) if pair[0] == "_format"] + asked.pairs))
-
-
-def _form(asked: Asked) -> list[tuple[str, str]]:
-    if asked.body and kind_of(asked) != FORM:
-        raise Refused(Problem.WRONG_MEDIA_TYPE, f"a search form is {FORM}")
-    return parse_qsl(asked.body.decode("utf-8", "replace"), keep_blank_values=True)

@@ -54,13 +54,14 @@ class Writing:
         return self._created(asked, resource, id_)
 
     def _created(self, asked: Asked, resource: Resource, id_: str) -> Answer:
-        type_, sent = resource["resourceType"], str(resource.pop("id", ""))
+        type_, sent = resource["resourceType"], str(resource.get("id", ""))
+        resource = {key: value for key, value in resource.items() if key != "id"}
         match self._definitions.served[type_].write:
             case "booking":
                 return self._answer(asked, *self._booked(asked, resource, sent))
             case "answer":
                 return self._answer(asked, self._desk.respond(self._tx, client(_reader(asked)), resource), 201)
-        return self._answer(asked, self._record(asked, {**resource, "id": id_ or str(uuid.uuid4())}, "create"), 201)
+        return self._answer(asked, self._record(asked, {**resource, "id": id_ or str(uuid.uuid4())}, "create", fresh=True), 201)
 
     def update(self, asked: Asked, type_: str, id_: str) -> Answer:
         """200, or 201 for a record under an id of the client's own. `If-Match` guards what the client saw.
@@ -148,14 +149,7 @@ class Writing:
 
     def _body(self, asked: Asked, type_: str) -> Resource:
         self._tx.putting = asked.method == "PUT"
-        resource = strict_json.load(asked.body)
-        if resource.get("resourceType") != type_:
-            raise Refused(Problem.OTHER_RESOURCE, f"the body is a {type_}", "resourceType")
-        if self._tx.putting and b"SUBSETTED" in asked.body and is_part(resource):
-            raise Refused(Problem.INVALID, "a part of a resource (SUBSETTED) does not replace it: read it whole, or patch it", f"{type_}.meta.tag")
-        validate.require(resource, self._definitions)
-        absolute = self._base.encode() in asked.body or b"\\" in asked.body  # where nothing is, nothing is walked
-        return ours(resource, self._base) if absolute else resource
+        return asked.stated if asked.stated is not None else stated(asked, type_, self._definitions, self._base)
 
     def _before(self, asked: Asked, type_: str, id_: str) -> Stored | None:
         """What an update finds, for which the client's conditions hold. Raises Refused NOT_ALLOWED, OUT_OF_DATE."""
@@ -186,18 +180,18 @@ class Writing:
             raise Refused(Problem.IMPOSSIBLE_CHANGE, "a new booking is proposed, pending or booked", "Appointment.status")
         if sent.startswith(HOLD_PREFIX):
             resource = {**resource, "id": sent}
-        newest = self._tx.newest()
+        before = len(self._tx.changes)
         booked = self._desk.book(self._tx, client(_reader(asked)), resource)
-        return booked, 201 if booked.seq > newest else 200
+        return booked, 201 if any(change.seq == booked.seq for change in self._tx.changes[before:]) else 200
 
-    def _record(self, asked: Asked, resource: Resource, word: str) -> Stored:
+    def _record(self, asked: Asked, resource: Resource, word: str, fresh: bool = False) -> Stored:
         """A resource that is kept as it is sent. It must be one that the client sees: else it could write what it may not read."""
         reader = _reader(asked)
         if self._definitions.served[resource["resourceType"]].write == "subscription":
             resource = self._feeds.accept(self._tx, reader, resource)
         if self._definitions.served[resource["resourceType"]].write == "message":
             self._said(reader, resource)
-        kept = self._tx.keep(resource, origin=reader.reference)
+        kept = self._tx.keep(resource, origin=reader.reference, fresh=fresh)
         if not self._reading.may_see(reader, kept.type, kept.id):
             raise Refused(Problem.NOT_ALLOWED, f"this token does not give this {kept.type}")
         self._audit(asked, persons([kept]), f"{word} {kept.type}")
@@ -225,6 +219,18 @@ class Writing:
         prefers = asked.prefers
         body = b"" if "return=minimal" in prefers else informed("kept") if "return=operationoutcome" in prefers else kept.body
         return Answer(status, body, headers, written=kept.reference)
+
+
+def stated(asked: Asked, type_: str, definitions: Definitions, base: str) -> Resource:
+    """The resource in the body, with our own addresses as references of ours. Raises Refused UNREADABLE, OTHER_RESOURCE, INVALID."""
+    resource = strict_json.load(asked.body)
+    if resource.get("resourceType") != type_:
+        raise Refused(Problem.OTHER_RESOURCE, f"the body is a {type_}", "resourceType")
+    if asked.method == "PUT" and b"SUBSETTED" in asked.body and is_part(resource):
+        raise Refused(Problem.INVALID, "a part of a resource (SUBSETTED) does not replace it: read it whole, or patch it", f"{type_}.meta.tag")
+    validate.require(resource, definitions)
+    absolute = base.encode() in asked.body or b"\\" in asked.body  # where nothing is, nothing is walked
+    return ours(resource, base) if absolute else resource
 
 
 Route = Callable[[Asked, Reading, Writing | None], Answer]

@@ -65,12 +65,20 @@ def indexer(definitions: Definitions, hash_id: HashId) -> Callable[[Resource], E
 
     @cache
     def compiled(type_: str) -> list[tuple[Steps, list[Take]]]:
-        """What stands where, and what takes it out; parameters that look in one place (actor, patient, location) share the way there."""
+        """What stands where, and what takes it out; parameters that look in one place (actor, patient, location) share the way there, and
+        those of references one look at what stands there."""
         found: dict[Steps, list[Take]] = {}
+        pointed: dict[Steps, list[tuple[str, str]]] = {}
         for parameter in definitions.parameters.get(type_, {}).values():
             for path in parameter.paths if parameter.name not in ("_id", "_lastUpdated") else ():
                 made = _compile(definitions, type_, path)
-                found.setdefault(made.steps, []).append(_TAKES[parameter.type](parameter.name, made, hash_id))
+                takes = found.setdefault(made.steps, [])
+                if parameter.type == "reference":
+                    pointed.setdefault(made.steps, []).append((parameter.name, made.target))
+                else:
+                    takes.append(_TAKES[parameter.type](parameter.name, made, hash_id))
+        for steps, wanted in pointed.items():
+            found[steps].append(_references(wanted, hash_id))
         return list(found.items())
 
     def entries(resource: Resource) -> Entries:
@@ -112,8 +120,9 @@ def _uri(name: str, path: _Path, hash_id: HashId) -> Take:
     return lambda value, found: found.tokens.extend([TokenEntry(name, "", indexed(address)) for address in _addresses(str(value))])
 
 
-def _reference(name: str, path: _Path, hash_id: HashId) -> Take:
-    return lambda value, found: _refer(name, value, path.target, found, hash_id)
+def _references(wanted: list[tuple[str, str]], hash_id: HashId) -> Take:
+    """(parameter, target type or empty) of each that looks there."""
+    return lambda value, found: _refer(wanted, value, found, hash_id)
 
 
 def _date(name: str, path: _Path, hash_id: HashId) -> Take:
@@ -152,7 +161,7 @@ def _position(name: str, path: _Path, hash_id: HashId) -> Take:
 
 
 _TAKES = {
-    "token": _token, "uri": _uri, "reference": _reference, "date": _date, "string": _string, "quantity": _quantity, "special": _position,
+    "token": _token, "uri": _uri, "date": _date, "string": _string, "quantity": _quantity, "special": _position,
 }
 
 
@@ -172,14 +181,16 @@ def _compile(definitions: Definitions, type_: str, path: dict[str, Any]) -> _Pat
 def _values(resource: Resource, steps: Steps) -> list[Any]:
     here: list[Any] = [resource]
     for names in steps:
-        below = [node[name] for node in here if isinstance(node, dict) for name in names if name in node]
-        here = []
-        for value in below:
-            if isinstance(value, list):
-                here += value
-            else:
-                here.append(value)
-    return [value for value in here if value is not None]
+        below: list[Any] = []
+        for node in here:
+            for name in names if isinstance(node, dict) else ():
+                value = node.get(name)
+                if isinstance(value, list):
+                    below += value
+                elif value is not None:
+                    below.append(value)
+        here = below
+    return [value for value in here if value is not None]  # a list holds nothing where only a twin says something
 
 
 def _tokens(name: str, value: Any, system: str, hash_id: HashId) -> Iterator[TokenEntry]:
@@ -218,24 +229,24 @@ def _words(value: Resource) -> list[str]:
     return said
 
 
-def _refer(name: str, value: Any, target: str, found: _Found, hash_id: HashId) -> None:
+def _refer(wanted: list[tuple[str, str]], value: Any, found: _Found, hash_id: HashId) -> None:
     """By its literal, and by its identifier, which in Norway is the normal case (facts/fhir.md 2.3)."""
     if isinstance(value, str):
         value = {"reference": value}
     text = str(value.get("reference", ""))
     kind, _, id_ = text.partition("/_history/")[0].rpartition("/")
-    if target and target not in (kind.rpartition("/")[2], value.get("type")):
-        return
-    if text.startswith("#"):
-        found.references.append(ReferenceEntry(name, "", indexed(text)))  # contained: nobody points to it from elsewhere, but something is there
-    elif ":" in text:
-        found.references += [ReferenceEntry(name, "", indexed(address)) for address in _addresses(text)]
-    elif kind and id_:
-        found.references.append(ReferenceEntry(name, kind, id_))
-    if "display" in value or not (text or "identifier" in value):
-        found.strings.append(StringEntry(name + TEXT, plain(value.get("display", ""))[:LONGEST]))
-    if isinstance(value.get("identifier"), dict):
-        found.tokens += _tokens(f"{name}:identifier", value["identifier"], "", hash_id)
+    types = (kind.rpartition("/")[2], value.get("type"))
+    for name in [name for name, target in wanted if not target or target in types]:
+        if text.startswith("#"):
+            found.references.append(ReferenceEntry(name, "", indexed(text)))  # contained: nobody points to it from elsewhere, but something is there
+        elif ":" in text:
+            found.references += [ReferenceEntry(name, "", indexed(address)) for address in _addresses(text)]
+        elif kind and id_:
+            found.references.append(ReferenceEntry(name, kind, id_))
+        if "display" in value or not (text or "identifier" in value):
+            found.strings.append(StringEntry(name + TEXT, plain(value.get("display", ""))[:LONGEST]))
+        if isinstance(value.get("identifier"), dict):
+            found.tokens += _tokens(f"{name}:identifier", value["identifier"], "", hash_id)
 
 
 def _addresses(text: str) -> tuple[str, ...]:

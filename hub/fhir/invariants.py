@@ -28,13 +28,6 @@ _ATTRIBUTES = frozenset({
 """What txt-1 lets in."""
 
 
-def of_type(name: str, value: Node, where: str) -> Found:
-    """(expression, text) of each invariant of a type that `value` breaks."""
-    rule = RULES.get(name)
-    if rule is not None:
-        yield from ((where, text) for text in rule(value))
-
-
 def _appointment(a: Node) -> Iterator[str]:
     status = a.get("status")
     if ("start" in a) != ("end" in a):
@@ -118,6 +111,7 @@ RULES: dict[str, Callable[[Node], Iterator[str]]] = {
     "Extension": _extension, "Patient.contact": _contact, "Organization": _organization, "AuditEvent.entity": _entity, "Consent": _consent,
     "ServiceRequest": _detail, "Task": _task, "Reference": _reference, **datatype_rules.RULES,
 }
+"""Type → the text of each of its invariants that a value breaks, which begins with its key."""
 
 
 def of_resource(resource: Node) -> Found:

@@ -7,6 +7,7 @@ National ids never appear: `value` already holds their keyed hash.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from hub.fhir.text import below
 
@@ -14,8 +15,7 @@ NEVER = -(2**62)
 FOREVER = 2**62
 
 
-@dataclass(frozen=True, slots=True)
-class TokenEntry:
+class TokenEntry(NamedTuple):
     """A code, an identifier or a flag; system "" where there is none."""
 
     param: str
@@ -23,8 +23,7 @@ class TokenEntry:
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class ReferenceEntry:
+class ReferenceEntry(NamedTuple):
     """A literal reference, taken apart."""
 
     param: str
@@ -33,8 +32,7 @@ class ReferenceEntry:
     id: str
 
 
-@dataclass(frozen=True, slots=True)
-class DateEntry:
+class DateEntry(NamedTuple):
     """A date, instant or period as [low, high)."""
 
     param: str
@@ -42,8 +40,7 @@ class DateEntry:
     high: int
 
 
-@dataclass(frozen=True, slots=True)
-class StringEntry:
+class StringEntry(NamedTuple):
     """A text to search in."""
 
     param: str

@@ -50,7 +50,7 @@ def check(resource: Any, definitions: Definitions, profiles: tuple[str, ...] = (
         return [Issue("structure", "resourceType", "not a resource type that is served here")]
     walk = _Walk(definitions, ruled=definitions.served[type_].write not in ("", "record", "message"))
     walk.object(resource, definitions.types[type_], type_, 0)
-    if not walk.issues:
+    if not walk.issues and (walk.local or "contained" in resource):  # most point to nothing within, and need no second walk
         walk.issues += [_broken(expression, text) for expression, text in invariants.of_resource(resource)]
     declared = resource["meta"].get("profile", ()) if not walk.issues and "meta" in resource else ()
     if not walk.issues and (declared or profiles):
@@ -68,6 +68,8 @@ class _Walk:
         """`ruled`: rules of ours read the resource, so what is mandatory needs its value; an extension that says why it is absent will not do."""
         self.definitions, self.types, self.ruled = definitions, definitions.types, ruled
         self.issues: list[Issue] = []
+        self.local = False
+        """A reference to what is contained was met."""
 
     def say(self, code: str, where: str, text: str, problem: Problem = Problem.INVALID) -> None:
         self.issues.append(Issue(code, where, text, problem))
@@ -92,9 +94,10 @@ class _Walk:
             elif key is not name:
                 self.twin(item, value.get(name), element, f"{where}.{name}", depth)
             else:
-                if element.choice and element.choice in stood:
-                    self.say("structure", f"{where}.{name}", f"only one {element.choice}[x] may stand")
-                stood.add(element.choice)
+                if element.choice:
+                    if element.choice in stood:
+                        self.say("structure", f"{where}.{name}", f"only one {element.choice}[x] may stand")
+                    stood.add(element.choice)
                 if element.many or not _right(item, element):  # what is right needs no words
                     self.element(item, element, f"{where}.{name}", depth, value.get(f"_{name}"))
         if "id" in value and len(value) == 1 and type_.kind != "resource" and type_.name != "Element":
@@ -105,8 +108,10 @@ class _Walk:
         for choice in type_.choices:
             if choice not in stood:
                 self.say("required", f"{where}.{choice}", f"one {choice}[x] is missing")
+        if type_.name == "Reference" and str(value.get("reference", ""))[:1] == "#":
+            self.local = True
         if type_.name in invariants.RULES:
-            self.issues += [_broken(expression, text) for expression, text in invariants.of_type(type_.name, value, where)]
+            self.issues += [_broken(where, text) for text in invariants.RULES[type_.name](value)]
 
     def element(self, value: Any, element: Element, where: str, depth: int, twin: Any) -> None:
         if not element.many:

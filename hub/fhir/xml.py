@@ -12,6 +12,7 @@ from typing import Any
 
 from lxml import etree
 
+from hub.fhir import strict_json
 from hub.fhir.definitions import Definitions, Element, Type
 from hub.fhir.strict_json import Decimal
 from hub.fhir.validate import PRIMITIVES
@@ -184,7 +185,7 @@ def _many(value: Any) -> list[Any]:
 def _spelled(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return value.text if isinstance(value, Decimal) else str(value)
+    return strict_json.dump(value).decode() if isinstance(value, float) else str(value)  # as JSON has it, to the digit
 
 
 def _read(text: str, type_: str) -> Any:

@@ -7,11 +7,9 @@ SQLAlchemy Core costs twenty times as much (facts/performance.md, l09) and every
 from __future__ import annotations
 
 import queue
-import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any, TypeVar, cast
 
 import psycopg
@@ -19,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
 from hub.problem import Refused, Unavailable
+from hub.store.putting import PutOff, insert_all, percent, tables
 
 T = TypeVar("T")
 BROKEN = (sqlite3.OperationalError, psycopg.OperationalError, psycopg.InterfaceError)
@@ -34,24 +33,6 @@ TURN = 30.0
 """Seconds that a read waits for its turn."""
 CACHE, READS, SPARING = 65_536, 8192, 4096
 """KiB of pages that SQLite keeps for the writer, for each of READERS, and for the writer while it writes something large."""
-FEW = 64
-"""Rows that PostgreSQL is sent as one INSERT."""
-_SPOKEN = re.compile(r"\b(?:from|join|into|update) (\w+)")
-
-
-@lru_cache(maxsize=1024)
-def _percent(sql: str) -> str:
-    return sql.replace("%", "%%").replace("?", "%s")
-
-
-@lru_cache(maxsize=1024)
-def _tables(sql: str) -> frozenset[str]:
-    """Every table that a statement reads or writes."""
-    return frozenset(_SPOKEN.findall(sql))
-
-
-def _table(insert: str) -> str:
-    return insert.split(" ", 3)[2]
 
 
 class Connection:
@@ -64,10 +45,10 @@ class Connection:
         """Something failed after it had written, where no savepoint was: the transaction must be rolled back and run again with `careful`."""
         self._careful = False
         self._written = 0
-        self._later: list[dict[str, list[Sequence[Any]]]] = [{}]
-        """Rows that were put off, by their insert: those of the transaction, then of each attempt that is under way."""
-        self._waiting: set[str] = set()
-        """The tables they are for."""
+        self._off = PutOff()
+        self._numbers: dict[str, int] = {}
+        self.memory: dict[str, Any] = {}
+        """What was read or made in this transaction, for who would read it again. Empty again when anything is undone."""
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Runs one statement and reads every row."""
@@ -90,48 +71,35 @@ class Connection:
 
     def _execute(self, sql: str, parameters: Sequence[Any]) -> Any:
         self._ready(sql)
-        return self.raw.execute(sql if self.sqlite else _percent(sql), parameters)
+        return self.raw.execute(sql if self.sqlite else percent(sql), parameters)
 
     def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """Runs one statement for each row."""
         self._ready(sql)
         self._written += 1
-        self._many(sql, rows)
-
-    def _many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        if self.sqlite:
-            self.raw.executemany(sql, rows)
-            return
-        every = list(rows)
-        head, values, marks = sql.rpartition(" values ")
-        if values and 0 < len(every) <= FEW:  # as one statement: a pipeline costs more than it saves
-            one = f"{head} values {', '.join([marks] * len(every))}"
-            self.raw.execute(_percent(one), [value for row in every for value in row])
-            return
-        with self.raw.cursor() as cursor:
-            if values and set(marks) <= set("(?, )"):  # what PostgreSQL takes quickest (facts/performance.md, section 2)
-                with cursor.copy(f"copy {head.removeprefix('insert into ')} from stdin") as copy:
-                    for row in every:
-                        copy.write_row(row)
-            else:
-                cursor.executemany(_percent(sql), every)
+        insert_all(self.raw, self.sqlite, {sql: list(rows)})
 
     def later(self, insert: str, rows: Iterable[Sequence[Any]]) -> None:
         """Inserts rows that nothing refuses, when the transaction ends or before a statement speaks of their table: many in one statement."""
-        self._later[-1].setdefault(insert, []).extend(rows)
-        self._waiting.add(_table(insert))
+        self._off.add(insert, rows)
+
+    def number(self, table: str, column: str, many: int = 1) -> int:
+        """The first of the next numbers of a table of which nothing is ever deleted. Only this writer gives any now, so a row can wait (`later`)
+        though its number is told."""
+        if table not in self._numbers:
+            (self._numbers[table],) = self.row(f"select coalesce(max({column}), 0) from {table}")  # type: ignore[misc]
+        self._numbers[table] += many
+        return self._numbers[table] - many + 1
 
     def _ready(self, sql: str) -> None:
         """What was put off is there before a statement speaks of its table."""
-        if self._waiting and not self._waiting.isdisjoint(_tables(sql)):
-            self._put_in(_tables(sql))
+        if self._off.tables and not self._off.tables.isdisjoint(tables(sql)):
+            self._put_in(tables(sql))
 
-    def _put_in(self, tables: frozenset[str] | set[str]) -> None:
-        for depth, level in enumerate(self._later):  # the oldest first: rows are numbered in the order in which they came
-            for insert in [known for known in level if _table(known) in tables]:
-                self._many(insert, level.pop(insert))
-                self._written += depth  # those of nobody's attempt stay in any case
-        self._waiting -= tables
+    def _put_in(self, wanted: frozenset[str] | set[str]) -> None:
+        for depth, due in self._off.take(wanted):
+            insert_all(self.raw, self.sqlite, due)
+            self._written += depth  # those of nobody's attempt stay in any case
 
     def attempt(self, work: Callable[[], T]) -> T:
         """What `work` gives. When it raises, nothing of what it wrote stays; without a savepoint the transaction is `spoiled` by that, unless
@@ -139,23 +107,23 @@ class Connection:
         if self._careful:
             return self._saved(work)
         before = self._written
-        self._later.append({})
+        self._off.begin()
         try:
             result = work()
         except BaseException as trouble:
-            self._later.pop()
+            if self._off.drop() or self._written != before:
+                self.memory.clear()
             self.spoiled |= self._written != before or not isinstance(trouble, (Refused, Unavailable))
             raise
-        for insert, rows in self._later.pop().items():
-            self._later[-1].setdefault(insert, []).extend(rows)
+        self._off.end()
         return result
 
     def _saved(self, work: Callable[[], T]) -> T:
-        self._put_in(self._waiting)
+        self._put_in(self._off.tables)
         self.raw.execute("savepoint attempt")
         try:
             result = work()
-            self._put_in(self._waiting)
+            self._put_in(self._off.tables)
         except BROKEN:
             raise
         except BaseException:
@@ -175,7 +143,7 @@ class Connection:
     def settle(self) -> None:
         """Before `commit`: puts in what was put off. A row that the database refuses after all spoils the transaction."""
         try:
-            self._put_in(self._waiting)
+            self._put_in(self._off.tables)
         except UNIQUE:
             self.spoiled = True
 
@@ -187,7 +155,7 @@ class Connection:
         self.raw.execute("rollback")
 
     def _forget(self) -> None:
-        self._later, self._waiting = [{}], set()
+        self._off, self._numbers, self.memory = PutOff(), {}, {}
 
     @contextmanager
     def sparing(self) -> Iterator[None]:

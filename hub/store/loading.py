@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from hub.fhir.query import Entries
 from hub.message import Resource
 from hub.store.db import Connection
-from hub.store.resources import INDEXES, as_kept, entry_rows, instant, keep_entries
+from hub.store.resources import INDEXES, RESOURCE, VERSION, as_kept, entry_rows, instant, keep_entries
 from hub.store.values import Stored, micros
 
 AT_ONCE = 1_000
@@ -94,28 +94,22 @@ def _there(connection: Connection, batch: Sequence[Prepared]) -> dict[tuple[str,
 
 def _insert(connection: Connection, new: Sequence[Prepared], origin: str, now: datetime) -> list[Stored]:
     updated = micros(now) // 1000 * 1000
-    seqs, keys = (_numbers(connection, table, column, len(new)) for table, column in (("version", "seq"), ("resource", "key")))
+    seqs, keys = (range(first, first + len(new)) for first in (
+        connection.number("version", "seq", len(new)), connection.number("resource", "key", len(new)),
+    ))
     kept = [Stored(each.type, each.id, 1, seq, updated, _text(each, now), False, origin) for seq, each in zip(seqs, new, strict=True)]
     for each in kept:
         each.method = "create"
     connection.many(
-        "insert into version (seq, type, id, version, method, last_updated, origin, body) values (?, ?, ?, ?, ?, ?, ?, ?)",
+        VERSION,
         [(k.seq, k.type, k.id, 1, "create", updated, origin, k.text) for k in kept],
     )
     connection.many(
-        "insert into resource (key, type, id, version, seq, last_updated, deleted, at, origin, body) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        RESOURCE,
         [(key, k.type, k.id, 1, k.seq, updated, 0, each.at, origin, k.text) for key, k, each in zip(keys, kept, new, strict=True)],
     )
     keep_entries(connection, [(key, each.entries) for key, each in zip(keys, new, strict=True)])
     return kept
-
-
-def _numbers(connection: Connection, table: str, column: str, many: int) -> list[int]:
-    """As many numbers as the table would have given itself. Nobody else writes meanwhile."""
-    if connection.sqlite:
-        row = connection.row(f"select coalesce(max({column}), 0) from {table}")
-        return [int(row[0]) + n for n in range(1, many + 1)] if row else []
-    return [n for (n,) in connection.rows("select nextval(pg_get_serial_sequence(?, ?)) from generate_series(1, ?)", (table, column, many))]
 
 
 def look_over_once(connection: Connection) -> None:

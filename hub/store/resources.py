@@ -17,6 +17,10 @@ COLUMNS = "r.type, r.id, r.version, r.seq, r.last_updated, r.body, r.deleted, r.
 _CURRENT = f"select {COLUMNS}, r.key from resource r where r.type = ? and r.id = ?"
 _BY_TOKEN = f"select {COLUMNS}, r.key from index_token x join resource r on r.key = x.resource"
 _BY_REFERENCE = f"select {COLUMNS}, r.key from index_reference x join resource r on r.key = x.resource"
+VERSION = "insert into version (seq, type, id, version, method, last_updated, origin, body) values (?, ?, ?, ?, ?, ?, ?, ?)"
+RESOURCE = (
+    "insert into resource (key, type, id, version, seq, last_updated, deleted, at, origin, body) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
 _VERSION = "select type, id, version, seq, last_updated, body, method = 'delete', origin, method from version"
 Current = tuple[Stored, int]
 """A resource as it is now, and the key of its row."""
@@ -99,16 +103,11 @@ def keep(
     full, body = as_kept(resource, number, now)
     found = entries(full)
     updated = micros(now) // 1000 * 1000
-    (seq,) = connection.row(  # type: ignore[misc]
-        "insert into version (type, id, version, method, last_updated, origin, body) values (?, ?, ?, ?, ?, ?, ?) returning seq",
-        (type_, id_, number, method, updated, origin, body),
-    )
+    seq = connection.number("version", "seq")
+    connection.later(VERSION, [(seq, type_, id_, number, method, updated, origin, body)])
     if before is None:
-        (key,) = connection.row(  # type: ignore[misc]
-            "insert into resource (type, id, version, seq, last_updated, deleted, at, origin, body)"
-            " values (?, ?, ?, ?, ?, 0, ?, ?, ?) returning key",
-            (type_, id_, number, seq, updated, found.at, origin, body),
-        )
+        key = connection.number("resource", "key")
+        connection.later(RESOURCE, [(key, type_, id_, number, seq, updated, 0, found.at, origin, body)])
         index(connection, [(type_, key, found)])
     else:
         key = before[1]
@@ -127,10 +126,8 @@ def keep(
 def remove(connection: Connection, before: Stored, origin: str, now: datetime) -> Stored:
     """A deletion as a version of its own: the history stays, and a later update may bring the resource back."""
     number, updated = before.version + 1, micros(now) // 1000 * 1000
-    (seq,) = connection.row(  # type: ignore[misc]
-        "insert into version (type, id, version, method, last_updated, origin, body) values (?, ?, ?, 'delete', ?, ?, ?) returning seq",
-        (before.type, before.id, number, updated, origin, before.text),
-    )
+    seq = connection.number("version", "seq")
+    connection.later(VERSION, [(seq, before.type, before.id, number, "delete", updated, origin, before.text)])
     (key,) = connection.row(  # type: ignore[misc]
         "update resource set version = ?, seq = ?, last_updated = ?, deleted = 1, origin = ? where type = ? and id = ? returning key",
         (number, seq, updated, origin, before.type, before.id),
@@ -166,21 +163,18 @@ def _plain(resource: Resource) -> Resource:
     return {**rest, "meta": meta} if meta else rest
 
 
-def _ordered(resource: Resource) -> Resource:
-    """resourceType, id and meta first, as FHIR's examples have it; the rest as it came."""
-    first = {k: resource[k] for k in ("resourceType", "id", "meta")}
-    return {**first, **{k: v for k, v in resource.items() if k not in first}}
-
-
 def instant(at: datetime) -> str:
     """A time of the store as FHIR writes it."""
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def as_kept(resource: Resource, number: int, now: datetime) -> tuple[Resource, str]:
-    """The resource with its version and time, and the text of it that is kept."""
-    full = {**resource, "meta": {**resource.get("meta", {}), "versionId": str(number), "lastUpdated": instant(now)}}
-    return full, strict_json.dump(_ordered(full)).decode()
+    """The resource with its version and time, and the text of it that is kept: resourceType, id and meta first, as FHIR's examples have it; the
+    rest as it came."""
+    meta = {**resource.get("meta", {}), "versionId": str(number), "lastUpdated": instant(now)}
+    full = {"resourceType": resource["resourceType"], "id": resource["id"], "meta": meta, **resource}
+    full["meta"] = meta
+    return full, strict_json.dump(full).decode()
 
 
 @cache

@@ -1,8 +1,8 @@
-"""What a transaction reads of resources: nobody else writes meanwhile, so nothing is read twice."""
+"""What a commit reads of resources: nobody else writes meanwhile, so nothing is read twice."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from hub.fhir.query import Condition, DateIs, Query, ReferenceIs, TokenIs
 from hub.store import resources
@@ -18,21 +18,30 @@ WEIGHED_BY = ("ServiceRequest", "Flag", "Consent")
 """What of a person decides over a booking, and over whom it is told to: read in one statement."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Seen:
-    """What was read or made so far."""
+    """What was read or made so far by this work and those before it in the commit."""
 
     connection: Connection
     secrets: Secrets
-    _current: dict[tuple[str, str], Current | None] = field(default_factory=dict, init=False)
-    _persons: dict[str, list[Stored]] = field(default_factory=dict, init=False)
-    """Patient → what is kept of WEIGHED_BY."""
+
+    @property
+    def _current(self) -> dict[tuple[str, str], Current | None]:
+        known: dict[tuple[str, str], Current | None] = self.connection.memory.setdefault("current", {})
+        return known
+
+    @property
+    def _persons(self) -> dict[str, list[Stored]]:
+        """Patient → what is kept of WEIGHED_BY."""
+        known: dict[str, list[Stored]] = self.connection.memory.setdefault("persons", {})
+        return known
 
     def current(self, type_: str, id_: str) -> Current | None:
         """A resource as it is now."""
-        if (type_, id_) not in self._current:
-            self._current[type_, id_] = resources.current(self.connection, type_, id_)
-        return self._current[type_, id_]
+        known = self._current
+        if (type_, id_) not in known:
+            known[type_, id_] = resources.current(self.connection, type_, id_)
+        return known[type_, id_]
 
     def named(self, type_: str, system: str, value: str) -> list[Stored]:
         """Those that bear this identifier."""
@@ -42,9 +51,10 @@ class Seen:
         """Those about a patient whose main time lies within the bounds; None: all."""
         if bounds or type_ not in WEIGHED_BY:
             return self._found(resources.of_patient(self.connection, (type_,), id_, bounds or EVER))
-        if id_ not in self._persons:
-            self._persons[id_] = self._found(resources.of_patient(self.connection, WEIGHED_BY, id_, EVER))
-        return [kept for kept in self._persons[id_] if kept.type == type_]
+        known = self._persons
+        if id_ not in known:
+            known[id_] = self._found(resources.of_patient(self.connection, WEIGHED_BY, id_, EVER))
+        return [kept for kept in known[id_] if kept.type == type_]
 
     def _found(self, found: list[Current]) -> list[Stored]:
         for current in found:
@@ -58,9 +68,8 @@ class Seen:
             self._persons.clear()
 
     def forget(self) -> None:
-        """Something was undone, or written past this."""
-        self._current.clear()
-        self._persons.clear()
+        """Something was written past this."""
+        self.connection.memory.clear()
 
 
 def finding(type_: str, patient: str, status: str, refers: tuple[str, str] | None, bounds: tuple[int, int] | None) -> Query:

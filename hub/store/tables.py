@@ -15,6 +15,7 @@ TEXT: Any = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 BIG: Any = sa.BigInteger()
 SERIAL: Any = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 BYTES: Any = sa.LargeBinary()
+NUMBERED = {"autoincrement": False}  # by the writer: Connection.number
 _INDEX_ONLY = {"sqlite_with_rowid": False}
 """SQLite: the primary key is the table, which halves what an index entry costs. PostgreSQL ignores it."""
 
@@ -44,7 +45,7 @@ class ResourceRow(SQLModel, table=True):
         _partial("resource_at", "type", "at", "key", where="deleted = 0"),
         _partial("resource_updated", "type", "last_updated", "key", where="deleted = 0"),
     )
-    key: int = Field(sa_type=SERIAL, primary_key=True)
+    key: int = Field(sa_type=SERIAL, primary_key=True, sa_column_kwargs=NUMBERED)
     type: str = _text()
     id: str = _text()
     version: int = _number()
@@ -62,7 +63,7 @@ class VersionRow(SQLModel, table=True):
 
     __tablename__: ClassVar[Any] = "version"
     __table_args__ = (sa.UniqueConstraint("type", "id", "version", name="version_type_id_version"),)
-    seq: int = Field(sa_type=SERIAL, primary_key=True)
+    seq: int = Field(sa_type=SERIAL, primary_key=True, sa_column_kwargs=NUMBERED)
     type: str = _text()
     id: str = _text()
     version: int = _number()
@@ -118,8 +119,7 @@ class SeatRow(SQLModel, table=True):
 
     __tablename__: ClassVar[Any] = "seat"
     __table_args__ = (
-        sa.UniqueConstraint("holder", "slot", name="seat_holder_slot"), _partial("seat_until", "until", where="until is not null"), _INDEX_ONLY,
-    )
+        sa.UniqueConstraint("holder", "slot", name="seat_holder_slot"), _partial("seat_until", "until", where="until is not null"), _INDEX_ONLY)
     slot: str = _text(primary_key=True)
     number: int = Field(sa_type=sa.Integer, primary_key=True)
     holder: str = _text()

@@ -80,14 +80,14 @@ class Transaction:
             return self._seen.of_patient(type_, patient.partition("/")[2], bounds)
         return self.search(finding(type_, patient, status, refers, bounds)).entries
 
-    def keep(self, resource: Resource, *, origin: str, expect: int | None = None) -> Change:
-        """A new version; the stored one back when nothing but meta differs.
+    def keep(self, resource: Resource, *, origin: str, expect: int | None = None, fresh: bool = False) -> Change:
+        """A new version; the stored one back when nothing but meta differs. `fresh`: its id was made just now, so nothing can be there.
 
         Raises:
             Refused: OUT_OF_DATE when `expect` is not the current version (0: there must be none).
         """
         type_, id_ = resource["resourceType"], resource["id"]
-        before = self._seen.current(type_, id_)
+        before = None if fresh else self._seen.current(type_, id_)
         if expect is not None and expect != (before[0].version if before else 0):
             raise Refused(Problem.OUT_OF_DATE, f"the current version is {before[0].version if before else 0}")
         kept = resources.keep(self.connection, resource, origin, before, self.now, self.entries, self.putting)
@@ -163,7 +163,6 @@ class Transaction:
         try:
             return self.connection.attempt(work)
         except Refused:
-            self._seen.forget()
             del self.changes[before:]
             raise
 

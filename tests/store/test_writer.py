@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from made import appointment, owed
-from store_clock import Clock
+from store_clock import Clock, opened
 
 from hub.message import Content
 from hub.problem import Problem, Refused
@@ -102,3 +103,52 @@ def test_an_attempt_that_fails_takes_back_what_it_put_off(store: Store, clock: C
 
     store.write(work)
     assert [line.kind for line in store.timeline("Appointment/a1")] == ["kept", "kept"]
+
+
+@pytest.mark.parametrize("written", [False, True], ids=["put off only", "written"])
+def test_what_a_refused_work_made_is_known_to_nobody_behind_it(store: Store, written: bool) -> None:
+    """A commit remembers what it read and made: not what was undone."""
+    seen: list[object] = []
+
+    def bad(tx: Transaction) -> None:
+        tx.keep(appointment("a1"), origin="shop")
+        if written:
+            assert tx.history("Appointment", "a1")
+        raise Refused(Problem.FULL, "no")
+
+    def looks(tx: Transaction) -> None:
+        seen[:] = [tx.get("Appointment", "a1"), tx.find("Appointment", identifier="https://example.org/shop|B-a1")]
+
+    assert in_one_group(store, lambda tx: tx.keep(appointment("a0"), origin="shop") and None, bad, looks) == [True, False, True]
+    assert seen == [None, []] and store.get("Appointment", "a1") is None
+    made = store.write(lambda tx: [tx.keep(appointment(f"a{n}"), origin="shop") for n in (1, 2)])
+    kept = [change.seq for change in store.changes(0, 10)]
+    assert len(kept) == 3 and kept == sorted(kept) and [change.seq for change in made] == kept[1:], "numbers rise in the order of commits"
+
+
+def test_two_processes_give_each_number_once(store: Store, store_url: str, tmp_path: Path, clock: Clock) -> None:
+    """The writer numbers by what is there: another one's rows are there when it begins."""
+    other = opened(store_url, tmp_path, clock)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            for n in range(40):
+                pool.submit((store, other)[n % 2].write, lambda tx, n=n: tx.keep(appointment(f"a{n}"), origin="shop"))  # type: ignore[misc]
+    finally:
+        other.close()
+    changes = store.changes(0, 100)
+    assert len({change.id for change in changes}) == 40 and len({change.seq for change in changes}) == 40
+
+
+def test_rows_of_many_tables_and_more_than_one_statement_holds_are_all_there(store: Store, clock: Clock) -> None:
+    """PostgreSQL is sent few rows as one statement, and many by COPY."""
+    def work(tx: Transaction) -> None:
+        for n in range(100):
+            tx.note(f"Appointment/a{n}", "kept", "a\\t\t%s\n")
+        for n in range(3):
+            tx.keep(appointment(f"a{n}"), origin="100 % ?")
+            tx.owe(owed(f"d{n}", clock.now, key=f"Appointment/a{n}"))
+
+    store.write(work)
+    assert [store.timeline(f"Appointment/a{n}")[0].text for n in range(100)] == ["a\\t\t%s\n"] * 100
+    assert [change.origin for change in store.changes(0, 10)] == ["100 % ?"] * 3
+    assert [d.id for d in store.deliveries((), "", None, 10)] == ["d2", "d1", "d0"]

@@ -1,0 +1,83 @@
+"""Whatever happens, there is an answer in a format that was asked for, and a line in the access log for each person whose data leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from datetime import datetime
+from typing import Any
+
+from hub.access import AuditLine
+from hub.faces.formats import acceptable, with_format, worded
+from hub.faces.interaction import JSON, Answer, Asked, allow, failed
+from hub.fhir.definitions import Definitions
+from hub.problem import Problem, Refused
+from hub.store import Lacking, Store, Transaction
+
+Work = Callable[[Transaction], Answer]
+"""What is left to do in a transaction."""
+Told = tuple[Answer, str]
+"""An answer, and the format in which it is worded."""
+
+
+class Guarded:
+    """Called with what is asked, and whether its body was too large to be read."""
+
+    def __init__(
+        self, store: Store, definitions: Definitions, clock: Callable[[], datetime], answered: Callable[[Asked], Answer | Work],
+        methods: Callable[[tuple[str, ...]], tuple[str, ...]],
+    ) -> None:
+        self._store, self._definitions, self._clock, self._answered, self._methods = store, definitions, clock, answered, methods
+
+    def __call__(self, asked: Asked, too_large: bool) -> Told:
+        format_, found = self._begun(asked, too_large)
+        return self._ended(asked, format_, _tried(self._store.write, found) if callable(found) else found)
+
+    def together(self, many: Sequence[tuple[Asked, bool]]) -> list[Future[Told]]:
+        """Many at once, in one commit, each for itself. One of which the future says `Lacking` is to be done alone."""
+        begun = [self._begun(*each) for each in many]
+        kept = iter(self._store.write_all([found for _, found in begun if callable(found)]))
+        every: list[Future[Told]] = []
+        for (asked, _), (format_, found) in zip(many, begun, strict=True):
+            outcome = _tried(next(kept).result) if callable(found) else found
+            every.append(Future())
+            if isinstance(outcome, Lacking):
+                every[-1].set_exception(outcome)
+            else:
+                every[-1].set_result(self._ended(asked, format_, outcome))
+        return every
+
+    def _begun(self, asked: Asked, too_large: bool) -> tuple[str, Answer | Work | Exception]:
+        """The format that is wanted, and what can be answered before any transaction."""
+        format_ = JSON
+        try:
+            format_ = acceptable(with_format(asked))
+            if too_large:
+                raise Refused(Problem.TOO_LARGE, "the body is too large: a search form has 64 KiB, a resource or Bundle 4 MiB")
+            return format_, self._answered(asked)
+        except Exception as trouble:
+            return format_, trouble
+
+    def _ended(self, asked: Asked, format_: str, found: Answer | Exception) -> Told:
+        try:
+            answer = worded(found if isinstance(found, Answer) else self._failed(asked, found), format_, self._definitions, asked)
+        except Exception as trouble:
+            answer = worded(failed(trouble), format_, self._definitions)
+        if answer.persons and asked.reader is not None:
+            now, reader = self._clock(), asked.reader
+            self._store.audit_later(
+                AuditLine(now, person, reader.reference, reader.ground.value, answer.kind, reader.on_behalf_of, "fhir")
+                for person in answer.persons
+            )
+        return answer, format_
+
+    def _failed(self, asked: Asked, trouble: Exception) -> Answer:
+        wrong_method = isinstance(trouble, Refused) and trouble.problem is Problem.NO_SUCH_INTERACTION
+        return failed(trouble).with_headers(allow(self._methods(asked.path))) if wrong_method else failed(trouble)
+
+
+def _tried(work: Callable[..., Answer], *given: Any) -> Answer | Exception:
+    try:
+        return work(*given)
+    except Exception as trouble:
+        return trouble
