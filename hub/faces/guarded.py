@@ -61,7 +61,7 @@ class Guarded:
 
     def _ended(self, asked: Asked, format_: str, found: Answer | Exception) -> Told:
         try:
-            answer = worded(found if isinstance(found, Answer) else self._failed(asked, found), format_, self._definitions)
+            answer = worded(found if isinstance(found, Answer) else self._failed(asked, found), format_, self._definitions, asked)
         except Exception as trouble:
             answer = worded(failed(trouble), format_, self._definitions)
         if answer.persons and asked.reader is not None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC
-from email.utils import format_datetime
+from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any, Protocol
 
 from starlette.requests import ClientDisconnect
@@ -71,11 +71,14 @@ class Asked:
         return "handling=lenient" in self.prefers
 
     def require(self, current: Stored | None) -> None:
-        """What the client says of the version it saw (`If-Match`, `If-None-Match`) holds for the current one (RFC 9110 13.1).
+        """What the client says of the version it saw (`If-Match`, `If-None-Match`, `If-Unmodified-Since`) holds for the current one (RFC 9110 13.1).
 
         Raises:
             Refused: OUT_OF_DATE.
         """
+        unchanged = self.header(b"if-unmodified-since")
+        if unchanged and not self.header(b"if-match") and current is not None and since(current, unchanged):
+            raise Refused(Problem.OUT_OF_DATE, f"the current version is {current.version}")
         wanted, unwanted = self.header(b"if-match"), self.header(b"if-none-match")
         there = current is not None and not current.deleted
         met = current is not None and named(wanted, current.etag) and (there or wanted.strip() != "*")
@@ -131,6 +134,14 @@ def tagged(tag: str) -> int | None:
 def named(tags: str, etag: str) -> bool:
     """`If-Match` or `If-None-Match` names this version: in a list, or by a star. Our tags are weak; who calls one strong means the same."""
     return tags.strip() == "*" or etag.removeprefix("W/") in _TAG.findall(tags)
+
+
+def since(found: Stored, date: str) -> bool:
+    """It changed after this time of HTTP's, which has whole seconds; never after what is none."""
+    try:
+        return found.last_updated.replace(microsecond=0) > parsedate_to_datetime(date).astimezone(UTC)
+    except ValueError:
+        return False
 
 
 def version_headers(found: Stored) -> tuple[Header, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -115,20 +115,29 @@ class Reading:
             raise Refused(Problem.UNKNOWN_RESOURCE, "no Patient with that id")
         found = {person.reference: person}
         wanted = {type_ for name, value in asked.pairs if name == "_type" for type_ in value.split(",") if type_}
-        ignored = sorted({name[:40] for name, _ in asked.pairs} - {"_type", "_format", "_pretty"})
+        ignored = sorted({name[:40] for name, _ in asked.pairs} - {"_type", "_since", "_format", "_pretty"})
         if asked.strict and (ignored or not wanted <= set(self._definitions.served)):
-            raise Refused(Problem.BAD_SEARCH, "$everything understands _type, with types that are served here")
+            raise Refused(Problem.BAD_SEARCH, "$everything understands _since, and _type with types that are served here")
+        changed = _bounds({"_since": next((value for name, value in asked.pairs if name == "_since"), "")})[0]
         for type_ in self._definitions.served if not wanted else wanted & set(self._definitions.served):
             if "patient" in self._definitions.parameters.get(type_, {}) and type_ != "Patient" and not self._definitions.served[type_].view:
                 try:
                     query = limited(asked.reader, Query(type_, (ReferenceIs("patient", (("Patient", id_),)),), count=paging.MOST), self._definitions)
                 except Refused:
                     continue
-                found |= {each.reference: each for each in self._source.search(query).entries}
-        entries = [one for one in found.values() if not wanted or one.type in wanted]
-        links = [("self", _with(f"{self._base}/Patient/{id_}/$everything", [pair for pair in asked.pairs if pair[0] == "_type"]))]
+                found |= {each.reference: each for each in self._every(query)}
+        entries = [one for one in found.values() if (not wanted or one.type in wanted) and one.updated >= changed]
+        links = [("self", _with(f"{self._base}/Patient/{id_}/$everything", [pair for pair in asked.pairs if pair[0] in ("_type", "_since")]))]
         note = told_ignored(ignored)
         return Answer(200, bundle.searchset(self._base, entries, [], len(entries), links, note), (), persons(entries), "everything Patient")
+
+    def _every(self, query: Query) -> Iterator[Stored]:
+        """All that a query finds, page by page."""
+        page = self._source.search(query)
+        yield from page.entries
+        while page.next is not None:
+            page = self._source.search(replace(query, cursor=page.next))
+            yield from page.entries
 
     def publish(self, asked: Asked, now: int) -> Answer:
         """`Slot/$publish`: every slot ahead that this reader sees, one per line, for who polls (SMART Scheduling Links). 304 while nothing changed.
@@ -187,10 +196,8 @@ def _unchanged(asked: Asked, found: Stored) -> bool:
     tags = asked.header(b"if-none-match")
     if tags:
         return named(tags, found.etag)
-    since = asked.header(b"if-modified-since")
-    if not since:
-        return False
+    date = asked.header(b"if-modified-since")
     try:
-        return found.last_updated.replace(microsecond=0) <= parsedate_to_datetime(since).astimezone(UTC)
+        return bool(date) and found.last_updated.replace(microsecond=0) <= parsedate_to_datetime(date).astimezone(UTC)
     except ValueError:
         return False

@@ -18,6 +18,7 @@ from hub.fhir.definitions import Definitions
 from hub.fhir.index import HashId
 from hub.fhir.outcome import informed
 from hub.fhir.references import ours
+from hub.fhir.subset import is_part
 from hub.message import Resource
 from hub.problem import Problem, Refused
 from hub.scheduling.desk import HOLD_PREFIX, Desk, client
@@ -236,6 +237,8 @@ def stated(asked: Asked, type_: str, definitions: Definitions, base: str) -> Res
     resource = strict_json.load(asked.body)
     if resource.get("resourceType") != type_:
         raise Refused(Problem.OTHER_RESOURCE, f"the body is a {type_}", "resourceType")
+    if asked.method == "PUT" and b"SUBSETTED" in asked.body and is_part(resource):
+        raise Refused(Problem.INVALID, "a part of a resource (SUBSETTED) does not replace it: read it whole, or patch it", f"{type_}.meta.tag")
     validate.require(resource, definitions)
     absolute = base.encode() in asked.body or b"\\" in asked.body  # where nothing is, nothing is walked
     return ours(resource, base) if absolute else resource

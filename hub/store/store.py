@@ -16,7 +16,7 @@ from hub.delivery import Delivery, State
 from hub.fhir.query import Entries, Query, TokenIs
 from hub.message import Content, Enquiry, Parcel, Resource
 from hub.problem import Problem, Refused, Unavailable
-from hub.store import auditing, deliveries, letters, migrating, reindexing, resources, searching, seats, sessions, timeline
+from hub.store import auditing, deliveries, letters, loading, migrating, reindexing, resources, searching, seats, sessions, timeline
 from hub.store.db import Connection, Database
 from hub.store.exporting import Exports
 from hub.store.failpoint import reach
@@ -64,6 +64,7 @@ class Store:
         have, want = migrating.current(self._database.engine), migrating.head()
         if have != want:
             raise Refused(Problem.NOT_SUPPORTED, f"the database has schema {have}, this version needs {want}: run `besoksbro database migrate`")
+        self._write(loading.look_over_once)
         adopted = self._write(lambda connection: self._journal.adopt(connection, self._clock()))
         if adopted:
             log.info("took in %d lines of the access log that a dead process left", adopted)

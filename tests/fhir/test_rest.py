@@ -94,7 +94,7 @@ def test_what_the_capability_statement_claims_works(fhir: httpx.Client) -> None:
             assert {code: fhir.get(f"/{type_}/{id_}{more}").status_code for code, more in forms.items() if code in claimed} == {
                 code: 200 for code in forms if code in claimed}
         for parameter in row["searchParam"]:
-            value = {"date": "2026-12-01", "token": "x", "reference": "x", "string": "x", "uri": "x"}[parameter["type"]]
+            value = {"date": "2026-12-01", "token": "x", "reference": "x", "string": "x", "uri": "x", "quantity": "1", "special": "1|2"}[parameter["type"]]
             answer = fhir.get(f"/{type_}", params={parameter["name"]: value}, headers={"prefer": "handling=strict"})
             assert answer.status_code == 200, (type_, parameter["name"], answer.text)
         for include in row.get("searchInclude", ()):

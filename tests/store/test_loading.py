@@ -7,6 +7,7 @@ from store_clock import Clock
 
 from hub.fhir.query import Query, ReferenceIs
 from hub.store import Store
+from hub.store.db import Connection
 from hub.store.loading import Loaded, prepare
 
 TABLES = ("index_token", "index_reference", "index_date", "index_string")
@@ -50,3 +51,14 @@ def test_of_two_in_one_batch_the_first_counts(store: Store) -> None:
     batch = [appointment("a1"), appointment("a1"), {**appointment("a1"), "description": "another"}]
     loaded = store.write(lambda tx: tx.load([prepare(each, store.entries) for each in batch], origin="x"))
     assert (len(loaded.kept), loaded.same, loaded.other) == (1, 1, (2,))
+
+
+def test_a_database_that_was_never_analysed_is_before_traffic(store: Store) -> None:
+    """As one that was restored or copied: PostgreSQL planned chains through it so badly that they were answered 503."""
+    store.write(lambda tx: tx.keep(appointment("a1", "p1"), origin="test"))
+    store.ready()
+
+    def known(connection: Connection) -> bool:
+        return connection.sqlite or connection.row("select 1 from pg_class where oid = 'resource'::regclass and reltuples >= 1") is not None
+
+    assert store._database.read(known)
