@@ -10,7 +10,7 @@ import pytest
 from pages import TOKEN, Clock, Replayed, application, context
 from starlette.routing import Route
 from starlette.testclient import TestClient
-from town import department, resources, uid
+from town import NOW, department, resources, uid, visit
 from visiting import csrf
 
 from hub.config import Operator
@@ -259,6 +259,8 @@ def test_an_operator_who_is_taken_out_of_the_settings_is_out(busy_store: Store) 
 
 
 def test_a_name_is_no_formula_in_a_spreadsheet(town_store: Store) -> None:
+    booked = {**visit("booked", "per", NOW), "basedOn": [{"reference": "ServiceRequest/d1"}]}
+    town_store.write(lambda tx: tx.keep(booked, origin="portal"))
     for first in "=+-@\t":
         town_store.write(lambda tx, first=first: tx.keep(department("hjemmesykepleie", f"{first}HYPERLINK(1)"), origin="test"))
         lines = Visitor(application(context(town_store, Clock())), "console").client.get("/drift/gevinst.csv").text.splitlines()
