@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sys
 from datetime import datetime
@@ -13,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hub import commands, making
+from hub import commands, logs, making
 from hub.config import Misconfigured
 from hub.problem import Refused, Unavailable
 
@@ -222,9 +221,7 @@ def adapter_check(home: Home, as_json: Json = False) -> None:
 
 def main() -> None:
     """Runs the command; what the operator must change is one line, not a traceback."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
-    for talkative in ("httpx", "alembic"):
-        logging.getLogger(talkative).setLevel(logging.WARNING)
+    logs.begin()
     try:
         main_command()
     except (Misconfigured, Refused, Unavailable) as wrong:

@@ -23,6 +23,7 @@ CONFIDENTIALITY = "http://ehelse.no/fhir/CodeSystem/gd-address-confidentiality"
 PARENT_UNTIL = 16
 """Years: from this birthday parental responsibility gives no access (facts: Helsenorge)."""
 ALL_DEPARTMENTS = frozenset({"*"})
+FIRST_YEAR, LAST_YEAR = 1900, 2200
 
 
 class Ground(StrEnum):
@@ -148,13 +149,15 @@ class Mandate:
 
 def moment(text: str, *, end: bool = False) -> datetime:
     """A FHIR date or dateTime as a time in UTC. A date is a day in Norway; as an `end` it means the whole day."""
+    if not FIRST_YEAR <= int(text[:4]) <= LAST_YEAR:  # «9999-12-31» is how people write for ever
+        return datetime(FIRST_YEAR if int(text[:4]) < FIRST_YEAR else LAST_YEAR, 1, 1, tzinfo=UTC)
     if len(text) <= 10:
         parts = [int(p) for p in text.split("-")]
         day = date(parts[0], parts[1] if len(parts) > 1 else 1, parts[2] if len(parts) > 2 else 1)
         if end:
             day = _after(day, len(parts))
         return datetime.combine(day, time(), OSLO).astimezone(UTC)
-    value = datetime.fromisoformat(text)
+    value = datetime.fromisoformat(text.replace(":60", ":59", 1) if text[16:19] == ":60" else text)  # a leap second, which R4 lets be told
     return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=OSLO).astimezone(UTC)
 
 

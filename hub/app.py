@@ -17,7 +17,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from hub import sandbox
+from hub import rolling, sandbox
 from hub.adapter import Adapter, Surroundings
 from hub.asking import Asking
 from hub.availability import Availability
@@ -25,11 +25,13 @@ from hub.booking.clock import local
 from hub.config import AdapterText, Hub, Misconfigured, read_adapters, read_hub
 from hub.customer import ORIGIN
 from hub.dialogue import Hearing, Messaging
+from hub.elsewhen import Elsewhen
 from hub.faces import console, guide, portal
 from hub.faces.beside import Beside
 from hub.faces.booking import PROBLEM_JSON, BookingFace, needed, problem
 from hub.faces.booking.verbs import Verbs
 from hub.faces.context import AdapterCard, Context, Municipality, assets_in
+from hub.faces.dispatch import dispatch, joined
 from hub.faces.export import Exports
 from hub.faces.health import Health
 from hub.faces.inbox import Inbox
@@ -40,7 +42,6 @@ from hub.faces.rest import Rest
 from hub.faces.sandbox import Sandbox
 from hub.faces.subscriptions import Subscriptions
 from hub.faces.tracing import Tracing, own_adapters
-from hub.faces.web import joined
 from hub.feeds import Feeds, Reading, Subscribers, Writer, topic_of
 from hub.feeds import load as topics
 from hub.fhir import definitions, index, validate
@@ -58,7 +59,6 @@ from hub.oauth.tokens import Signing, trust
 from hub.offering import Offering
 from hub.repeating import Repeating
 from hub.replaying import replay
-from hub.rolling import roll_slots
 from hub.scheduling.desk import Desk
 from hub.settling import Settling
 from hub.shop import Shop
@@ -110,8 +110,8 @@ def open_store(hub: Hub, clock: Callable[[], datetime] = utc_now) -> Store:
     """The municipality's store, with its keys and the FHIR index."""
     secrets = open_secrets(hub)
     store = Store.open(hub.database, secrets, clock=clock, entries=index.indexer(definitions.load(), secrets.hash_id))
-    if sandbox.switched_on(hub):
-        store.on_changed(sandbox.watch)
+    for follow in (*([sandbox.watch] if sandbox.switched_on(hub) else ()), rolling.follow):
+        store.on_changed(follow)
     return store
 
 
@@ -138,8 +138,8 @@ def put_together(home: Path, clock: Callable[[], datetime] = utc_now) -> Parts:
     messaging = Messaging(store, adapters, check, noticing.written)
     feeds, subscribers = make_feeds(hub, store)
     known = ChainMap[str, Adapter](adapters, subscribers)  # type: ignore[arg-type]
-    settling = Settling(store, known, keeping.rejected, (feeds.moved, messaging.settled))
-    flow = Flow(store, adapters, keeping, settling, clock)
+    settling = Settling(store, known, keeping.rejected, (feeds.moved, messaging.settled), noticing.leaves)
+    flow = Flow(store, adapters, keeping, settling, clock, Elsewhen(Shop(store, keeping, asking.known)))
     availability = Availability(adapters)
     for follow in (messaging.follow, *([availability.follow] if availability.told else ())):
         store.on_changed(follow)
@@ -160,8 +160,7 @@ def make_feeds(hub: Hub, store: Store) -> tuple[Feeds, Subscribers]:
 
 def faces(parts: Parts) -> Any:
     """Every face on one port: inbox, FHIR, booking API, console, portal, health. Those of machines go past the pages' router and middleware."""
-    hub = parts.hub
-    pool = ThreadPoolExecutor(hub.workers * WAITING, thread_name_prefix="inbox")
+    hub, pool = parts.hub, ThreadPoolExecutor(parts.hub.workers * WAITING, thread_name_prefix="inbox")
     context = Context(
         store=parts.store, clock=parts.clock, environment=hub.environment, base_url=hub.base_url,
         municipality=Municipality(hub.municipality, hub.phone, hub.opening_hours),
@@ -189,40 +188,23 @@ def faces(parts: Parts) -> Any:
             *guide.routes(context, definitions.load().profiles),
             *portal.routes(context),
         ]),
-        exception_handlers={404: portal.missing(context)},
+        exception_handlers=dict.fromkeys((404, 405), portal.missing(context)),
         lifespan=lifespan,
     )
-    return _dispatch(Inbox(parts.flow, parts.adapters, pool), Admission(gate, fhir(parts, pool), pool), shops, oauth, pages)
+    pages.router.redirect_slashes = False  # it would lead to whatever host the request names
+    return dispatch(Inbox(parts.flow, parts.adapters, pool), Admission(gate, fhir(parts, pool), pool), shops, oauth, pages)
 
 
 def fhir(parts: Parts, pool: ThreadPoolExecutor) -> Any:
     """The FHIR face behind the gate."""
-    known, base, desk, hash_id = definitions.load(), f"{parts.hub.base_url}/fhir", Desk(parts.flow.keeping), open_secrets(parts.hub).hash_id
+    known, base, desk = definitions.load(), f"{parts.hub.base_url}/fhir", Desk(parts.flow.keeping, Elsewhen(parts.shop))
+    hash_id = open_secrets(parts.hub).hash_id
     rest = Rest(parts.store, known, by_token(parts.hub.vendors), base, parts.clock, hash_id, desk, pool, parts.feeds)
     beside = Beside(rest, (
         Operations(parts.store, desk, base, parts.clock, parts.asking.free), Exports(parts.store, known, base, parts.clock, hash_id),
         Subscriptions(parts.store, parts.feeds, parts.clock), Tracing(parts.store, own_adapters(parts.hub.tables, parts.texts)),
     ), pool, known)
     return Sandbox(beside, partial(reset_sandbox, parts), pool) if sandbox.switched_on(parts.hub) else beside
-
-
-def _dispatch(inbox: Inbox, fhir: Admission, shops: Admission, oauth: OAuth, pages: Starlette) -> Any:
-    """Which face an address belongs to."""
-
-    async def dispatch(scope: Any, receive: Any, send: Any) -> None:
-        path = scope.get("path", "")
-        if path.startswith("/inbox/"):
-            await inbox(scope, receive, send)
-        elif oauth.serves(path):
-            await oauth(scope, receive, send)
-        elif path == "/fhir" or path.startswith("/fhir/"):
-            await fhir({**scope, "root_path": "/fhir"}, receive, send)
-        elif path == "/booking/v1" or path.startswith("/booking/v1/"):
-            await shops({**scope, "root_path": "/booking/v1"}, receive, send)
-        else:
-            await pages(scope, receive, send)
-
-    return dispatch
 
 
 def access(parts: Parts, pool: ThreadPoolExecutor) -> tuple[Gate, OAuth]:
@@ -258,6 +240,7 @@ def reset_sandbox(parts: Parts) -> int:
 def worker(parts: Parts) -> Workers:
     """The workers of one process: for partners, with what keeps the house, and for subscribers."""
     lived = seals(parts.hub, parts.texts.values())
+    parts.store.write(parts.feeds.reconsider)
     subscribers = Worker(replace(parts.flow, adapters=parts.subscribers), HEARD_BY, [
         Chore(timedelta(seconds=5), lambda _: parts.feeds.beat(parts.store)),
     ], parts.subscribers.due)
@@ -277,7 +260,7 @@ def keep_house(store: Store, now: datetime) -> None:
     """Seals the access log, lets go of what is past its time, and makes the slots of the days that came within the horizon."""
     store.seal_audit()
     store.prune(now)
-    roll_slots(store)
+    rolling.roll_slots(store)
 
 
 def _customers(parts: Parts) -> frozenset[str]:

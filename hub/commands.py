@@ -18,7 +18,7 @@ from hub import app, importing, making, sandbox
 from hub.adapter import Adapter
 from hub.booking.clock import local
 from hub.config import Hub, read_adapters, read_hub
-from hub.faces.wire import Together
+from hub.faces.careful import Careful
 from hub.fhir import definitions, index
 from hub.oauth.signin import read_signin
 from hub.replaying import replay
@@ -38,7 +38,7 @@ def listening(hub: Hub) -> dict[str, Any]:
     """How uvicorn listens: address, what it keeps to itself, and TLS as `[tls]` says."""
     told: dict[str, Any] = {
         "host": hub.host, "port": hub.port, "log_level": "warning", "access_log": False, "server_header": False, "date_header": False,
-        "proxy_headers": False, "http": Together,
+        "proxy_headers": False, "http": Careful, "ws": "none", "log_config": None,
     }
     if hub.tls is not None:
         told |= {"ssl_certfile": str(hub.tls.certificate), "ssl_keyfile": str(hub.tls.key)}

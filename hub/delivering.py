@@ -12,7 +12,7 @@ from functools import partial
 
 from hub import resuming
 from hub.adapter import Adapter
-from hub.delivery import Delivery, State, Step
+from hub.delivery import NOTICE, Delivery, State, Step
 from hub.flow import Flow
 from hub.message import Answer, Letter, Parcel
 from hub.problem import Problem, Refused, Unavailable
@@ -49,6 +49,8 @@ class Tried:
     note: str = ""
     reply: Callable[[Transaction], Answer] | None = None
     """What the partner said at once: opened, to be weighed and kept."""
+    wait: float | None = None
+    """Seconds that it asks to be left alone for."""
 
 
 @dataclass(slots=True)
@@ -92,10 +94,22 @@ class _Batch:
                 self.tried.append(Tried(delivery, Step.EXPIRED))
             elif delivery.state is State.SENT:
                 overdue.append(Tried(delivery, Step.OVERDUE))
+            elif delivery.function.startswith(NOTICE):
+                self._take_notice(delivery, now)
             else:
                 self.waiting.append(delivery)
         again = [done.result() for done in self.flow.store.write_all([partial(self._settle, one) for one in overdue])]
         self.waiting += [delivery for delivery in again if delivery.state is State.DUE]
+
+    def _take_notice(self, delivery: Delivery, now: datetime) -> None:
+        """Whoever it is for may not be told any more, or not at this hour."""
+        leaves = self.flow.store.write(lambda tx: self.flow.settling.leaves(tx, delivery))
+        if leaves is None:
+            self.tried.append(Tried(delivery, Step.SUPERSEDED))
+        elif leaves > now:
+            self.flow.store.write(lambda tx: tx.let_go([delivery], leaves))
+        else:
+            self.waiting.append(delivery)
 
     def _sealed(self) -> list[tuple[Delivery, Parcel]]:
         """The next letters, all kept in one commit."""
@@ -140,7 +154,7 @@ class _Batch:
 
     def _failed(self, delivery: Delivery, why: Unavailable | Refused) -> None:
         if isinstance(why, Unavailable):
-            self.tried.append(Tried(delivery, Step.UNAVAILABLE, f"{Problem.UNAVAILABLE.value} {why.detail}"))
+            self.tried.append(Tried(delivery, Step.UNAVAILABLE, f"{Problem.UNAVAILABLE.value} {why.detail}", wait=why.retry_after))
         else:
             self.tried.append(Tried(delivery, Step.REFUSED, f"{why.problem.value} {why.detail}"))
 
@@ -169,7 +183,7 @@ class _Batch:
 
     def _settle(self, one: Tried, tx: Transaction) -> Delivery:
         settling = self.flow.settling
-        after = settling.step(tx, self.adapter, one.delivery, one.step, one.note)
+        after = settling.step(tx, self.adapter, one.delivery, one.step, one.note, one.wait)
         if one.step is Step.SENT and not self.adapter.seal.acknowledges:
             after = settling.step(tx, self.adapter, after, Step.ARRIVED)
         if one.step is Step.UNAVAILABLE:

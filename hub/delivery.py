@@ -6,6 +6,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+NOTICE = "notice-"
+"""What the function of every notice begins with: it is looked at once more before it leaves."""
+
 
 class State(StrEnum):
     """Where a delivery stands. Waiting states first, then the final ones."""
@@ -76,6 +79,10 @@ NEXT: dict[tuple[State, Step], State] = {
 """A pair that is not here is an error, never ignored."""
 
 
+LONGEST_ASKED = timedelta(hours=1)
+"""So long a partner may put off the next try; then it is asked again."""
+
+
 class Impossible(ValueError):
     """This step cannot happen in this state: a late or contradicting receipt. Kept and shown, changes nothing."""
 
@@ -132,8 +139,8 @@ class Delivery:
     note: str = ""
     """What went wrong last: a Problem number, a partner's code; never personal."""
 
-    def after(self, step: Step, now: datetime, patience: Patience, note: str = "") -> Delivery:
-        """The delivery after `step`.
+    def after(self, step: Step, now: datetime, patience: Patience, note: str = "", wait: float | None = None) -> Delivery:
+        """The delivery after `step`. `wait`: seconds that the partner asks to be left alone for; of them LONGEST_ASKED are heeded.
 
         Raises:
             Impossible: the pair (state, step) is not in NEXT.
@@ -149,7 +156,7 @@ class Delivery:
             tries, expires = 0, now + patience.give_up_after
         match state:
             case State.DUE if step is Step.UNAVAILABLE:
-                due = now + patience.pause(max(tries, 1))
+                due = now + max(patience.pause(max(tries, 1)), min(timedelta(seconds=min(wait or 0.0, 1e6)), LONGEST_ASKED))
             case State.SENT:
                 due = now + patience.receipt_within
             case State.ARRIVED:

@@ -20,6 +20,8 @@ _UNICAST = ipaddress.ip_network("2000::/3")
 """The open internet of IPv6; outside it lie what is ours, and forms that hold an IPv4 address (NAT64, IPv4-compatible)."""
 _TUNNELS = tuple(ipaddress.ip_network(n) for n in ("2002::/16", "2001::/32"))
 """What holds an IPv4 address inside it: 6to4, Teredo."""
+_SPECIAL = tuple(ipaddress.ip_network(n) for n in ("192.0.0.0/24", "192.88.99.0/24"))
+"""For protocols (RFC 6890) and relays (RFC 7526), of which Python counts some as global."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ def _open(address: Address) -> bool:
             return _open(address.ipv4_mapped)
         if address not in _UNICAST or any(address in tunnel for tunnel in _TUNNELS):
             return False
-    return address.is_global and not address.is_multicast
+    return address.is_global and not address.is_multicast and not any(address in network for network in _SPECIAL)
 
 
 def _refused(detail: str) -> Refused:

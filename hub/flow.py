@@ -27,6 +27,8 @@ class Flow:
     keeping: Keeping
     settling: Settling
     clock: Callable[[], datetime]
+    elsewhen: Callable[[Exception], Exception] = lambda trouble: trouble
+    """Tells other free times with a refusal (`hub.elsewhen`), where a shop waits for the answer."""
 
     def receive(self, adapter: Adapter, parcel: Parcel) -> Answer:
         """Opens, reads, weighs and keeps one parcel; what it causes and what is answered are one commit.
@@ -99,7 +101,9 @@ class Flow:
                 case _:
                     raise Refused(Problem.UNKNOWN_FUNCTION, "no answer to questions is set up for this partner")
         except Refused as why:
-            return Verdict(why.problem, why.detail, why.where)
+            if adapter.answers == "reply":
+                self.elsewhen(why)
+            return Verdict(why.problem, why.detail, why.where, instead=why.instead)
 
     def _answered(
         self, tx: Transaction, adapter: Adapter, envelope: Envelope, verdict: Verdict, receipt: Parcel | None, letter_id: str,

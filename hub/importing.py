@@ -21,13 +21,15 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from hub.access import AuditLine, Ground
+from hub.access import AuditLine, Ground, Mandate, Scope
+from hub.booking import readable
 from hub.fhir import definitions, index, strict_json, validate
 from hub.fhir.definitions import Definitions
 from hub.fhir.query import Entries
 from hub.fhir.references import ours
 from hub.message import Resource
 from hub.problem import Problem, Refused
+from hub.rolling import seat_anew
 from hub.store import Secrets, Store, Transaction
 from hub.store.loading import Prepared, look_over, prepare
 from hub.store.values import persons
@@ -40,7 +42,9 @@ TOGETHER = 4
 LONGEST = 4 * 1024 * 1024
 """Bytes of a line."""
 MOVES = ("record", "message", "booking")
-"""Types that move in are those that clients may write; what the hub makes itself (slots, access log) it makes itself."""
+"""Types that move in are those that clients may write, and ALSO; what the hub makes itself (slots, access log) it makes itself."""
+ALSO = frozenset({"HealthcareService", "Consent"})
+"""Departments, and the mandates that people gave before: an operator's to bring, and no client's to write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +117,24 @@ def _checked(line: bytes, known: Definitions) -> Resource:
     resource = strict_json.load(line)
     validate.require(resource, known)
     type_ = resource["resourceType"]
-    if known.served[type_].write not in MOVES:
+    if known.served[type_].write not in MOVES and type_ not in ALSO:
         raise Refused(Problem.NOT_SUPPORTED, f"a {type_} does not move in", "resourceType")
     if "id" not in resource:
         raise Refused(Problem.INVALID, "what moves in has its id", f"{type_}.id")
+    readable.demand(resource)
+    _grants(resource)
     if resource.get("slot"):
         raise Refused(Problem.NOT_SUPPORTED, "who has a seat in a slot has booked it here", f"{type_}.slot")
     return resource
+
+
+def _grants(consent: Resource) -> None:
+    """Who may not see somebody's visits gets into the portal for nobody, so that the other scopes of a mandate give nothing without that one: whoever
+    grants them hears it now. Raises Refused INVALID."""
+    scopes = Mandate.of(consent).scopes if consent["resourceType"] == "Consent" else frozenset()
+    if scopes and Scope.SEE not in scopes:
+        told = ", ".join(sorted(scopes))
+        raise Refused(Problem.INVALID, f"{told}: gives nothing without {Scope.SEE}", "Consent.provision.code")
 
 
 def take_in(store: Store, file: BinaryIO, by: str, pool: Executor, way: Way, ahead: int, tell: Callable[[Wrong], None]) -> Report:
@@ -139,6 +154,8 @@ def take_in(store: Store, file: BinaryIO, by: str, pool: Executor, way: Way, ahe
         report.same += len(good) - loaded[0] - len(clashes)
         report.told |= loaded[2]
     store.write(lambda tx: look_over(tx.connection))
+    if report.kept:
+        store.write(seat_anew)
     return report
 
 

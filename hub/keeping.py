@@ -12,7 +12,6 @@ from hub.access import AuditLine
 from hub.adapter import Adapter, Owner, owning
 from hub.availability import times
 from hub.booking import ANSWER, MOVED_FROM, Asker, Booking, Department, Outcome, Statement, Status, gather, statements, weigh, which, with_taken
-from hub.booking.clock import begin
 from hub.booking.conventions import SHOP_BOOKING, appointment_id, extension, identifier, with_extension
 from hub.booking.free import Span, covered
 from hub.booking.life import What
@@ -20,8 +19,8 @@ from hub.booking.stays import after, stay_id
 from hub.booking.views import is_booking, stated_department
 from hub.delivery import Delivery, State
 from hub.message import Resource, Resources
-from hub.problem import Problem, Refused, Unavailable
-from hub.store import Change, Lacking, Store, Transaction
+from hub.problem import Problem, Refused, Unavailable, asked_by
+from hub.store import Change, Lacking, Store, Stored, Transaction
 
 BOOKING = "booking"
 """The function (a row in mappings/functions.toml) by which partners are told of an appointment."""
@@ -93,8 +92,11 @@ class Keeping:
         return tuple(ref for statement in stated for ref in self._keep(tx, speaker, statement))
 
     def _keep(self, tx: Transaction, speaker: Speaker, statement: Statement) -> tuple[str, ...]:
-        id_ = which(statement, speaker.name)
-        kept = tx.get("Appointment", id_)
+        with asked_by(speaker, statement.appointment):
+            return self._kept(tx, speaker, statement)
+
+    def _kept(self, tx: Transaction, speaker: Speaker, statement: Statement) -> tuple[str, ...]:
+        id_, kept = _found(tx, speaker, statement)
         stored = kept.resource if kept else None
         facts = gather(statement, stored, tx)
         outcome = weigh(
@@ -180,7 +182,7 @@ class Keeping:
         """
         type_, _, id_ = letter.subject.partition("/")
         kept = tx.get(type_, id_) if letter.function == BOOKING else None
-        if kept is None or kept.version != letter.version or kept.resource["status"] != Status.PENDING:
+        if kept is None or kept.resource["status"] != Status.PENDING or not _same(kept, tx.version(type_, id_, letter.version)):
             return
         before = extension(kept.resource, MOVED_FROM)
         stated: Resource = {"resourceType": "Appointment", "id": id_, "status": "booked" if before else "cancelled", **(before or {})}
@@ -252,13 +254,26 @@ class Keeping:
         return kept.resource
 
 
+def _same(kept: Stored, told: Stored | None) -> bool:
+    """The booking says what the letter said: which slots its time lies in is the hub's own matter."""
+    return told is not None and all(kept.resource.get(k) == told.resource.get(k) for k in {*kept.resource, *told.resource} - {"meta", "slot"})
+
+
+def _found(tx: Transaction, speaker: Speaker, statement: Statement) -> tuple[str, Stored | None]:
+    """The booking that is spoken of: by our id, else by what the speaker calls a visit that it planned itself."""
+    id_ = which(statement, speaker.name)
+    kept, named = tx.get("Appointment", id_), str(statement.appointment.get("id") or "")
+    if kept is None and named:
+        theirs = appointment_id(speaker.name, named)
+        planned = tx.get("Appointment", theirs)
+        if planned is not None or "plan" in speaker.may:
+            return theirs, planned
+    return id_, kept
+
+
 def own_times(stored: Resource | None) -> list[Span]:
     """The times that a booking has already: its own, and the confirmed one from before a move that is not answered."""
-    if stored is None or not is_booking(stored):
-        return []
-    before = extension(stored, MOVED_FROM)
-    booking = Booking.of(stored)
-    return [(booking.start, booking.end), *([(begin(before["start"]), begin(before["end"]))] if before else [])]
+    return list(Booking.of(stored).times) if stored is not None and is_booking(stored) else []
 
 
 def before_move(appointment: str) -> str:

@@ -166,6 +166,8 @@ class Verdict:
     where: str = ""
     about: tuple[str, ...] = ()
     """References of the resources it became, e.g. `Appointment/…`."""
+    instead: tuple[tuple[datetime, datetime], ...] = ()
+    """Free times nearest to one that could not be had; told in the answer, and not kept."""
 
     @property
     def accepted(self) -> bool:

@@ -12,14 +12,14 @@ import orjson
 from hub.access import AuditLine, Ground, Mandate, Person, Protection, Reader, Scope, may_see, protection
 from hub.adapter import Adapter
 from hub.booking import Booking
-from hub.booking.clock import begin
 from hub.booking.life import What
-from hub.booking.notices import GATHERED_FOR, Channel, Contact, Kind, Level, contacts, kind_of, loud, reaches, reminded_at, text
+from hub.booking.notices import GATHERED_FOR, Channel, Contact, Kind, Level, contacts, gathered, kind_of, loud, reaches, reminded_at, text
 from hub.booking.waiting import Waiting
 from hub.delivery import Delivery, State
 from hub.message import Content, Resource
 from hub.problem import Problem, Refused
 from hub.store import Store, Stored, Transaction
+from hub.store.values import persons
 
 PAUSE = timedelta(minutes=1)
 PATIENT = timedelta(minutes=10)
@@ -45,7 +45,7 @@ class Noticing:
         for contact in self._contacts(tx, booking.patient):
             if f"notice-{contact.channel}" not in wanted:
                 continue
-            if kind is not None and contact.wants(kind):
+            if kind is not None:
                 self._news(tx, contact, booking, kind)
             self._reminder(tx, contact, booking, after)
 
@@ -80,6 +80,21 @@ class Noticing:
             for adapter in self._carriers(contact) if contact.wants(Kind.MESSAGE) else ():
                 ends = due + adapter.patience_for(function, tx.now).give_up_after
                 tx.owe(self._delivery(tx, adapter, contact, message, Kind.MESSAGE, key, due, ends), self._content(contact, Kind.MESSAGE))
+
+    def leaves(self, tx: Transaction, delivery: Delivery) -> datetime | None:
+        """When a notice that is due may leave: now, or when the quiet hours are over, however long it was on its way. None: not any more.
+
+        Who is told is asked again: meanwhile a mandate may have ended, a number may be somebody else's, and people change their minds.
+        """
+        if not delivery.key or delivery.key.startswith("test:"):
+            return tx.now
+        kept = tx.get(*delivery.subject.partition("/")[::2])
+        if kept is None or kept.deleted:
+            return None
+        digest, kind = delivery.key.rpartition(":")[2], next((k for k in Kind if k == delivery.note), None)  # a failed try has its own note
+        scope = Scope.READ_MESSAGES if delivery.key.startswith("message:") else Scope.NOTICES
+        told = [c for person in persons([kept]) for c in self._contacts(tx, person, scope) if c.digest == digest]
+        return loud(tx.now) if any(kind is None or c.wants(kind) for c in told) else None
 
     def channels(self) -> tuple[Channel, ...]:
         """Those that an adapter carries."""
@@ -120,27 +135,29 @@ class Noticing:
         return contacts(patient.resource, _told(tx, patient.resource, person, scope))
 
     def _news(self, tx: Transaction, contact: Contact, booking: Booking, kind: Kind) -> None:
-        """The newest of what happened in GATHERED_FOR; a cancelled time and a new one become «moved»."""
+        """What happened within GATHERED_FOR, or in a quiet night, as one notice (`gathered`), where that is wanted."""
         key, function = f"news:{booking.department}:{contact.digest}", f"notice-{contact.channel}"
         for adapter in self._carriers(contact):
             earlier = tx.untried(adapter.name, key, function)
-            if kind is Kind.RECEIPT and any(d.note == Kind.CANCELLED for d in earlier):
-                kind = Kind.MOVED
+            told = gathered(((d.note, d.conversation) for d in earlier), kind, booking.id)
+            if not contact.wants(told):
+                continue
             due = loud(tx.now + GATHERED_FOR)
             ends = due + adapter.patience_for(function, tx.now).give_up_after
-            tx.owe(self._delivery(tx, adapter, contact, booking, kind, key, due, ends), self._content(contact, kind), replaces=earlier)
+            tx.owe(self._delivery(tx, adapter, contact, booking, told, key, due, ends), self._content(contact, told), replaces=earlier)
 
     def _reminder(self, tx: Transaction, contact: Contact, booking: Booking, after: Resource) -> None:
         """One per visit, at its newest time; gone with the visit."""
         key, function = f"reminder:{booking.id}:{contact.digest}", f"notice-{contact.channel}"
-        due = reminded_at(after, tx.now) if booking.active and contact.wants(Kind.REMINDER) else None
+        wanted = booking.active and not booking.planned and contact.wants(Kind.REMINDER)
+        when = reminded_at(after, tx.now) if wanted else None
         for adapter in self._carriers(contact):
             earlier = tx.untried(adapter.name, key, function) if booking.version > 1 else []
-            if due is None or booking.status not in ("pending", "booked"):
+            if when is None or booking.status not in ("pending", "booked"):
                 if earlier:
                     tx.withdraw(adapter.name, key, function)
-            elif not any(d.due_at == due for d in earlier):
-                made = self._delivery(tx, adapter, contact, booking, Kind.REMINDER, key, due, begin(after["start"]))
+            elif not any(d.due_at == when[0] for d in earlier):
+                made = self._delivery(tx, adapter, contact, booking, Kind.REMINDER, key, *when)
                 tx.owe(made, self._content(contact, Kind.REMINDER), replaces=earlier)
 
     def _carriers(self, contact: Contact) -> list[Adapter]:

@@ -112,7 +112,7 @@ class Offering:
         first, last = min(entry.days), max(entry.days)
         decisions = [Decision.of(k.resource) for k in tx.find("ServiceRequest", patient=entry.patient)]
         since = min([tx.now, *(d.counted_from(tx.now) for d in decisions if d.active)]) - _DAY
-        until = max([at(last + 2 * _DAY, MIDNIGHT), *(d.period(at(last, MIDNIGHT))[1] for d in decisions if d.active)])
+        until = max([at(last + 2 * _DAY, MIDNIGHT), *(d.counted_until(at(last, MIDNIGHT)) for d in decisions if d.active)])
         own = [Booking.of(k.resource) for k in tx.find("Appointment", patient=entry.patient, date=(since, until)) if is_booking(k.resource)]
         stays = tuple(k.resource for k in tx.find("Flag", patient=entry.patient))
         taken = tx.seats_between(f"{department.code}-{max(first, local(tx.now).date()) - _DAY:%Y%m%d}", f"{department.code}-{last + 3 * _DAY:%Y%m%d}")

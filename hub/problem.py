@@ -6,7 +6,10 @@ Numbers never change and are never reused; texts may. Every border translates a 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import Enum
 
 
@@ -69,6 +72,9 @@ class Problem(Enum):
     MESSAGES_TODAY = "BB-318"
     NO_MESSAGES = "BB-319"
     UNKNOWN_THREAD = "BB-320"
+    # More rules of booking
+    PAST = "BB-321"
+    OFF_GRID = "BB-322"
     # Reading and searching
     UNKNOWN_RESOURCE = "BB-401"
     DELETED = "BB-402"
@@ -150,6 +156,8 @@ TEXT: dict[Problem, str] = {
     Problem.TIME_IS_FREE: "Det er ledig tid i tidsrommet. Velg en av de ledige tidene.",
     Problem.OFFER_EXPIRED: "Tilbudet gjelder ikke lenger. Du får et nytt når en annen tid blir ledig.",
     Problem.REASON_MISSING: "Skriv en begrunnelse. Den må være med når en regel fravikes.",
+    Problem.PAST: "Dette tidspunktet er passert. Velg et tidspunkt fram i tid.",
+    Problem.OFF_GRID: "Ingen besøk begynner akkurat da. Velg en av de ledige tidene.",
     Problem.LENGTH_NOT_OFFERED: "Besøket kan ikke vare så lenge. Velg en av lengdene som tilbys.",
     Problem.MESSAGE_LENGTH: "Meldingen er tom, eller for lang. Skriv en kortere melding, eller del den i to.",
     Problem.MESSAGES_TODAY: "Du kan ikke sende flere meldinger i dag. Ring oss hvis det ikke kan vente til i morgen.",
@@ -209,6 +217,10 @@ class Refused(Exception):
         self.detail = detail
         self.where = where
         self.issues = issues
+        self.asked: object = None
+        """Who asked for what, where a time was asked for (`asked_by`)."""
+        self.instead: tuple[tuple[datetime, datetime], ...] = ()
+        """Free times nearest to the one that was asked for, [from, until), where they were looked for (`hub.elsewhen`)."""
 
     def within(self, place: str) -> Refused:
         """The same, of a resource that is a part of what was sent: `Device.status` becomes `<place>.resource.status`."""
@@ -218,6 +230,16 @@ class Refused(Exception):
 
         issues = tuple(replace(issue, expression=moved(issue.expression)) for issue in self.issues)
         return Refused(self.problem, self.detail, moved(self.where), issues)
+
+
+@contextmanager
+def asked_by(who: object, what: object) -> Iterator[None]:
+    """A refusal within remembers who asked for what: for `hub.elsewhen`, when it has left the transaction."""
+    try:
+        yield
+    except Refused as refused:
+        refused.asked = refused.asked or (who, what)
+        raise
 
 
 class Unavailable(Exception):

@@ -14,6 +14,8 @@ ORDER = "cruds"
 """The letters of SMART 2.0: create, read (and vread, history of one), update (and patch), delete, search (and history of a type)."""
 _V1 = {"read": "rs", "write": "cud", "*": ORDER}
 _SCOPE = re.compile(r"system/([A-Z][A-Za-z]{0,63}|\*)\.(\*|read|write|c?r?u?d?s?)", re.ASCII)
+_TYPE = re.compile("[A-Za-z]{1,64}", re.ASCII)
+"""What else stands in an address is no type, and is not repeated in a header."""
 LONGEST = 4096
 """Characters of a scope value that are looked at; a longer one gives nothing."""
 
@@ -65,7 +67,7 @@ _OF_A_TYPE = {**_METHODS, "POST": "c", "GET": "s", "HEAD": "s"}
 
 def needed(method: str, path: tuple[str, ...]) -> tuple[str, str] | None:
     """(type, letter) that a request to this path below the FHIR base needs; None: whoever executes it must ask per entry or type."""
-    if not path or path[0].startswith(("_", "$")) or path[0] == "SubscriptionTopic":  # what can be subscribed to is no secret
+    if not path or not _TYPE.fullmatch(path[0]) or path[0] == "SubscriptionTopic":  # what can be subscribed to is no secret
         return None
     if len(path) == 1:
         return path[0], _OF_A_TYPE.get(method, "u")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from hub.access import AuditLine
 from hub.adapter import Adapter
@@ -31,6 +32,8 @@ class Settling:
     """What an application's no means for what the letter was about (Keeping.rejected)."""
     moved: tuple[Callable[[Transaction, Delivery, Delivery], None], ...] = ()
     """Those told of each try and each receipt, in its transaction: the delivery before and after it (Feeds.moved, Messaging.settled)."""
+    leaves: Callable[[Transaction, Delivery], datetime | None] = lambda tx, _: tx.now
+    """When a notice that is due may really leave: now, later, or (None) not any more (`Noticing.leaves`)."""
 
     def before(self, tx: Transaction, adapter: Adapter, envelope: Envelope) -> Answer | None:
         """What comes before a letter is weighed: a duplicate gets the stored answer, however late it is; a receipt that rode along counts.
@@ -76,12 +79,12 @@ class Settling:
             self.rejected(tx, adapter, before)
         return (before.subject,)
 
-    def step(self, tx: Transaction, adapter: Adapter, before: Delivery, step: Step, note: str = "") -> Delivery:
+    def step(self, tx: Transaction, adapter: Adapter, before: Delivery, step: Step, note: str = "", wait: float | None = None) -> Delivery:
         """What became of a try. The delivery as it then stands; untouched where a receipt was quicker than the try."""
         current = tx.delivery(before.id) or before
         if current.state is not before.state:
             return current
-        after = current.after(step, tx.now, adapter.patience_for(current.function, current.created), note)
+        after = current.after(step, tx.now, adapter.patience_for(current.function, current.created), note, wait)
         self._settle(tx, after, current, step, note)
         return after
 

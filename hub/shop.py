@@ -44,9 +44,9 @@ class Shop:
         found = []
         for kept in self.store.search(Query("HealthcareService", count=MANY)).entries:
             department = Department.of(kept.resource)
-            last = now + (department.horizon_days + 1) * _DAY
-            soonest = [(d, max(now, d.starts or now)) for d in decisions if department.active]
-            balances = tuple(d.balance(bookings, at_) for d, at_ in soonest if at_ < last and d.covers(person, department, at_, at_))
+            last = at(local(now).date() + (department.horizon_days + 1) * _DAY, MIDNIGHT)
+            soonest = [(d, d.in_force_from(now, last)) for d in decisions if department.active and d.about(person, department)]
+            balances = tuple(d.balance(bookings, at_) for d, at_ in soonest if at_ is not None)
             if balances:
                 found.append(Service(department, balances))
         return sorted(found, key=lambda s: s.department.name)
@@ -213,9 +213,11 @@ class Shop:
         return [Decision.of(r) for r in self._of("ServiceRequest", person)]
 
     def _bookings(self, person: str, decisions: Iterable[Decision], now: datetime, until: datetime) -> list[Booking]:
-        """As far back as a decision counts."""
-        first = min([now, *(d.counted_from(now) for d in decisions if d.active)]) - _DAY
-        return [Booking.of(r) for r in self._of("Appointment", person, (first, until)) if is_booking(r)]
+        """As far back as a decision counts, and as far ahead for what lies before `until`."""
+        counting = [d for d in decisions if d.active]
+        first = min([now, *(d.counted_from(now) for d in counting)]) - _DAY
+        last = max([until, *(d.counted_until(until) for d in counting)])
+        return [Booking.of(r) for r in self._of("Appointment", person, (first, last)) if is_booking(r)]
 
     def _of(self, type_: str, person: str, between: tuple[datetime, datetime] | None = None) -> list[Resource]:
         return [s.resource for s in self._kept(type_, person, between)]

@@ -36,18 +36,24 @@ class WaitingList:
         """Stands on the list for a department's times from `first` to `last` on these days; the entry's id. The same key again is the same.
 
         Raises:
-            Refused: UNKNOWN_SERVICE, NOT_ALLOWED, INVALID, NO_DECISION, ALREADY_WAITING, TIME_IS_FREE.
+            Refused: UNKNOWN_SERVICE, NOT_ALLOWED, INVALID, NO_DECISION, ALREADY_WAITING, TIME_IS_FREE; ALTERED_DUPLICATE, the key is of other hours.
         """
         reference = str(uuid5(NAMESPACE_URL, f"wait|{customer.person}|{key}"))
         id_, wanted_days = appointment_id(ORIGIN, reference), list(days)
 
         def work(tx: Transaction) -> str:
-            if tx.get("Appointment", id_) is not None:
+            kept = tx.get("Appointment", id_)
+            if kept is not None and not is_waiting(kept.resource):
                 return id_
             service = tx.get("HealthcareService", department)
             known = rules.known_department(service.resource if service else None)
             rules.welcome(known, customer.asker)
             wanted = windows(wanted_days, first, last, known.visit_minutes, tx.now)
+            if kept is not None:
+                before = Waiting.of(kept.resource)
+                if before.department != department or not set(wanted) <= set(before.windows):  # hours that are past by now are left out
+                    raise Refused(Problem.ALTERED_DUPLICATE, "another wait has this key", "Appointment.identifier")
+                return id_
             decisions = [Decision.of(k.resource) for k in tx.find("ServiceRequest", patient=customer.person)]
             if not any(d.covers(customer.person, known, *window) for d in decisions for window in wanted):
                 raise Refused(Problem.NO_DECISION, "no decision in force covers this service then", "Appointment.basedOn")

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -65,6 +65,8 @@ class Worker:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="deliver")
         self._begun: dict[str, list[float]] = defaultdict(list)
         """When each adapter's batches that are under way began."""
+        self._party: dict[str, str] = {}
+        """Whose each adapter is that something is under way for: a client's subscriptions are all the client's."""
         self._last: dict[str, float] = {}
         """When each adapter's last batch began: who waited longest is next."""
         self._down: dict[str, datetime] = {}
@@ -144,7 +146,7 @@ class Worker:
             began = time.monotonic()
             with self._lock:
                 self._begun[name].append(began)
-                self._last[name] = began
+                self._last[name], self._party[name] = began, adapters[name].party
             self._pool.submit(self._deliver, adapters[name], list(batch), began)
         return bool(claimed)
 
@@ -157,11 +159,20 @@ class Worker:
             self._apart[chore].start()
 
     def _wanted(self, owing: Iterable[Adapter], now: datetime) -> dict[str, int]:
-        """How many letters may be claimed for whom: a batch for each free thread, first for whom the last one is longest ago."""
+        """How many letters may be claimed for whom: a batch for each free thread, first for whom the last one is longest ago. A quarter of the
+        threads is never one party's: who has many subscriptions that are all slow takes nobody else's turn."""
         with self._lock:
             free = self._threads_to - sum(map(len, self._begun.values()))
-            rooms = [(self._last.get(adapter.name, 0.0), adapter.name, self._room_for(adapter, now)) for adapter in owing]
-        return {name: room for _, name, room in sorted(rooms) if room > 0 and (free := free - 1) >= 0}
+            busy = Counter[str]()
+            for name, begun in self._begun.items():
+                busy[self._party.get(name, name)] += len(begun)
+            rooms = [(self._last.get(adapter.name, 0.0), adapter.name, adapter.party, self._room_for(adapter, now)) for adapter in owing]
+        found: dict[str, int] = {}
+        for _, name, party, room in sorted(rooms):
+            if room > 0 and len(found) < free and busy[party] < self._threads_to - self._threads_to // 4:
+                found[name] = room
+                busy[party] += 1
+        return found
 
     def _room_for(self, adapter: Adapter, now: datetime) -> int:
         """How many letters of an adapter's may begin now: one slow partner never takes every thread, one that is down gets a probe."""

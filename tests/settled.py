@@ -53,5 +53,6 @@ def _settled(postgres: bool, at: datetime, residents: Residents) -> tuple[Path, 
     store = Store.open(f"{postgresql.server()}/{made}" if postgres else f"sqlite:///{made}", secrets, clock=lambda: at, entries=entries)
     store.migrate()
     store.write(lambda tx: tx.load([prepare(each, entries) for each in residents()], origin="hub"))
+    store.ready()
     store.close()
     return home / "secrets", made

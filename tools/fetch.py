@@ -26,7 +26,7 @@ LOCK, ASSETS, STAMP = ROOT / "assets.lock", ROOT / ".assets", ROOT / ".assets" /
 def main() -> None:
     """Does what is not done yet."""
     lock = LOCK.read_bytes()
-    sources = [Path(compact.__file__), Path(terminology.__file__), compact.SERVED, compact.OWN]
+    sources = [Path(compact.__file__), Path(terminology.__file__), compact.SERVED, compact.OWN, compact.CORRECTIONS]
     wanted = hashlib.sha256(lock + b"".join(source.read_bytes() for source in sources)).hexdigest()
     if STAMP.exists() and STAMP.read_text() == wanted:
         return

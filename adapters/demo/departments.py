@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from adapters.demo.holidays import public_holidays
 from hub.booking import Department, slots_of
 from hub.booking.clock import MIDNIGHT, at, write
 from hub.booking.conventions import DEPARTMENT, HER_ID, HOME_SERVICES, ORGNR, SERVICE_TYPE, url
 from hub.booking.department import HORIZON, NOTICE
+from hub.booking.holidays import Holidays
 from hub.message import Resource
 
 KOMMUNENUMMER = "9999"
@@ -68,7 +68,7 @@ def departments(today: date, new_id: Callable[[str, str], str]) -> list[Resource
     made = [_municipality(town)]
     for plan in PLANS:
         organization = new_id("Organization", plan.her_id)
-        service = _service(plan, organization, today)
+        service = _service(plan, organization)
         made += [_organization(plan, organization, town), service, _schedule(plan, today)]
         made += slots_of(Department.of(service), today, HORIZON + 1)
     return made
@@ -94,7 +94,7 @@ def _organization(plan: Plan, id_: str, town: str) -> Resource:
     }
 
 
-def _service(plan: Plan, organization: str, today: date) -> Resource:
+def _service(plan: Plan, organization: str) -> Resource:
     numbers = (("capacity", plan.capacity), ("slot-minutes", plan.slot_minutes), ("horizon-days", HORIZON), ("notice-minutes", NOTICE))
     made: Resource = {
         "resourceType": "HealthcareService", "id": plan.code, "active": True, "name": plan.name,
@@ -107,10 +107,7 @@ def _service(plan: Plan, organization: str, today: date) -> Resource:
     if plan.lengths:
         made["extension"].append({"url": url("visit-lengths"), "valueString": plan.lengths})
     if plan.closed_on_holidays:
-        made["notAvailable"] = [
-            {"description": "Stengt på helligdag", "during": {"start": day.isoformat(), "end": day.isoformat()}}
-            for year in (today.year, today.year + 1) for day in public_holidays(year)
-        ]
+        made["extension"].append({"url": url("holidays"), "valueCode": Holidays.CLOSED.value})
     return made
 
 

@@ -157,7 +157,7 @@ def wrong_ones(plan: Planner, order: Order) -> list[Wrong]:
         but("unknown-department", "BB-205", avdeling="finnes-ikke"),
         but("at-night", "BB-301", avdeling="dagsenter", person=_with(plan, "dagsenter", right), fra=night.isoformat(), til=None),
         but("too-far", "BB-303", fra=far.isoformat(), til=None),
-        but("long-ago", "BB-304", fra=(order.start - timedelta(days=60)).isoformat(), til=None),
+        but("long-ago", "BB-321", fra=(order.start - timedelta(days=60)).isoformat(), til=None),
         but("no-decision", "BB-305", person={"id": _without(plan, order.department).national_id, "idType": "FNR"}),
         Wrong("unknown-booking", {"meldingsId": "wrong-cancel", "handling": "AVBESTILL", "bestillingsId": "finnes-ikke"}, "BB-206"),
     ]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 from ebxml.kith import OSLO
 from ebxml.xcal import Event
@@ -17,8 +19,10 @@ from hub.booking.conventions import (
     DEPARTMENT,
     HOME_HEALTH,
     SERVICE_TYPE,
+    VISIT,
     codes,
     extension,
+    identifier,
     with_extension,
 )
 from hub.booking.views import performer
@@ -29,6 +33,7 @@ ROOT = Path(__file__).parents[2]
 TABLE = "mappings/visit-status.toml"
 STATUS, PERFORMER, SERVICE, ACTUAL_START, ACTUAL_END = "x-visit-status", "x-performer", "x-servicetype", "x-actual-start", "x-actual-end"
 SERVICE_LIST = "9151"
+_FHIR_ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
 _DAYS = ("mandag", "tirsdag", "onsdag", "torsdag", "fredag", "lørdag", "søndag")
 
 
@@ -72,7 +77,8 @@ def event(
         (ACTUAL_START, str(period.get("start", ""))), (ACTUAL_END, str(period.get("end", ""))),
     )
     return Event(
-        uid=str(appointment["id"]), start=_instant(appointment.get("start")), end=_instant(appointment.get("end")), contact=contact,
+        uid=identifier(appointment, VISIT) or str(appointment["id"]), start=_instant(appointment.get("start")),
+        end=_instant(appointment.get("end")), contact=contact,
         status=row["ical"], sequence=int(sequence) if sequence is not None else None, summary=summary, categories=department,
         extra=tuple((name, value) for name, value in extra if value),
     )
@@ -96,7 +102,7 @@ def stated(found: Event, statuses: Statuses, whom: Resource | None, department: 
         raise Refused(Problem.UNKNOWN_CODE, "x-visit-status is not in the table", f"vevent/properties/{STATUS}")
     if row["appointment"] in ("proposed", "booked") and word != "assigned" and found.start is None:
         raise Refused(Problem.INVALID, "a vevent without a dtstart", "vevent/properties/dtstart")
-    made: Resource = {"resourceType": "Appointment", "id": found.uid, "status": row["appointment"]}
+    made: Resource = {"resourceType": "Appointment", "id": _id(found), "status": row["appointment"]}
     if found.start is not None and row["appointment"] in ("proposed", "booked", "cancelled"):
         made["start"] = _text(found.start)
         if found.end is not None:
@@ -107,10 +113,14 @@ def stated(found: Event, statuses: Statuses, whom: Resource | None, department: 
         made = with_extension(made, "sequence", "Integer", found.sequence)
     if at:
         made = with_extension(made, "stated-at", "Instant", at)
-    if found.x(PERFORMER):
-        made["participant"] = [{"actor": {"type": "Practitioner", "display": found.x(PERFORMER)}, "status": "accepted"}]
-    elif department and whom:
-        made["participant"] = [_who("Patient", whom), _who("HealthcareService", {"system": DEPARTMENT, "value": department})]
+    comes = [{"actor": {"type": "Practitioner", "display": found.x(PERFORMER)}, "status": "accepted"}] if found.x(PERFORMER) else []
+    for_whom = department and whom and (not comes or row["appointment"] == "booked")
+    if for_whom:
+        comes = [_who("Patient", whom or {}), _who("HealthcareService", {"system": DEPARTMENT, "value": department}), *comes]
+        if row["appointment"] == "booked":  # it may be one that the service planned itself, and calls so
+            made["identifier"] = [{"system": VISIT, "value": found.uid}]
+    if comes:
+        made["participant"] = comes
     if "encounter" not in row:
         return (made,)
     return (made, _encounter(found, row["encounter"]))
@@ -118,14 +128,19 @@ def stated(found: Event, statuses: Statuses, whom: Resource | None, department: 
 
 def _encounter(found: Event, status: str) -> Resource:
     made: Resource = {
-        "resourceType": "Encounter", "status": status, "class": HOME_HEALTH, "appointment": [{"reference": f"Appointment/{found.uid}"}],
+        "resourceType": "Encounter", "status": status, "class": HOME_HEALTH, "appointment": [{"reference": f"Appointment/{_id(found)}"}],
     }
     period = {key: found.x(name) for key, name in (("start", ACTUAL_START), ("end", ACTUAL_END)) if found.x(name)}
     return {**made, "period": period} if period else made
 
 
-def _who(type_: str, identifier: Resource) -> Resource:
-    return {"actor": {"type": type_, "identifier": identifier}, "status": "accepted"}
+def _id(found: Event) -> str:
+    """The uid, where a FHIR id can say it; else one that is the same each time."""
+    return found.uid if _FHIR_ID.fullmatch(found.uid) else str(uuid5(NAMESPACE_URL, f"uid|{found.uid}"))
+
+
+def _who(type_: str, named: Resource) -> Resource:
+    return {"actor": {"type": type_, "identifier": named}, "status": "accepted"}
 
 
 def sentence(row: Mapping[str, str], service: str, appointment: Resource) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -14,9 +12,10 @@ from typing import Any
 
 import orjson
 
+from adapters.formats.forms import FORMS, usable
 from hub.adapter import Surroundings
 from hub.booking import clock
-from hub.booking.clock import begin, local
+from hub.booking.clock import local
 from hub.booking.conventions import SHOP_BOOKING, extension, identifier
 from hub.booking.views import performer
 from hub.fhir import strict_json
@@ -25,8 +24,10 @@ from hub.message import Content, Envelope, Letter, Message, Resource, Resources,
 from hub.problem import Problem, Refused
 
 ROOT = Path(__file__).parents[2]
-_DIGITS = re.compile(r"\d{1,30}", re.ASCII)
-LONGEST_TEXT = 4000
+KEYS = frozenset({
+    "to", "path", "value", "join", "with", "codes", "unknown", "default", "form", "reads", "writes", "zone", "empty", "required", "when",
+})
+"""What a rule may say."""
 
 
 class UnusableMapping(ValueError):
@@ -58,13 +59,24 @@ class Mapping_:
         except KeyError as missing:
             raise UnusableMapping(f"the mapping lacks {missing}") from missing
         self.codes: dict[str, dict[str, str]] = dict(table.get("codes", {}))
-        for rule in (*self.rules, *self.out, *self.free_busy["rules"], *self.free_busy["each"]):
-            if "to" not in rule or sum(key in rule for key in ("path", "value", "join")) != 1:
-                raise UnusableMapping("a rule needs `to` and one of `path`, `value`, `join`")
-            if "codes" in rule and rule["codes"] not in self.codes:
-                raise UnusableMapping(f"no code table {rule['codes']!r}")
-            if "form" in rule and rule["form"] not in FORMS:
-                raise UnusableMapping(f"no form {rule['form']!r}")
+        self.empty: list[Any] = list(table.get("empty", ()))
+        for rules in (self.rules, self.out, self.free_busy["rules"], self.free_busy["each"]):
+            for rule in rules:
+                self._check(rule)
+            for action in self.actions if rules is self.rules else ("",):
+                _fits(rule for rule in rules if action in rule.get("when", (action,)))
+
+    def _check(self, rule: dict[str, Any]) -> None:
+        if "to" not in rule or sum(key in rule for key in ("path", "value", "join")) != 1:
+            raise UnusableMapping("a rule needs `to` and one of `path`, `value`, `join`")
+        if odd := sorted({*rule} - KEYS):
+            raise UnusableMapping(f"{rule['to']}: a rule says nothing of {odd[0]!r}")
+        if "codes" in rule and rule["codes"] not in self.codes:
+            raise UnusableMapping(f"no code table {rule['codes']!r}")
+        if unknown := sorted({*rule.get("when", ())} - {*self.actions}):
+            raise UnusableMapping(f"{rule['to']}: no action {unknown[0]!r}")
+        if wrong := usable(rule):
+            raise UnusableMapping(f"{rule['to']}: {wrong}")
 
     @classmethod
     def load(cls, home: Path, name: str) -> Mapping_:
@@ -109,10 +121,11 @@ class Mapping_:
         ]
 
     def _action(self, source: dict[str, Any]) -> str:
-        action = at(source, self.action)
-        if action is None:
+        told = at(source, self.action)
+        action = _word(told)
+        if told is None:
             raise Refused(Problem.INVALID, "a required field is missing", pointer(self.action))
-        if not isinstance(action, str) or action not in self.actions:
+        if action not in self.actions:
             raise Refused(Problem.UNKNOWN_CODE, f"must be one of {', '.join(self.actions)}", pointer(self.action))
         return action
 
@@ -122,28 +135,47 @@ class Mapping_:
                 continue
             value = self._value(rule, source)
             if value is None and rule.get("required"):
-                raise Refused(Problem.INVALID, "a required field is missing", pointer(rule.get("path", rule["to"])))
+                where = rule.get("path") or next(iter(rule.get("join", ())), rule["to"])
+                raise Refused(Problem.INVALID, "a required field is missing", pointer(where))
             if value is not None:
                 yield rule, value
 
     def _value(self, rule: dict[str, Any], source: dict[str, Any]) -> Any:
         if "value" in rule:
             return rule["value"]
-        if "join" in rule:
-            found = [str(v) for v in (at(source, path) for path in rule["join"]) if v is not None]
-            return rule.get("with", " ").join(found) or None
-        value = at(source, rule["path"])
-        if value is None:
+        paths = rule["join"] if "join" in rule else [rule["path"]]
+        found = [value for path in paths if (value := self._at(rule, source, path)) is not None]
+        if len(found) < (len(paths) if "form" in rule else 1):  # half of a date is no date
             return rule.get("default")
-        where = pointer(rule["path"])
+        value, where = found[0] if "path" in rule else rule.get("with", " ").join(map(str, found)), pointer(paths[0])
         if "codes" in rule:
-            table = self.codes[rule["codes"]]
-            if isinstance(value, str) and value in table:
-                return table[value]
+            table, word = self.codes[rule["codes"]], _word(value)
+            if word in table:
+                return table[word]
             if rule.get("unknown", "refuse") == "refuse":
                 raise Refused(Problem.UNKNOWN_CODE, f"must be one of {', '.join(table)}", where)
             return value if rule["unknown"] == "keep" else rule["unknown"]
-        return FORMS[rule["form"]](value, where) if "form" in rule else value
+        return FORMS[rule["form"]](value, rule, where) if "form" in rule else value
+
+    def _at(self, rule: dict[str, Any], source: dict[str, Any], path: str) -> Any:
+        """What stands there; None where it is one of the partner's ways to say nothing (`empty`, of the rule or of all)."""
+        value = at(source, path)
+        return None if value in self.empty or value in rule.get("empty", ()) else value
+
+
+def _fits(rules: Iterable[dict[str, Any]]) -> None:
+    """Raises UnusableMapping where one rule would put something into what another makes a text of."""
+    made: dict[str, Any] = {"resourceType": "", "status": ""}
+    for rule in rules:
+        try:
+            _put(made, keys(rule["to"]), "")
+        except (TypeError, AttributeError, ValueError, IndexError) as wrong:
+            raise UnusableMapping(f"{rule['to']} lies within what another rule sets") from wrong
+
+
+def _word(value: Any) -> str:
+    """A code as the tables of a TOML file have it: `1`, `true`; empty for what can be none."""
+    return str(value).lower() if isinstance(value, bool) else str(value) if isinstance(value, (int, str)) else ""
 
 
 def _operation(rule: dict[str, Any]) -> str:
@@ -166,51 +198,14 @@ def _put(target: Any, way: tuple[str, ...], value: Any) -> None:
         else:
             target = target.setdefault(key, empty)
     if isinstance(target, list):
-        target.append(value)
+        target.insert(int(way[-1]), value)
     else:
         target[way[-1]] = value
-
-
-def _instant(value: Any, where: str) -> str:
-    try:
-        datetime.fromisoformat(value)
-    except (ValueError, TypeError) as wrong:
-        raise Refused(Problem.INVALID, "must be a time such as 2026-12-01T09:00:00+01:00", where) from wrong
-    if "T" not in value:
-        raise Refused(Problem.INVALID, "must have both a date and a time", where)
-    return str(value)
-
-
-def _digits(value: Any, where: str) -> str:
-    text = str(value).replace(" ", "") if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
-    if not _DIGITS.fullmatch(text):
-        raise Refused(Problem.INVALID, "must be digits only", where)
-    return text
-
-
-def _text(value: Any, where: str) -> str:
-    if not isinstance(value, str) or len(value) > LONGEST_TEXT:
-        raise Refused(Problem.INVALID, f"must be a text of at most {LONGEST_TEXT} characters", where)
-    return value
-
-
-def _number(value: Any, where: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 100_000:
-        raise Refused(Problem.INVALID, "must be a whole number above 0", where)
-    return int(value)
 
 
 def _with_places(slot: Resource) -> Resource:
     """With how many more can be booked."""
     return {**slot, "places": max(int(extension(slot, "capacity") or 0) - int(extension(slot, "taken") or 0), 0)}
-
-
-def _local(value: Any, where: str) -> str:
-    """A kept time in UTC as Norwegian wall time with its offset."""
-    return local(begin(str(value))).isoformat()
-
-
-FORMS = {"local": _local, "instant": _instant, "digits": _digits, "text": _text, "number": _number}
 
 
 class MappedFormat:
@@ -254,6 +249,7 @@ class MappedFormat:
             "problem": {
                 "nummer": problem.value, "navn": problem.name, "tekst": problem.text, "detalj": verdict.detail, "felt": verdict.where,
             } if problem else None,
+            "ledigeTider": [{"fra": local(first).isoformat(), "til": local(last).isoformat()} for first, last in verdict.instead],
             "bestilling": verdict.about[0] if verdict.about else None,
         }
         return Content(orjson.dumps(body), self._mapping.media_type)

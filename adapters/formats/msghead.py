@@ -35,7 +35,7 @@ APPREC: dict[Problem, str] = {
     Problem.TOO_LATE: "X99", Problem.NO_DECISION: "X99", Problem.DECISION_USED_UP: "X99", Problem.IMPOSSIBLE_CHANGE: "X99",
     Problem.OVERLAPS_OWN: "X99", Problem.NO_SUCH_TIME: "X99", Problem.HOLD_EXPIRED: "X99",
     Problem.PAUSED: "X99", Problem.ALREADY_WAITING: "X99", Problem.TIME_IS_FREE: "X99", Problem.OFFER_EXPIRED: "X99",
-    Problem.REASON_MISSING: "X99", Problem.LENGTH_NOT_OFFERED: "X99", Problem.MESSAGE_LENGTH: "X99",
+    Problem.REASON_MISSING: "X99", Problem.LENGTH_NOT_OFFERED: "X99", Problem.PAST: "X99", Problem.OFF_GRID: "X99", Problem.MESSAGE_LENGTH: "X99",
     Problem.MESSAGES_TODAY: "X99", Problem.NO_MESSAGES: "X99", Problem.UNKNOWN_THREAD: "X99", Problem.UNKNOWN_RESOURCE: "X99", Problem.DELETED: "X99",
     Problem.BAD_SEARCH: "X99", Problem.NOT_ACCEPTABLE: "T10", Problem.UNAVAILABLE: "X99", Problem.NOT_DELIVERED: "X99",
     Problem.BAD_TOKEN: "S99", Problem.BAD_PROOF: "S99", Problem.DPOP_NONCE: "S99", Problem.SCOPE_MISSING: "X99", Problem.TOO_MANY: "X99",

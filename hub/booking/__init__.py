@@ -31,8 +31,8 @@ from hub.booking.life import NEXT, What
 from hub.booking.opening import Closure, Opening
 from hub.booking.slots import Seat, covering, slots_of, with_taken
 from hub.booking.statement import Statement, statements, which
-from hub.booking.views import Booking, Status, Visit
-from hub.booking.weigh import ANSWER, MOVED_FROM, NO_LIMIT, Outcome, weigh
+from hub.booking.views import MOVED_FROM, Booking, Status, Visit
+from hub.booking.weigh import ANSWER, NO_LIMIT, Outcome, weigh
 
 __all__ = [
     "ANSWER", "MOVED_FROM", "NEXT", "NO_LIMIT", "Asker", "Balance", "Booking", "Closure", "Decision", "Department", "Facts", "Grant",

@@ -15,6 +15,8 @@ OSLO = ZoneInfo("Europe/Oslo")
 MIDNIGHT = time(0)
 _DAY = timedelta(days=1)
 _OSLO_OFFSETS = (timedelta(hours=1), timedelta(hours=2))
+FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(2200, 12, 31)
+"""Nothing here happens before or after: «9999-12-31» is how people write *for ever*, and no reckoning passes the end of the calendar."""
 
 
 def local(instant: datetime) -> datetime:
@@ -34,8 +36,9 @@ def moments(wall: datetime) -> tuple[datetime, ...]:
 
 
 def at(day: date, wall: time) -> datetime:
-    """The instant of a wall time; one that a spring night skips is the moment of the jump, one that exists twice is the first."""
-    naive = datetime.combine(day, wall)
+    """The instant of a wall time; one that a spring night skips is the moment of the jump, one that exists twice is the first. A day out of
+    our days is the nearest of them."""
+    naive = datetime.combine(min(max(day, FIRST_DAY), LAST_DAY), wall)
     return next(iter(moments(naive)), naive.replace(tzinfo=OSLO).astimezone(UTC))
 
 
@@ -53,7 +56,7 @@ def read(text: str, where: str) -> datetime:
         instant = stated.replace(microsecond=0).astimezone(UTC) if stated.tzinfo else None
     except (TypeError, ValueError, OverflowError) as error:
         raise Refused(Problem.INVALID, "not a date and time (ISO 8601 with seconds and offset)", where) from error
-    if len(text) <= 10 or not 1900 <= stated.year <= 2200:
+    if len(text) <= 10 or not FIRST_DAY <= stated.date() <= LAST_DAY:
         raise Refused(Problem.INVALID, "not a date and time of our days (ISO 8601 with seconds and offset)", where)
     if instant is not None and stated.utcoffset() not in _OSLO_OFFSETS:
         return instant
@@ -72,8 +75,9 @@ def write(instant: datetime) -> str:
 def begin(text: str) -> datetime:
     """The first moment of a FHIR date or dateTime of any precision; a date is a day in Norway."""
     if len(text) > 10:
-        value = datetime.fromisoformat(text)
-        return value.astimezone(UTC) if value.tzinfo else at(value.date(), value.time())
+        value = datetime.fromisoformat(text.replace(":60", ":59", 1) if text[16:19] == ":60" else text)  # a leap second, which R4 lets be told
+        ours = value.tzinfo is not None and FIRST_DAY <= value.date() <= LAST_DAY
+        return value.astimezone(UTC) if ours else at(value.date(), value.time().replace(tzinfo=None))
     return at(_first_day(text), MIDNIGHT)
 
 
@@ -84,6 +88,8 @@ def end(text: str) -> datetime:
         return begin(text)
     first = _first_day(text)
     match len(text):
+        case _ if first >= LAST_DAY:
+            return at(LAST_DAY, MIDNIGHT)
         case 10:
             return at(first + _DAY, MIDNIGHT)
         case 7:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 from hub.booking.clock import MIDNIGHT, at, begin, end, local, week_bounds
@@ -27,10 +29,12 @@ class Unit(StrEnum):
 
 
 class Per(StrEnum):
-    """Over which time it is counted; local weeks begin on Monday, months on the first."""
+    """Over which time it is counted; local weeks begin on Monday, months on the first, years with January."""
 
+    DAY = "day"
     WEEK = "week"
     MONTH = "month"
+    YEAR = "year"
     ALL = "all"
 
 
@@ -41,6 +45,8 @@ class Grant:
     amount: int
     unit: Unit = Unit.VISITS
     per: Per = Per.WEEK
+    every: int = 1
+    """Of how many such times together: 4 for «hver fjerde uke»."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,7 @@ class Balance:
 
     grant: Grant
     granted: int
-    """With what was carried over from the period before."""
+    """With what was carried over from the period before, and without what the next one has already drawn of what this one leaves."""
     used: int
     first: datetime
     until: datetime
@@ -63,7 +69,7 @@ class Balance:
 class Decision:
     """A decision on a service.
 
-    `occurrenceTiming.repeat`: `frequency` per `period` and `periodUnit` (d, wk, mo), or `count` over the whole; `boundsPeriod` is from when
+    `occurrenceTiming.repeat`: `frequency` per `period` and `periodUnit` (d, wk, mo, a), or `count` over the whole; `boundsPeriod` is from when
     to when. `quantityQuantity` in hours or minutes grants time instead of visits, per the same period. Extensions: `department`,
     `pause` (Period, repeated), `unused` (`carried-over`: what one period leaves may be used in the next; anything else: lost).
     """
@@ -103,38 +109,62 @@ class Decision:
         )
 
     def period(self, moment: datetime) -> tuple[datetime, datetime]:
-        """The period of the grant in which a visit that begins at `moment` is counted: [from, until)."""
-        if self.grant.per is Per.WEEK:
+        """The period of the grant in which a visit that begins at `moment` is counted: [from, until).
+
+        Several weeks, months or years together are counted from the one in which the decision begins, days from the day.
+        """
+        if self.grant.per is Per.ALL:
+            return self.starts or moment - 3650 * _DAY, self.ends or moment + 3650 * _DAY
+        if self.grant.per is Per.WEEK and self.grant.every == 1:
             return week_bounds(moment)
-        if self.grant.per is Per.MONTH:
-            first = local(moment).date().replace(day=1)
-            return at(first, MIDNIGHT), at((first + 31 * _DAY).replace(day=1), MIDNIGHT)
-        return self.starts or moment - 3650 * _DAY, self.ends or moment + 3650 * _DAY
+        return _bounds(self.grant, local(self.starts).date() if self.starts else _ANCHOR, local(moment).date())
 
     def counted_from(self, moment: datetime) -> datetime:
         """How far back bookings matter to the balance at `moment`."""
         first, _ = self.period(moment)
-        return self.period(first - _DAY)[0] if self.carries_over and self.grant.per is not Per.ALL else first
+        return self.period(first - _DAY)[0] if self._carries else first
+
+    def counted_until(self, moment: datetime) -> datetime:
+        """How far ahead."""
+        _, until = self.period(moment)
+        return self.period(until)[1] if self._carries else until
+
+    @property
+    def _carries(self) -> bool:
+        return self.carries_over and self.grant.per is not Per.ALL
+
+    def in_force_from(self, moment: datetime, until: datetime) -> datetime | None:
+        """The first instant from `moment` on, and before `until`, at which it is in force and not paused."""
+        at_ = max(moment, self.starts or moment)
+        for pause in sorted(self.pauses, key=lambda p: p.first):
+            at_ = pause.until if pause.first <= at_ < pause.until else at_
+        return at_ if at_ < until and self.lasts(at_, at_) else None
 
     def balance(self, bookings: Iterable[Booking], moment: datetime) -> Balance:
         """What is used of it in the period of `moment`, of these bookings of the person.
 
-        A cancelled visit gives back; one to somebody not at home does not: the service came.
+        A cancelled visit gives back; one to somebody not at home does not: the service came. What is carried over is lent once: where the next
+        period draws on what this one leaves, it is not left here any more.
         """
         mine = [b for b in bookings if b.decision == self.id and b.status != "cancelled"]
         first, until = self.period(moment)
         granted = self.grant.amount
-        if self.carries_over and self.grant.per is not Per.ALL and (self.starts is None or self.starts < first):
+        used = self._used(mine, first, until)
+        if self._carries and (self.starts is None or self.starts < first):
             earlier, _ = self.period(first - _DAY)
             granted += max(self.grant.amount - self._used(mine, earlier, first), 0)
-        return Balance(self.grant, granted, self._used(mine, first, until), first, until)
+        if self._carries:
+            borrowed = self._used(mine, until, self.period(until)[1]) - self.grant.amount
+            granted = min(granted, max(self.grant.amount - borrowed, used)) if borrowed > 0 else granted
+        return Balance(self.grant, granted, used, first, until)
 
     def costs(self, start: datetime, until: datetime) -> int:
         """What a visit draws."""
         return 1 if self.grant.unit is Unit.VISITS else round((until - start).total_seconds() / 60)
 
     def _used(self, mine: list[Booking], first: datetime, until: datetime) -> int:
-        return sum(self.costs(b.start, b.end) for b in mine if first <= b.start < until)
+        """A visit that asks for another time is counted in both periods until the service has answered, in one period once."""
+        return sum(self.costs(*span) for b in mine if (span := next((s for s in b.times if first <= s[0] < until), None)))
 
 
 def _read(request: Resource) -> Decision:
@@ -152,16 +182,50 @@ def _read(request: Resource) -> Decision:
 
 
 _decision = Remembered(_read)
+_ANCHOR = date(1999, 1, 1)
+_LONGEST = 1000
+"""Days, weeks, months or years that a grant is counted over together, at most."""
+
+
+@lru_cache(maxsize=1024)
+def _bounds(grant: Grant, anchor: date, day: date) -> tuple[datetime, datetime]:
+    """The period of so many days, weeks, months or years that the day lies in, of those that are counted from `anchor`."""
+    if grant.per in (Per.DAY, Per.WEEK):
+        first = anchor if grant.per is Per.DAY else anchor - anchor.weekday() * _DAY
+        length = grant.every * (1 if grant.per is Per.DAY else 7)
+        begins = first + (day - first).days // length * length * _DAY
+        return at(begins, MIDNIGHT), at(begins + length * _DAY, MIDNIGHT)
+    length = grant.every * (1 if grant.per is Per.MONTH else 12)
+    since = anchor.year * 12 + (anchor.month - 1 if grant.per is Per.MONTH else 0)
+    number = since + (day.year * 12 + day.month - 1 - since) // length * length
+    return at(_month(number), MIDNIGHT), at(_month(number + length), MIDNIGHT)
+
+
+def _month(number: int) -> date:
+    return date(number // 12, number % 12 + 1, 1)
 
 
 def _grant(repeat: dict[str, Any], quantity: dict[str, Any]) -> Grant:
     """Whole visits or minutes; parts are not granted."""
-    unit, per_unit = str(repeat.get("periodUnit", "")), {"d": Per.WEEK, "wk": Per.WEEK, "mo": Per.MONTH}
-    per = per_unit.get(unit, Per.ALL)
-    span = Fraction(str(repeat.get("period", 1)))
-    each = (Fraction(7) if unit == "d" else Fraction(1)) / span if unit in per_unit else Fraction(1)
+    per, every, each = _per(str(repeat.get("periodUnit", "")), Fraction(str(repeat.get("period", 1))))
     if quantity:
         minutes = Fraction(str(quantity.get("value", 0))) * {"h": 60, "min": 1}.get(str(quantity.get("code") or quantity.get("unit")), 0)
-        return Grant(int(minutes * each), Unit.MINUTES, per)
-    told = repeat.get("frequency") if unit in per_unit else repeat.get("count")
-    return Grant(int(int(told or 0) * each), Unit.VISITS, per)
+        return Grant(max(int(minutes * each), 0), Unit.MINUTES, per, every)
+    told = repeat.get("count") if per is Per.ALL else repeat.get("frequency")
+    return Grant(int(int(told or 0) * each), Unit.VISITS, per, every)
+
+
+def _per(unit: str, span: Fraction) -> tuple[Per, int, Fraction]:
+    """(per what, how many of them together, how many times over it is granted in that): days are counted by the week as far as they fit in one,
+    and what is granted for several weeks or months over all of them: a visit every fourth week is no quarter of a visit a week."""
+    known = {"d": Per.DAY, "wk": Per.WEEK, "mo": Per.MONTH, "a": Per.YEAR}
+    if unit not in known:
+        return Per.ALL, 1, Fraction(1)
+    if not 0 < span <= _LONGEST:
+        return known[unit], 1, Fraction(0)  # so much in no time, or in more than there is: nothing that can be counted
+    if unit == "d" and span <= 7:
+        return Per.WEEK, 1, 7 / span
+    if unit == "d" and span % 7 == 0:
+        return Per.WEEK, int(span / 7), Fraction(1)
+    every = max(math.floor(span), 1)
+    return known[unit], every, every / span

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
@@ -9,7 +10,8 @@ from typing import Any
 
 from hub.booking.clock import MIDNIGHT, local
 from hub.booking.conventions import SERVICE_TYPE, Remembered, codes, every, extension, parts
-from hub.booking.opening import DAYS, Closure, Opening
+from hub.booking.holidays import Holidays, holiday
+from hub.booking.opening import DAYS, SUNDAY, Closure, Opening
 from hub.message import Resource
 
 HORIZON = 14
@@ -23,6 +25,7 @@ OFFER_MINUTES = 120
 MESSAGE_DAYS = 2
 """Within how many working days a message is answered, where a department says nothing else: what people are told, not a rule."""
 ALL_DAYS = frozenset(range(7))
+_DAY = timedelta(days=1)
 
 
 class Asker(StrEnum):
@@ -45,7 +48,7 @@ class Staffing:
     days: frozenset[int] = ALL_DAYS
     opens: time = MIDNIGHT
     closes: time = MIDNIGHT
-    """00:00 is the end of the day."""
+    """00:00 is the end of the day; at or before `opens` it is on the next day, and `days`, `first` and `last` are about the day it begins."""
     first: date | None = None
     last: date | None = None
 
@@ -55,13 +58,20 @@ class Staffing:
         first, last = (date.fromisoformat(part[k]) if part.get(k) else None for k in ("first", "last"))
         return cls(int(part["capacity"]), days, _time(part.get("from")), _time(part.get("to")), first, last)
 
-    def holds(self, wall: datetime) -> bool:
-        """It is what counts at this wall time."""
+    def holds(self, wall: datetime, weekday: Callable[[date], int]) -> bool:
+        """It is what counts at this wall time. `weekday`: which weekday's hours a day has."""
         day, clock = wall.date(), wall.time()
-        return (
-            day.weekday() in self.days and self.opens <= clock and (self.closes == MIDNIGHT or clock < self.closes)
-            and (self.first is None or self.first <= day) and (self.last is None or day <= self.last)
-        )
+        if self.opens < self.closes or self.closes == MIDNIGHT:
+            return self.opens <= clock and (self.closes == MIDNIGHT or clock < self.closes) and self._begins(day, weekday)
+        return (self.opens <= clock and self._begins(day, weekday)) or (clock < self.closes and self._begins(day - _DAY, weekday))
+
+    def _begins(self, day: date, weekday: Callable[[date], int]) -> bool:
+        return weekday(day) in self.days and (self.first is None or self.first <= day) and (self.last is None or day <= self.last)
+
+    def edges(self, start: datetime, until: datetime) -> Iterator[datetime]:
+        """The wall times after `start` and before `until` at which it may begin or end to count."""
+        for day in (start.date(), until.date()):
+            yield from (at for clock in (self.opens, self.closes) if start < (at := datetime.combine(day, clock)) < until)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +108,7 @@ class Department:
     topics: tuple[str, ...] = ()
     """What people may write to it about, in order; empty: it takes no messages."""
     message_days: int = MESSAGE_DAYS
+    holidays: Holidays = Holidays.AS_USUAL
 
     @classmethod
     def of(cls, service: Resource) -> Department:
@@ -117,9 +128,22 @@ class Department:
         return end + timedelta(minutes=self.buffer_minutes)
 
     def capacity_at(self, start: datetime) -> int:
-        """How many visits can be made in the slot that begins at `start`: the last staffing that holds, else the usual number."""
+        """How many visits can be made in the slot that begins at `start`: of the last staffing that holds, else the usual number. Where that
+        changes within the slot it is the least: whoever leaves in the middle of a visit cannot make it."""
         wall = local(start).replace(tzinfo=None)
-        return next((s.capacity for s in reversed(self.staffing) if s.holds(wall)), self.capacity)
+        until = wall + timedelta(minutes=self.slot_minutes)
+        return min(map(self._staff_at, {wall, *(edge for s in self.staffing for edge in s.edges(wall, until))}))
+
+    def _staff_at(self, wall: datetime) -> int:
+        return next((s.capacity for s in reversed(self.staffing) if s.holds(wall, self.weekday)), self.capacity)
+
+    def weekday(self, day: date) -> int:
+        """Which weekday's hours and staff a day has: its own, or on a holiday a Sunday's."""
+        return SUNDAY if self.holidays is Holidays.AS_SUNDAY and holiday(day) else day.weekday()
+
+    def rests(self, day: date) -> bool:
+        """It is closed because the day is a holiday."""
+        return self.holidays is Holidays.CLOSED and holiday(day) != ""
 
 
 def _read(service: Resource) -> Department:
@@ -141,6 +165,7 @@ def _read(service: Resource) -> Department:
         answer_hours=_number(service, "answer-hours", ANSWER_HOURS), offer_minutes=_number(service, "offer-minutes", OFFER_MINUTES),
         lengths=tuple(sorted({int(n) for n in str(extension(service, "visit-lengths") or "").split()})),
         topics=tuple(map(str, every(service, "message-topic"))), message_days=_number(service, "message-days", MESSAGE_DAYS),
+        holidays=next((h for h in Holidays if h == extension(service, "holidays")), Holidays.AS_USUAL),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from hub.booking.conventions import encounter_id
@@ -26,6 +26,9 @@ class Kept(Protocol):
 class Shelf(Protocol):
     """Where kept resources are read: a store's Transaction."""
 
+    @property
+    def now(self) -> datetime: ...
+
     def get(self, type_: str, id_: str, /) -> Kept | None: ...
 
     def find(
@@ -46,8 +49,8 @@ class Facts:
     decisions: tuple[Resource, ...] = ()
     """The person's ServiceRequests."""
     appointments: tuple[Resource, ...] = ()
-    """The person's Appointments in the periods that the decisions count the asked time in, and a day around it: balance and overlap need
-    no more."""
+    """The person's Appointments in the periods that the decisions count the asked time in, and a day around it, and those up to the
+    horizon: balance and overlap need no more."""
     taken: Mapping[str, int] = field(default_factory=dict)
     """Seats taken per slot that the asked time covers."""
     encounter: Resource | None = None
@@ -73,9 +76,11 @@ def gather(statement: Statement, stored: Resource | None, shelf: Shelf) -> Facts
     if not (department and asked and person) or (booking and asked == (booking.start, booking.end)):
         return Facts(patient, service)
     decisions = tuple(k.resource for k in shelf.find("ServiceRequest", patient=person))
+    first, last = window(asked[0], map(Decision.of, decisions))
+    horizon = shelf.now + timedelta(days=department.horizon_days + 1)  # what is moved from the asked time may have been moved so far
+    near = shelf.find("Appointment", patient=person, date=(min(first, shelf.now), max(last, horizon)))
     return Facts(
-        patient, service, decisions,
-        appointments=tuple(k.resource for k in shelf.find("Appointment", patient=person, date=window(asked[0], map(Decision.of, decisions)))),
+        patient, service, decisions, appointments=tuple(k.resource for k in near),
         stays=tuple(k.resource for k in shelf.find("Flag", patient=person)),
         taken={slot: shelf.seats_taken(slot) for slot in covering(department, asked[0], department.busy_until(asked[1]))},
     )
@@ -86,7 +91,7 @@ def window(start: datetime, decisions: Iterable[Decision]) -> tuple[datetime, da
     known = [d for d in decisions if d.active]
     return (
         min([start, *(d.counted_from(start) for d in known)]) - LONGEST_VISIT,
-        max([start, *(d.period(start)[1] for d in known)]) + LONGEST_VISIT,
+        max([start, *(d.counted_until(start) for d in known)]) + LONGEST_VISIT,
     )
 
 

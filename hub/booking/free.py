@@ -14,7 +14,7 @@ from typing import NamedTuple
 from hub.booking.clock import local
 from hub.booking.decision import Decision
 from hub.booking.department import Asker, Department
-from hub.booking.slots import Seat, fills, grid, seats_over, slot_id
+from hub.booking.slots import Seat, covering, fills, grid, seats_over, slot_id
 from hub.booking.stays import paused
 from hub.booking.views import Booking
 from hub.message import Resource
@@ -105,6 +105,11 @@ def free_times(
     return tuple(Day(day, bool(grid(department, day)), tuple(sorted(times.values()))) for day, times in found.items())
 
 
+def _slots_of(moved: Booking, department: Department) -> set[str]:
+    """What it has seats in: its own time, and the confirmed one that stands while this one is asked for."""
+    return {*moved.slots, *(s for first, last in moved.times[1:] for s in covering(department, first, department.busy_until(last)))}
+
+
 def _welcome(wish: Wish) -> bool:
     """The department takes bookings of this length from whoever asks; a visit may be moved as long as it is."""
     same = wish.moved is not None and wish.moved.end - wish.moved.start == timedelta(minutes=wish.minutes)
@@ -143,10 +148,11 @@ class _Chooser:
     @classmethod
     def of(cls, wish: Wish, decisions: Iterable[Decision] | None, bookings: Iterable[Booking], taken: Mapping[str, int]) -> _Chooser:
         own = [b for b in bookings if wish.moved is None or b.id != wish.moved.id]
-        mine = None if decisions is None else [d for d in decisions if d.about(wish.patient, wish.department)]
+        free = decisions is None or (wish.moved is not None and wish.moved.planned)
+        mine = None if free else [d for d in decisions or () if d.about(wish.patient, wish.department)]
         if wish.moved:
-            taken = {**taken, **{slot: taken.get(slot, 0) - 1 for slot in wish.moved.slots}}
-        return cls(wish.stays, mine, own, [(b.start, b.end) for b in own if b.active], taken, {})
+            taken = {**taken, **{slot: taken.get(slot, 0) - 1 for slot in _slots_of(wish.moved, wish.department)}}
+        return cls(wish.stays, mine, own, [span for b in own if b.active for span in b.times], taken, {})
 
     def left(self, at: Beginning) -> int:
         """How many can still choose it; 0: it cannot be chosen."""

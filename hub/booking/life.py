@@ -22,6 +22,7 @@ class What(StrEnum):
     ON_THE_WAY = "on-the-way"
     COMPLETE = "complete"
     NOT_HOME = "not-home"
+    PLAN = "plan"              # the service will come, and nobody asked for it: daily care
 
 
 NEEDS_RIGHT = {what: what.value for what in What} | {What.ON_THE_WAY: "complete", What.NOT_HOME: "complete"}
@@ -34,6 +35,7 @@ _P, _B, _A, _F, _N, _C = Status.PENDING, Status.BOOKED, Status.ARRIVED, Status.F
 
 NEXT: dict[tuple[Status | None, What], Status] = {
     (NEW, What.BOOK): _P,
+    (NEW, What.PLAN): _B,
     (_P, What.MOVE): _P,
     (_P, What.CONFIRM): _B,
     (_P, What.ASSIGN): _B,        # who is sent is confirmed

@@ -37,8 +37,8 @@ _UNSPEAKABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uf
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """A kept Communication of the category MESSAGE."""
+class Post:
+    """What somebody wrote: a kept Communication of the category MESSAGE."""
 
     id: str
     thread: str
@@ -63,7 +63,7 @@ class Message:
     """References of those who have had it before them: the extension `read` (`reader`, `at`), for messages from the service."""
 
     @classmethod
-    def of(cls, communication: Resource) -> Message:
+    def of(cls, communication: Resource) -> Post:
         """Reads a kept message. KeyError or ValueError here is a bug of ours, or of a client that calls something a message that is none."""
         sender, recipients = communication["sender"], communication.get("recipient") or ()
         return cls(
@@ -86,7 +86,7 @@ class Message:
 class Thread:
     """What was written to and fro about one thing; oldest first, at least one."""
 
-    messages: tuple[Message, ...]
+    messages: tuple[Post, ...]
 
     @property
     def id(self) -> str:
@@ -101,7 +101,7 @@ class Thread:
         return self.messages[0].department
 
     @property
-    def newest(self) -> Message:
+    def newest(self) -> Post:
         return self.messages[-1]
 
     @property
@@ -109,7 +109,7 @@ class Thread:
         """The service has not answered the last one."""
         return not self.newest.from_service
 
-    def unread(self, reader: str) -> tuple[Message, ...]:
+    def unread(self, reader: str) -> tuple[Post, ...]:
         """The service's messages that this reader has not had before them."""
         return tuple(m for m in self.messages if m.from_service and reader not in m.read_by)
 
@@ -122,7 +122,7 @@ def is_message(communication: Resource) -> bool:
 
 def threads(communications: Iterable[Resource]) -> list[Thread]:
     """Every message among these in its thread, the thread with the newest message first."""
-    found = sorted((Message.of(c) for c in communications if is_message(c)), key=lambda m: (m.thread, m.id != m.thread, m.sent, m.id))
+    found = sorted((Post.of(c) for c in communications if is_message(c)), key=lambda m: (m.thread, m.id != m.thread, m.sent, m.id))
     made = [Thread(tuple(group)) for _, group in groupby(found, key=lambda m: m.thread)]
     return sorted(made, key=lambda t: (t.newest.sent, t.id), reverse=True)
 

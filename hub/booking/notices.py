@@ -80,6 +80,12 @@ KINDS: dict[What, Kind] = {
 }
 
 
+WEIGHT: dict[Kind, int] = {
+    Kind.NOT_HOME: 3, Kind.CANCELLED: 3, Kind.MOVED: 2, Kind.CONFIRMED: 1, Kind.RECEIPT: 1, Kind.COMPLETED: 0,
+}
+"""Of the news that are gathered into one notice the heaviest is told: whoever hears of a confirmation must not miss a cancellation."""
+
+
 class Channel(StrEnum):
     """By what it travels; an adapter that carries it wants `notice-<channel>`."""
 
@@ -151,6 +157,17 @@ def kind_of(what: What, by_customer: bool, before: Resource | None) -> Kind | No
     return KINDS.get(what)
 
 
+def gathered(earlier: Iterable[tuple[str, str]], kind: Kind, booking: str) -> Kind:
+    """What one notice tells of a new thing and of those that were not told yet, each (what it tells, the booking it is about).
+
+    A cancelled time and a new one are «moved». A visit that was made after all takes back that nobody was at home to it.
+    """
+    told = [(Kind(k), about) for k, about in earlier if k in WEIGHT and not (kind is Kind.COMPLETED and about == booking)]
+    if kind is Kind.RECEIPT and any(k is Kind.CANCELLED for k, _ in told):
+        return Kind.MOVED
+    return max((kind, *(k for k, _ in told)), key=lambda k: WEIGHT[k])  # of equals the first: the newest
+
+
 def text(kind: Kind, municipality: str, phone: str) -> str:
     """The whole message."""
     return f"{municipality}: {TEXTS[kind]} Logg inn i portalen for å se mer, eller ring {phone}. Du kan ikke svare på denne meldingen."
@@ -164,7 +181,9 @@ def loud(moment: datetime) -> datetime:
     return at(wall.date() + (_DAY if wall.time() >= QUIET_FROM else timedelta()), QUIET_UNTIL)
 
 
-def reminded_at(appointment: Resource, now: datetime) -> datetime | None:
-    """The day before at ten; None when that is past: whoever booked so late needs no reminder."""
-    moment = at(local(begin(appointment["start"])).date() - _DAY, REMINDED_AT)
-    return moment if moment > now else None
+def reminded_at(appointment: Resource, now: datetime) -> tuple[datetime, datetime] | None:
+    """From when, until when it may be told: the day before at ten, and while it is «in the morning» that the visit is; None when ten is past:
+    whoever booked so late needs no reminder."""
+    day = local(begin(appointment["start"])).date() - _DAY
+    moment = at(day, REMINDED_AT)
+    return (moment, at(day, QUIET_FROM)) if moment > now else None

@@ -9,6 +9,7 @@ from hub.booking.clock import MIDNIGHT, at, begin, end
 from hub.message import Resource
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+SUNDAY = 6
 _DAY = timedelta(days=1)
 
 
@@ -32,15 +33,15 @@ class Opening:
         first, last = available.get("availableStartTime", "00:00:00"), available.get("availableEndTime", "00:00:00")
         return cls(days, time.fromisoformat(first), time.fromisoformat(last))
 
-    def walls(self, day: date) -> tuple[datetime, datetime] | None:
-        """From and to as naive wall times, when it begins that day."""
-        if day.weekday() not in self.days or self.only not in (None, day):
+    def walls(self, day: date, weekday: int) -> tuple[datetime, datetime] | None:
+        """From and to as naive wall times, when it begins that day, whose hours are those of `weekday`."""
+        if weekday not in self.days or self.only not in (None, day):
             return None
         return datetime.combine(day, self.opens), datetime.combine(day + _DAY if self.closes <= self.opens else day, self.closes)
 
-    def on(self, day: date) -> tuple[datetime, datetime] | None:
+    def on(self, day: date, weekday: int) -> tuple[datetime, datetime] | None:
         """From and to as instants, when it begins that day."""
-        walls = self.walls(day)
+        walls = self.walls(day, weekday)
         return walls and (at(day, self.opens), at(walls[1].date(), self.closes))
 
 

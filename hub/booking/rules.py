@@ -34,16 +34,17 @@ class Asked:
         return self.department.busy_until(self.end)
 
 
-def check(asked: Asked, facts: Facts, now: datetime) -> Decision:
-    """Every rule, from the cheapest to name to the most personal; gives back the decision that covers the visit.
+def check(asked: Asked, facts: Facts, now: datetime) -> Decision | None:
+    """Every rule, from the cheapest to name to the most personal; gives back the decision that covers the visit. None: it needs none, since the
+    service planned it, and it is moved.
 
     Raises:
-        Refused: NOT_ALLOWED, TOO_LATE, BEYOND_HORIZON, OUTSIDE_OPENING_HOURS, LENGTH_NOT_OFFERED, INVALID (off the grid), NO_DECISION,
+        Refused: NOT_ALLOWED, PAST, TOO_LATE, BEYOND_HORIZON, OUTSIDE_OPENING_HOURS, LENGTH_NOT_OFFERED, OFF_GRID, NO_DECISION,
             DECISION_USED_UP, OVERLAPS_OWN, PAUSED, FULL.
     """
     bookable(asked, now)
     others = _others(asked, facts)
-    decision = granted(asked, map(Decision.of, facts.decisions), others)
+    decision = None if asked.moved and asked.moved.planned else granted(asked, map(Decision.of, facts.decisions), others)
     apart_from_own(asked, others)
     at_home(asked, facts.stays)
     room_left(asked, facts.taken)
@@ -54,9 +55,10 @@ def bookable(asked: Asked, now: datetime) -> None:
     """The rules that need no person.
 
     Raises:
-        Refused: NOT_ALLOWED, TOO_LATE, BEYOND_HORIZON, OUTSIDE_OPENING_HOURS, LENGTH_NOT_OFFERED, INVALID (off the grid).
+        Refused: NOT_ALLOWED, PAST, TOO_LATE, BEYOND_HORIZON, OUTSIDE_OPENING_HOURS, LENGTH_NOT_OFFERED, OFF_GRID.
     """
     welcome(asked.department, asked.asker)
+    ahead(asked.start, now)
     in_time(asked.start, asked.department.notice_minutes, now)
     within_horizon(asked.department, asked.start, now)
     within_opening_hours(asked)
@@ -68,26 +70,28 @@ SOFT = frozenset({Problem.LENGTH_NOT_OFFERED, Problem.TOO_LATE, Problem.BEYOND_H
 """What staff may pass with a reason: length, notice time, horizon, opening hours and what is left of a decision. Never a seat."""
 
 
-def overruled(asked: Asked, facts: Facts, now: datetime) -> tuple[Decision, tuple[Problem, ...]]:
+def overruled(asked: Asked, facts: Facts, now: datetime) -> tuple[Decision | None, tuple[Problem, ...]]:
     """As `check`, for staff who pass the soft rules: the decision it is made under, and which rules were passed.
 
     Raises:
-        Refused: NOT_ALLOWED, TOO_LATE (it is past), INVALID (off the grid), NO_DECISION, OVERLAPS_OWN, PAUSED, FULL.
+        Refused: NOT_ALLOWED, PAST, OFF_GRID, NO_DECISION, OVERLAPS_OWN, PAUSED, FULL.
     """
     department, others = asked.department, _others(asked, facts)
     welcome(department, asked.asker)
-    in_time(asked.start, 0, now)
-    decisions = list(map(Decision.of, facts.decisions))
+    ahead(asked.start, now)
+    decisions, free_of_any = list(map(Decision.of, facts.decisions)), asked.moved is not None and asked.moved.planned
     passed = [
         *_broken(lambda: in_time(asked.start, department.notice_minutes, now)),
         *_broken(lambda: within_horizon(department, asked.start, now)),
         *_broken(lambda: length_offered(asked)),
         *(_broken(lambda: within_opening_hours(asked)) or _broken(lambda: on_the_grid(asked))),
-        *_broken(lambda: granted(asked, decisions, others)),
+        *([] if free_of_any else _broken(lambda: granted(asked, decisions, others))),
     ]
     apart_from_own(asked, others)
     at_home(asked, facts.stays)
     room_left(asked, facts.taken)
+    if free_of_any:
+        return None, tuple(passed)
     covering_ = _covering(asked, decisions)
     decision = min(covering_, key=lambda d: d.id) if Problem.DECISION_USED_UP in passed else granted(asked, decisions, others)
     return decision, tuple(passed)
@@ -130,8 +134,14 @@ def welcome(department: Department, asker: Asker) -> None:
         raise Refused(Problem.NOT_ALLOWED, f"the department takes no bookings from: {asker}", "Appointment.participant.actor")
 
 
+def ahead(start: datetime, now: datetime) -> None:
+    """Nobody comes in the past."""
+    if start < now:
+        raise Refused(Problem.PAST, "the time is past", "Appointment.start")
+
+
 def in_time(start: datetime, minutes: int, now: datetime) -> None:
-    """Not in the past, and at least so many minutes ahead; the same for the time that a visit is moved from or cancelled at."""
+    """At least so many minutes ahead; the same for the time that a visit is moved from or cancelled at."""
     if start < now + timedelta(minutes=max(minutes, 0)):
         raise Refused(Problem.TOO_LATE, f"less than {minutes} minutes ahead", "Appointment.start")
 
@@ -159,7 +169,7 @@ def on_the_grid(asked: Asked) -> None:
     """It starts where a slot starts, and slots cover all of it: what no slot covers, capacity would not count."""
     cells = cells_over(asked.department, asked.start, asked.end)
     if not cells or cells[0].start != asked.start:
-        raise Refused(Problem.INVALID, f"does not start on the grid of {asked.department.slot_minutes} minutes", "Appointment.start")
+        raise Refused(Problem.OFF_GRID, f"does not start on the grid of {asked.department.slot_minutes} minutes", "Appointment.start")
     if not fills(asked.department, asked.start, asked.end):
         raise Refused(Problem.OUTSIDE_OPENING_HOURS, "no slot covers its end", "Appointment.end")
 
@@ -183,8 +193,9 @@ def _covering(asked: Asked, decisions: Iterable[Decision]) -> list[Decision]:
 
 
 def apart_from_own(asked: Asked, others: Iterable[Booking]) -> None:
-    """Nobody has two visits at a time, whatever the departments; visits may touch."""
-    if any(b.active and b.start < asked.end and asked.start < b.end for b in others):
+    """Nobody has two visits at a time, whatever the departments; visits may touch. A confirmed time that stands while another is asked for is one
+    of them: the service may say no."""
+    if any(b.active and first < asked.end and asked.start < last for b in others for first, last in b.times):
         raise Refused(Problem.OVERLAPS_OWN, "the person has another visit then", "Appointment.start")
 
 

@@ -11,6 +11,7 @@ from datetime import date, datetime, time, timedelta
 
 from hub.booking.clock import begin, local, moments, write
 from hub.booking.conventions import every, extension, parts, points_to, url, without_extension
+from hub.booking.department import Asker
 from hub.booking.opening import DAYS
 from hub.message import Resource
 from hub.problem import Problem
@@ -39,6 +40,8 @@ class Series:
     """The last day that was tried."""
     missed: tuple[tuple[datetime, Problem], ...] = ()
     """The visits that could not be booked, and why; in order."""
+    asker: Asker = Asker.PERSON
+    """In what capacity whoever began it did so: its visits are booked in the same."""
 
     @classmethod
     def of(cls, plan: Resource) -> Series:
@@ -51,6 +54,7 @@ class Series:
             date.fromisoformat(plan["period"]["start"]), date.fromisoformat(last) if last else None,
             frozenset(map(str, every(plan, "skip-week"))), date.fromisoformat(done) if done else None,
             tuple(sorted((begin(p["start"]), Problem(p["problem"])) for p in parts(plan, "missed-visit"))),
+            Asker(extension(plan, "asked-by") or Asker.PERSON),
         )
 
     def occurrences(self, until: date) -> Iterator[tuple[date, datetime]]:
@@ -80,7 +84,9 @@ def week_code(day: date) -> str:
     return f"{year}-W{number:02}"
 
 
-def made(id_: str, patient: str, department: str, start: datetime, minutes: int, skipped: frozenset[str], last: date | None) -> Resource:
+def made(
+    id_: str, patient: str, department: str, start: datetime, minutes: int, skipped: frozenset[str], last: date | None, asker: Asker = Asker.PERSON,
+) -> Resource:
     """A series that begins with a booking at `start`."""
     wall = local(start)
     repeat: Resource = {
@@ -93,6 +99,7 @@ def made(id_: str, patient: str, department: str, start: datetime, minutes: int,
         "period": {"start": wall.date().isoformat(), **({"end": last.isoformat()} if last else {})},
         "extension": [
             {"url": url("department"), "valueReference": {"reference": f"HealthcareService/{department}"}},
+            {"url": url("asked-by"), "valueCode": asker.value},
             *({"url": url("skip-week"), "valueString": week} for week in sorted(skipped)),
         ],
         "activity": [{"detail": {"kind": "Appointment", "status": "scheduled", "scheduledTiming": {"repeat": repeat}}}],

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 
-from hub.booking.clock import local, moments, write
+from hub.booking.clock import MIDNIGHT, at, local, moments, write
 from hub.booking.conventions import extension, with_extension
 from hub.booking.department import Department
 from hub.message import Resource
@@ -28,9 +28,12 @@ def is_open(department: Department, start: datetime, until: datetime) -> bool:
 
     An extra opening holds on a closing day too: whoever makes one means it.
     """
-    closed = any(c.first < until and start < c.until for c in department.closures)
+    days = _days(start, until)
+    closed = any(c.first < until and start < c.until for c in department.closures) or any(
+        department.rests(day) and at(day, MIDNIGHT) < until and start < at(day + _DAY, MIDNIGHT) for day in days
+    )
     openings = [o for o in department.openings if o.only or not closed]
-    spans = sorted(span for day in _days(start, until) for o in openings if (span := o.on(day)))
+    spans = sorted(span for day in days for o in openings if (span := o.on(day, department.weekday(day))))
     reached = start
     for opens, closes in spans:
         if opens <= reached < closes:
@@ -47,7 +50,7 @@ def grid(department: Department, day: date) -> tuple[Cell, ...]:
     step = timedelta(minutes=department.slot_minutes)
     cells = []
     for opening in department.openings:
-        wall, last = opening.walls(day) or (datetime.min, datetime.min)
+        wall, last = opening.walls(day, department.weekday(day)) or (datetime.min, datetime.min)
         while wall < last:
             cells += [Cell(m, m + step) for m in moments(wall) if is_open(department, m, m + step)]
             wall += step

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 
 from hub.booking.clock import read
 from hub.booking.conventions import SHOP_BOOKING, appointment_id, extension, identifier, points_to
+from hub.booking.department import Asker
 from hub.booking.life import What
-from hub.booking.views import Booking, Status, performer, version
+from hub.booking.views import Booking, Status, performer, stated_department, stated_person, version
 from hub.message import Resource
 from hub.problem import Problem, Refused
 
@@ -34,11 +35,16 @@ class Statement:
         value = extension(self.appointment, "sequence")
         return None if value is None else int(value)
 
-
     @property
     def stated_at(self) -> str:
         """When the sender said it by its own clock, as `clock.write` has it; empty when that is not told."""
         return str(extension(self.appointment, "stated-at") or "")
+
+    @property
+    def asker(self) -> Asker | None:
+        """In what capacity whoever asked did so, where the sender tells (the extension `asked-by`): a shop vouches for its own customers."""
+        told = extension(self.appointment, "asked-by")
+        return Asker(told) if told in list(Asker) else None
 
 
 def statements(items: Iterable[Resource]) -> tuple[Statement, ...]:
@@ -99,14 +105,19 @@ def _length(stated: Resource, stored: Booking | None, minutes: int) -> timedelta
     return stored.end - stored.start if stored else timedelta(minutes=minutes)
 
 
-def words(statement: Statement, stored: Booking | None) -> tuple[What, ...]:
+def words(statement: Statement, stored: Booking | None, plans: bool = False) -> tuple[What, ...]:
     """What it says, in the order it takes effect. The service's own move is a move and a confirmation.
+
+    Args:
+        plans: who says it may plan visits that nobody booked; whom and what such a one is for must be told with it.
 
     Raises:
         Refused: INVALID, UNKNOWN_CODE (a status nobody may state), UNKNOWN_BOOKING.
     """
     status = statement.appointment.get("status")
     if stored is None:
+        if plans and status == "booked" and any(stated_person(statement.appointment)) and stated_department(statement.appointment):
+            return (What.PLAN,)
         if status != "proposed" or statement.appointment.get("id"):
             raise Refused(Problem.UNKNOWN_BOOKING, "no such booking", "Appointment.identifier")
         return (What.BOOK,)

@@ -22,6 +22,10 @@ class Status(StrEnum):
     CANCELLED = "cancelled"  # «Avlyst»
 
 
+MOVED_FROM = "moved-from"
+"""Extension: the confirmed time (Period) that stands until the service has answered to the one asked for instead."""
+
+
 @dataclass(frozen=True, slots=True)
 class Booking:
     """A kept Appointment."""
@@ -43,6 +47,8 @@ class Booking:
     version: int
     stated_at: str
     """When the service said what it said last, by its own clock; empty when it does not tell."""
+    before: tuple[datetime, datetime] | None = None
+    """The confirmed time that stands until the service has answered to the one asked for instead."""
 
     @classmethod
     def of(cls, appointment: Resource) -> Booking:
@@ -54,8 +60,19 @@ class Booking:
         """It takes the person's time: it is planned, happening or happened."""
         return self.status not in (Status.CANCELLED, Status.NOSHOW)
 
+    @property
+    def planned(self) -> bool:
+        """The service planned it and nobody booked it: it draws on no decision."""
+        return not self.decision
+
+    @property
+    def times(self) -> tuple[tuple[datetime, datetime], ...]:
+        """The times it takes: its own, and the confirmed one from before."""
+        return ((self.start, self.end), *((self.before,) if self.before else ()))
+
 
 def _read(appointment: Resource) -> Booking:
+    old = extension(appointment, MOVED_FROM)
     return Booking(
         id=appointment["id"], status=Status(appointment["status"]),
         start=begin(appointment["start"]), end=begin(appointment["end"]),
@@ -64,7 +81,7 @@ def _read(appointment: Resource) -> Booking:
         decision=first(points_to(r, "ServiceRequest") for r in appointment.get("basedOn") or ()),
         slots=tuple(points_to(r, "Slot") for r in appointment.get("slot") or ()),
         performer=performer(appointment), sequence=int(extension(appointment, "sequence") or 0), version=version(appointment),
-        stated_at=str(extension(appointment, "stated-at") or ""),
+        stated_at=str(extension(appointment, "stated-at") or ""), before=(begin(old["start"]), begin(old["end"])) if old else None,
     )
 
 

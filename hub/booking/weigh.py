@@ -6,20 +6,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from hub.booking import draft, rules
-from hub.booking.clock import begin, write
-from hub.booking.conventions import extension, with_extension, without_extension
+from hub.booking.clock import write
+from hub.booking.conventions import appointment_id, extension, with_extension, without_extension
 from hub.booking.department import Asker, Department
 from hub.booking.facts import Facts
 from hub.booking.life import NEEDS_RIGHT, What, after
 from hub.booking.slots import Seat, covering, seats_over
 from hub.booking.statement import Statement, out_of_date, times, which, words
-from hub.booking.views import Booking, Status, is_booking, stated_department, stated_person
+from hub.booking.views import MOVED_FROM, Booking, Status, is_booking, stated_department, stated_person
 from hub.booking.waiting import is_waiting
 from hub.message import Resource
 from hub.problem import Problem, Refused
 
-MOVED_FROM = "moved-from"
-"""Extension: the confirmed time (Period) that stands until the service has answered to the one asked for instead."""
 ANSWER = "answer"
 """Extension: `refused` when the service said no to a booking, `move-refused` to another time; gone with the next change."""
 NO_LIMIT = 10_000
@@ -78,7 +76,7 @@ def weigh(
         may: what the sender's word is good for (`Adapter.may_state`). Who may `confirm` runs the service, and its word beats our rules.
         origin: who states it: the adapter's name, or `portal`.
         departments: the sender's (`Adapter.departments`); empty: all.
-        asker: in what capacity whoever asks does so.
+        asker: in what capacity whoever asks does so, where the statement does not tell.
         settles: nobody else must confirm: what the rules allow stands at once.
         overrules: staff who know better: the soft rules do not bind (`rules.SOFT`); seats and the life cycle do.
 
@@ -91,9 +89,12 @@ def weigh(
     if stored and not is_booking(stored):
         raise Refused(Problem.IMPOSSIBLE_CHANGE, "what is kept under this id is no booking", "Appointment.id")
     booking = Booking.of(stored) if stored else None
-    case = _Case(statement, booking, facts, "confirm" in may, now, asker, overrules, settles and "confirm" not in may)
-    said = words(statement, booking)
+    case = _Case(statement, booking, facts, "confirm" in may, now, statement.asker or asker, overrules, settles and "confirm" not in may)
+    said = words(statement, booking, "plan" in may)
     _allowed(said, may, booking.department if booking else stated_department(statement.appointment), departments)
+    if said == (What.PLAN,):
+        named = statement.appointment.get("id")
+        return _plan(case, appointment_id(origin, str(named)) if named else which(statement, origin))
     if stored is None or booking is None:
         return _book(case, which(statement, origin))
     if case.settles and said == (What.MOVE,):
@@ -133,6 +134,17 @@ def _book(case: _Case, id_: str) -> Outcome:
     if case.settles:
         made = draft.changed(made, case.statement, What.CONFIRM, after(Status.PENDING, What.CONFIRM), case.owner)
     return _seated(case, What.BOOK, made, rules.Asked(patient, department, *asked, asker=case.asker))
+
+
+def _plan(case: _Case, id_: str) -> Outcome:
+    """A visit that the service planned itself: it stands at once, takes seats like the service's own moves, and draws on no decision."""
+    patient, service = rules.known_person(case.facts.patient), case.facts.service
+    asked = times(case.statement, None, Department.of(service).visit_minutes) if service else None
+    if service is None or asked is None:
+        raise Refused(Problem.INVALID if service else Problem.UNKNOWN_SERVICE, "a planned visit has a department and a start", "Appointment.start")
+    made = draft.timed(draft.new(id_, case.statement, patient, service, case.now), *asked)
+    made = draft.changed(made, case.statement, What.CONFIRM, after(None, What.PLAN), case.owner)
+    return _seated(case, What.PLAN, made, rules.Asked(patient, Department.of(service), *asked, asker=case.asker))
 
 
 def _same_subject(case: _Case, booking: Booking) -> None:
@@ -183,7 +195,7 @@ def _settled(case: _Case, booking: Booking, outcome: Outcome) -> Outcome:
         if not answered and booking.status is Status.BOOKED:
             old = {"start": write(booking.start), "end": write(booking.end)}
             appointment = with_extension(without_extension(appointment, ANSWER), MOVED_FROM, "Period", old)
-        old_slots = _confirmed_slots(appointment, department)
+        old_slots = _confirmed_slots(Booking.of(appointment), department)
         own = replace(booking, slots=tuple(dict.fromkeys((*booking.slots, *old_slots))))
         asked = rules.Asked(booking.patient, department, new.start, new.end, own, case.asker)
         seated = _seated(case, What.MOVE, appointment, asked)
@@ -206,12 +218,9 @@ def _in_time(case: _Case, booking: Booking, department: Department, what: What) 
     return ()
 
 
-def _confirmed_slots(appointment: Resource, department: Department) -> tuple[str, ...]:
+def _confirmed_slots(booking: Booking, department: Department) -> tuple[str, ...]:
     """The slots of the confirmed time that stands while another is asked for: its own, so they count as free for itself."""
-    old = extension(appointment, MOVED_FROM)
-    if old is None:
-        return ()
-    return covering(department, begin(old["start"]), department.busy_until(begin(old["end"])))
+    return covering(department, booking.before[0], department.busy_until(booking.before[1])) if booking.before else ()
 
 
 def _seated(case: _Case, what: What, appointment: Resource, asked: rules.Asked) -> Outcome:
@@ -228,7 +237,8 @@ def _seated(case: _Case, what: What, appointment: Resource, asked: rules.Asked) 
             decision, passed = rules.overruled(asked, case.facts, case.now)
         else:
             decision = rules.check(asked, case.facts, case.now)
-        made["basedOn"] = [{"reference": f"ServiceRequest/{decision.id}"}]
+        if decision is not None:
+            made["basedOn"] = [{"reference": f"ServiceRequest/{decision.id}"}]
     made = _fresh(case, _numbered_on(case, made))
     return Outcome(what, made, frees=asked.moved is not None, takes=seats, overruled=passed)
 

@@ -10,7 +10,7 @@ from hub.access import AuditLine
 from hub.booking import Decision
 from hub.booking.clock import begin
 from hub.booking.conventions import identifier
-from hub.booking.messages import CONVERSATION, LETTER, LONGEST_ANSWER, Message, Thread, following, from_service, instant, is_message, proper
+from hub.booking.messages import CONVERSATION, LETTER, LONGEST_ANSWER, Post, Thread, following, from_service, instant, is_message, proper
 from hub.booking.settings import LONGEST_TOPIC
 from hub.dialogue.threads import thread_in
 from hub.keeping import Speaker
@@ -98,7 +98,7 @@ def _thread(tx: Transaction, stated: Resource) -> Thread | None:
         alike = (tx.find("Communication", identifier=f"{system}|{name}") for system in (CONVERSATION, LETTER) if name and not known)
         named = [known] if known else [kept for found in alike for kept in found]
         for kept in named:
-            if is_message(kept.resource) and (thread := thread_in(tx, Message.of(kept.resource).thread)) is not None:
+            if is_message(kept.resource) and (thread := thread_in(tx, Post.of(kept.resource).thread)) is not None:
                 return thread
     return None
 

@@ -17,7 +17,7 @@ from hub.booking.messages import (
     MOST_A_DAY,
     RECEIVED,
     SENDING,
-    Message,
+    Post,
     Thread,
     begun,
     conversation,
@@ -125,7 +125,7 @@ class Messaging:
 
         def work(tx: Transaction) -> str:
             if (again := tx.get("Communication", id_)) is not None:
-                return Message.of(again.resource).thread
+                return Post.of(again.resource).thread
             text = proper(draft.text)
             self._today(tx, reader, person)
             thread = owned(tx, person, draft.thread) if draft.thread else None
@@ -174,7 +174,7 @@ class Messaging:
 
         def work(tx: Transaction) -> None:
             for kept in (tx.get("Communication", id_) for id_ in ids):
-                if kept is not None and not kept.deleted and reader not in Message.of(kept.resource).read_by:
+                if kept is not None and not kept.deleted and reader not in Post.of(kept.resource).read_by:
                     tx.keep(read(kept.resource, reader, instant(tx.now)), origin="portal")
 
         if ids:
@@ -209,7 +209,7 @@ class Messaging:
 
     def _owe(self, tx: Transaction, change: Change, thread: Thread | None) -> None:
         """One letter to whom the department's messages go. Every message is sent, so none replaces another."""
-        message = Message.of(change.resource)
+        message = Post.of(change.resource)
         adapter = self.receiver(message.department)
         if adapter is None:
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hub.booking.conventions import points_to
-from hub.booking.messages import Message, Thread, is_message, threads
+from hub.booking.messages import Post, Thread, is_message, threads
 from hub.booking.views import actors
 from hub.problem import Problem, Refused
 from hub.store import Stored, Transaction
@@ -17,7 +17,7 @@ def begun_by(first: Stored | None, of_person: Callable[[str], list[Thread]]) -> 
     """The thread that this message began, among its person's; None: it began none."""
     if first is None or first.deleted or not is_message(first.resource):
         return None
-    return next((thread for thread in of_person(Message.of(first.resource).patient) if thread.id == first.id), None)
+    return next((thread for thread in of_person(Post.of(first.resource).patient) if thread.id == first.id), None)
 
 
 def thread_in(tx: Transaction, id_: str) -> Thread | None:

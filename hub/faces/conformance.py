@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 import orjson
 
-from hub.faces.interaction import JSON, READS, Answer, Asked
+from hub.faces.interaction import READS, Answer, Asked
 from hub.fhir import bundle
 from hub.fhir.outcome import ignored
 from hub.fhir.profiles import Profiles
@@ -29,7 +29,7 @@ def rows() -> list[Resource]:
     ]
     return [{
         "type": type_, "interaction": [{"code": "read"}, {"code": "search-type"}], "versioning": "no-version", "searchParam": parameters,
-        "operation": [], "documentation": "Part of the hub, the same for everybody; JSON only, without a token.",
+        "operation": [], "documentation": "Part of the hub, the same for everybody; without a token.",
     } for type_ in TYPES]
 
 
@@ -67,4 +67,4 @@ def _matches(resource: Resource, wanted: dict[str, list[str]], profiles: Profile
 
 
 def _given(body: bytes) -> Answer:
-    return Answer(200, body, _HEADERS, media_type=f"{JSON}; fhirVersion=4.0; charset=utf-8")
+    return Answer(200, body, _HEADERS)

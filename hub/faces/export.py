@@ -21,6 +21,7 @@ from hub.access import AuditLine, Reader
 from hub.faces.beside import File
 from hub.faces.interaction import READS, Answer, Asked
 from hub.faces.parameters import parameters_of
+from hub.faces.sight import Sight
 from hub.faces.web import ID
 from hub.fhir import bulk, strict_json, times
 from hub.fhir.alternatives import Terms
@@ -28,7 +29,7 @@ from hub.fhir.definitions import Definitions
 from hub.fhir.index import HashId
 from hub.fhir.limits import limit, limited
 from hub.fhir.outcome import outcome
-from hub.fhir.query import NEVER, Query
+from hub.fhir.query import NEVER, Condition, Query
 from hub.fhir.subset import subset
 from hub.problem import Issue, Problem, Refused
 from hub.store import Export, Part, Store, Stored, Transaction
@@ -92,6 +93,8 @@ class Exports:
         wanted, ignored = _wanted(asked)
         types, unknown = self._types(asked, reader, ",".join(wanted["_type"]))
         filters, unfiltered = bulk.filters(wanted["_typeFilter"], types, asked.lenient, self._terms)
+        for type_ in types:
+            self._asked(reader, type_, tuple(filters))
         elements, unnamed = bulk.elements(wanted["_elements"], types, asked.lenient, self._definitions)
         since, now, id_ = _since(wanted["_since"]), self._clock(), str(uuid.uuid4())
         request = f"{self._base}/{'/'.join(asked.path)}" + (f"?{asked.query}" if asked.query else "")
@@ -141,8 +144,8 @@ class Exports:
         """The manifest. An export is a place in the change log, so there is nothing to wait for."""
         output = [
             {"type": type_, "url": f"{self._base}/$export-file/{export.id}/{type_}{bounds}"}
-            for type_ in export.types if self._sees(reader, type_) and self._any(type_)
-            for bounds in _bounds(self._store.exports.parts(type_, A_FILE))
+            for type_ in export.types if self._sees(reader, type_)
+            for bounds in self._cut(reader, type_)
         ]
         manifest = {
             "transactionTime": export.at.isoformat(timespec="milliseconds"), "request": export.request, "requiresAccessToken": True,
@@ -154,10 +157,11 @@ class Exports:
         return Answer(200, orjson.dumps(manifest), ((b"expires", expires),), media_type="application/json")
 
     def _gone(self, export: Export, reader: Reader) -> Iterator[str]:
-        """References of what was deleted since: of types that belong to no department, which are the only ones that are deleted."""
+        """References of what was deleted since, as far as the reader saw it until then."""
         for type_ in export.types if not export.of_patients else ():
-            if self._definitions.served[type_].delete and self._sees(reader, type_) and limit(reader, type_, self._definitions) is None:
-                yield from (f"{type_}/{id_}" for id_ in self._store.exports.gone(export, type_))
+            if self._definitions.served[type_].delete:
+                gone = [each for id_ in self._store.exports.gone(export, type_) if (each := self._store.get(type_, id_)) is not None]
+                yield from (each.reference for each in Sight(self._store, self._definitions).of(reader, gone))
 
     def _deleted(self, export: Export, reader: Reader) -> Iterator[bytes]:
         """Bundles of type transaction, one a line (Bulk Data Access 2.0, «deleted»)."""
@@ -169,8 +173,18 @@ class Exports:
     def _shown(self, found: Stored, export: Export) -> str:
         return subset(found.text, "", export.elements, self._definitions) if export.elements else found.text
 
-    def _any(self, type_: str) -> bool:
-        return bool(self._store.search(Query(type_, count=1)).entries)
+    def _cut(self, reader: Reader, type_: str) -> list[str]:
+        """The queries of a type's files; none when the reader sees nothing of it. Where it sees a part, that is one file: the ids at which the
+        whole is cut would tell it of the rest."""
+        seen = limit(reader, type_, self._definitions)
+        if not self._store.search(Query(type_, (seen,) if seen else (), count=1)).entries:
+            return []
+        return [""] if seen else _bounds(self._store.exports.parts(type_, A_FILE))
+
+    def _asked(self, reader: Reader, type_: str, filters: tuple[str, ...]) -> Condition | None:
+        """What the filters ask of a type, within the reader's limits also where they ask about others. Raises Refused as `limit`."""
+        wanted = bulk.wanted(filters, type_, self._terms)
+        return limited(reader, Query(type_, (wanted,)), self._definitions).conditions[0] if wanted else None
 
     def _end(self, reader: Reader, id_: str) -> Answer:
         self._own(reader, id_)
@@ -184,18 +198,19 @@ class Exports:
         if not (reader.may(type_, "r") and reader.may(type_, "s")):
             raise Refused(Problem.SCOPE_MISSING, f"this needs system/{type_}.rs")
         limit(reader, type_, self._definitions)
+        self._asked(reader, type_, export.filters)
         return File(NDJSON, self._pieces(export, type_, reader, first, until))
 
     def _pieces(self, export: Export, type_: str, reader: Reader, first: str, until: str) -> Iterator[bytes]:
         """Page after page; whose data a page holds is in the access log before it leaves, each person once a file."""
         told: set[str] = set()
-        wanted = bulk.wanted(export.filters, type_, self._terms)
         going = True
         while going:
             seen = limit(reader, type_, self._definitions)
-            asked = limited(reader, Query(type_, (wanted,)), self._definitions).conditions[0] if wanted else None  # also within a chain
+            asked = self._asked(reader, type_, export.filters)
             part = Part(export, type_, first, until, (seen,) if seen else (), asked)
-            found, first = self._store.exports.page(part, A_PAGE)
+            page, first = self._store.exports.page(part, A_PAGE)
+            found = Sight(self._store, self._definitions).of(reader, page) if seen else page  # also as it was then
             fresh = [person for person in persons(found) if person not in told]
             told.update(fresh)
             now = self._clock()

@@ -7,8 +7,10 @@ from dataclasses import replace
 from urllib.parse import parse_qsl, urlencode
 
 from hub.faces.interaction import JSON, Answer, Asked
+from hub.fhir import definitions as known
 from hub.fhir import strict_json, xml
 from hub.fhir.definitions import Definitions
+from hub.fhir.outcome import outcome
 from hub.problem import Problem, Refused
 
 XML = "application/fhir+xml"
@@ -96,8 +98,19 @@ def in_json(asked: Asked, definitions: Definitions) -> Asked:
     return replace(asked, body=body, headers={**asked.headers, b"content-type": JSON.encode()})
 
 
-def worded(answer: Answer, format_: str, definitions: Definitions) -> Answer:
-    """As it leaves in this format; what has a media type of its own is no resource, and stays as it is."""
-    if format_ != XML or not answer.body or answer.media_type:
+def worded(answer: Answer, format_: str, definitions: Definitions, asked: Asked | None = None) -> Answer:
+    """As it leaves in this format, in lines where `_pretty` says so; what has a media type of its own is no resource, and stays as it is."""
+    pretty = asked is not None and "_pretty" in asked.query and ("_pretty", "true") in asked.pairs
+    if not answer.body or answer.media_type or (format_ != XML and not pretty):
         return answer
-    return replace(answer, body=xml.to_xml(strict_json.load(answer.body), definitions))
+    resource = strict_json.load(answer.body)
+    return replace(answer, body=xml.to_xml(resource, definitions, pretty) if format_ == XML else strict_json.dump(resource, pretty))
+
+
+def told(asked: Asked, problem: Problem, detail: str) -> tuple[bytes, bytes]:
+    """(media type, body) of an OperationOutcome for who is not let in; JSON for who asks for what we do not have."""
+    try:
+        format_ = acceptable(asked)
+    except Refused:
+        format_ = JSON
+    return f"{format_}; fhirVersion=4.0; charset=utf-8".encode(), worded(Answer(0, outcome(problem, detail)), format_, known.load()).body

@@ -25,8 +25,9 @@ class Guarded:
 
     def __init__(
         self, store: Store, definitions: Definitions, clock: Callable[[], datetime], answered: Callable[[Asked], Answer | Work],
-        methods: Callable[[tuple[str, ...]], tuple[str, ...]],
+        methods: Callable[[tuple[str, ...]], tuple[str, ...]], elsewhen: Callable[[Exception], Exception] = lambda trouble: trouble,
     ) -> None:
+        self._elsewhen = elsewhen
         self._store, self._definitions, self._clock, self._answered, self._methods = store, definitions, clock, answered, methods
 
     def __call__(self, asked: Asked, too_large: bool) -> Told:
@@ -60,7 +61,7 @@ class Guarded:
 
     def _ended(self, asked: Asked, format_: str, found: Answer | Exception) -> Told:
         try:
-            answer = worded(found if isinstance(found, Answer) else self._failed(asked, found), format_, self._definitions)
+            answer = worded(found if isinstance(found, Answer) else self._failed(asked, found), format_, self._definitions, asked)
         except Exception as trouble:
             answer = worded(failed(trouble), format_, self._definitions)
         if answer.persons and asked.reader is not None:
@@ -72,6 +73,7 @@ class Guarded:
         return answer, format_
 
     def _failed(self, asked: Asked, trouble: Exception) -> Answer:
+        trouble = self._elsewhen(trouble)  # the transaction is over: what else is free can be looked for
         wrong_method = isinstance(trouble, Refused) and trouble.problem is Problem.NO_SUCH_INTERACTION
         return failed(trouble).with_headers(allow(self._methods(asked.path))) if wrong_method else failed(trouble)
 

@@ -15,6 +15,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
 import orjson
+from starlette.requests import ClientDisconnect
 
 from hub.adapter import Adapter
 from hub.faces.turn import Turn
@@ -95,7 +96,7 @@ async def _body(receive: Any, limit: int, length: str | None) -> bytes | None:
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return b""
+            raise ClientDisconnect
         body.write(message.get("body", b""))
         if body.tell() > limit:
             return None

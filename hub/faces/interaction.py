@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC
-from email.utils import format_datetime
+from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any, Protocol
+
+from starlette.requests import ClientDisconnect
 
 from hub.access import Reader
 from hub.faces.web import ID
 from hub.fhir.outcome import OUTCOME, outcome
-from hub.fhir.query import Query
+from hub.fhir.query import Entries, Query
 from hub.fhir.search import parameters_in
 from hub.message import Resource
 from hub.problem import Problem, Refused, Unavailable
@@ -26,6 +28,8 @@ Header = tuple[bytes, bytes]
 READS = ("GET", "HEAD")
 MIRRORED = (b"x-request-id", b"x-correlation-id")
 """Headers that go back as they came."""
+READ_ON = 64 * 1024 * 1024
+"""Bytes of a body that is too large that are read on for."""
 _VERSION = re.compile(r'(?:W/)?"(\d{1,18})"', re.ASCII)
 _TAG = re.compile(r'"[^"]*"')
 
@@ -67,11 +71,14 @@ class Asked:
         return "handling=lenient" in self.prefers
 
     def require(self, current: Stored | None) -> None:
-        """What the client says of the version it saw (`If-Match`, `If-None-Match`) holds for the current one (RFC 9110 13.1).
+        """What the client says of the version it saw (`If-Match`, `If-None-Match`, `If-Unmodified-Since`) holds for the current one (RFC 9110 13.1).
 
         Raises:
             Refused: OUT_OF_DATE.
         """
+        unchanged = self.header(b"if-unmodified-since")
+        if unchanged and not self.header(b"if-match") and current is not None and since(current, unchanged):
+            raise Refused(Problem.OUT_OF_DATE, f"the current version is {current.version}")
         wanted, unwanted = self.header(b"if-match"), self.header(b"if-none-match")
         there = current is not None and not current.deleted
         met = current is not None and named(wanted, current.etag) and (there or wanted.strip() != "*")
@@ -103,6 +110,8 @@ class Answer:
 class Source(Protocol):
     """Where resources are read: the Store, or a Transaction that sees its own writes."""
 
+    @property
+    def entries(self) -> Callable[[Resource], Entries]: ...
     def get(self, type_: str, id_: str, /) -> Stored | None: ...
     def version(self, type_: str, id_: str, number: int, /) -> Stored | None: ...
     def history(self, type_: str, id_: str, /) -> list[Stored]: ...
@@ -127,6 +136,14 @@ def named(tags: str, etag: str) -> bool:
     return tags.strip() == "*" or etag.removeprefix("W/") in _TAG.findall(tags)
 
 
+def since(found: Stored, date: str) -> bool:
+    """It changed after this time of HTTP's, which has whole seconds; never after what is none."""
+    try:
+        return found.last_updated.replace(microsecond=0) > parsedate_to_datetime(date).astimezone(UTC)
+    except ValueError:
+        return False
+
+
 def version_headers(found: Stored) -> tuple[Header, ...]:
     """ETag and Last-Modified."""
     at = format_datetime(found.last_updated.astimezone(UTC), usegmt=True)
@@ -136,7 +153,7 @@ def version_headers(found: Stored) -> tuple[Header, ...]:
 def refusal(of: Refused) -> Answer:
     """What was refused, as an OperationOutcome."""
     headers: tuple[Header, ...] = ((b"www-authenticate", b'Bearer realm="besoksbro"'),) if of.problem is Problem.NOT_AUTHENTICATED else ()
-    return Answer(OUTCOME[of.problem][0], outcome(of.problem, of.detail, of.where, of.issues), headers)
+    return Answer(OUTCOME[of.problem][0], outcome(of.problem, of.detail, of.where, of.issues, of.instead), headers)
 
 
 def later(of: Unavailable) -> Answer:
@@ -176,10 +193,16 @@ def below(scope: Any) -> tuple[str, ...]:
 
 
 async def read_body(receive: Any, largest: int) -> bytes | None:
-    """The whole body; None when it is larger, after it was read to its end, so that the sender hears the answer."""
+    """The whole body; None when it is larger, after it was read to its end (if that comes), so that the sender hears the answer.
+
+    Raises:
+        ClientDisconnect: the connection ended before the body did; what came may look whole, and is not.
+    """
     chunks, size, more = [], 0, True
-    while more:
+    while more and size <= largest + READ_ON:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
         chunk = message.get("body", b"")
         size += len(chunk)
         more = message.get("more_body", False)

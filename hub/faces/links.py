@@ -12,8 +12,8 @@ from hub.message import Resource
 from hub.problem import Problem, Refused
 from hub.store import Stored
 
-_LINKS = frozenset({"uri", "url", "oid", "uuid"})
-"""Types of elements that are links, beside Reference.reference and those in narratives."""
+_LINKS = frozenset({"uri", "url"})
+"""Types of elements that are links, beside Reference.reference and those in narratives. (An OID or a UUID cannot hold what they become.)"""
 _CONDITIONAL = re.compile(r"([A-Z][A-Za-z]+)\?(.*)")
 _RESTFUL = re.compile(r"(https?://.+/)[A-Za-z]+/[A-Za-z0-9.-]{1,64}")
 Match = Callable[[str, str], Stored | None]

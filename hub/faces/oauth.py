@@ -12,8 +12,9 @@ from urllib.parse import parse_qsl
 import orjson
 
 from hub.faces import conformance
-from hub.faces.interaction import MIRRORED, Answer, allow, below, respond
-from hub.fhir.outcome import OUTCOME, outcome
+from hub.faces.formats import told
+from hub.faces.interaction import MIRRORED, Answer, Asked, allow, below, read_body, respond
+from hub.fhir.outcome import OUTCOME
 from hub.oauth import jose
 from hub.oauth.gate import Call, Gate, NotAdmitted
 from hub.oauth.issuing import Issuing, Request
@@ -41,10 +42,10 @@ class Admission:
     """ASGI: lets a request through to a face with `scope["reader"]`, or answers 401, 403 or 429 in that face's own words."""
 
     def __init__(
-        self, gate: Gate, inner: Any, pool: Executor, needed: Needed = needed, says: Callable[[Problem, str], bytes] = outcome,
-        kind: bytes = b"application/fhir+json",
+        self, gate: Gate, inner: Any, pool: Executor, needed: Needed = needed, says: Callable[[Problem, str], bytes] | None = None,
+        kind: bytes = b"",
     ) -> None:
-        """`needed` tells what scope a request below the base needs; `says` makes the body, of this media type, of a refusal."""
+        """`needed` tells what scope a request below the base needs; `says` makes the body, of this media type, of a refusal; None: FHIR's."""
         self._gate, self._inner, self._pool, self._needed, self._says, self._kind = gate, inner, pool, needed, says, kind
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -63,18 +64,24 @@ class Admission:
             else:
                 reader = await asyncio.get_running_loop().run_in_executor(self._pool, self._gate.admit, call)
         except NotAdmitted as refused:
-            status, body = OUTCOME[refused.problem][0], self._says(refused.problem, refused.detail)
-            return await _send(send, scope, status, body, refused.headers, self._kind)
+            return await self._refuse(send, scope, refused.problem, refused.detail, refused.headers)
         except Unavailable as later:
             wait: Header = (b"retry-after", str(int(later.retry_after or 5)).encode())
-            return await _send(send, scope, 503, self._says(Problem.UNAVAILABLE, later.detail), (wait,), self._kind)
+            return await self._refuse(send, scope, Problem.UNAVAILABLE, later.detail, (wait,))
         await self._inner({**scope, "reader": reader}, receive, send)
 
+    async def _refuse(self, send: Any, scope: Any, problem: Problem, detail: str, headers: tuple[Header, ...] = ()) -> None:
+        """In the face's words; FHIR's in the format that was asked for."""
+        if self._says is None:
+            kind, body = told(Asked(scope["method"], below(scope), scope["query_string"].decode("latin-1"), dict(scope["headers"])), problem, detail)
+        else:
+            kind, body = self._kind, self._says(problem, detail)
+        await _send(send, scope, OUTCOME[problem][0], body, headers, kind)
 
     async def _options(self, scope: Any, send: Any, methods: tuple[str, ...]) -> None:
         """What may be done with an address, for anybody. No `Access-Control-*`: a web page in a browser calls no face of machines."""
         if not methods:
-            return await _send(send, scope, 404, self._says(Problem.UNKNOWN_RESOURCE, "no such address"), (), self._kind)
+            return await self._refuse(send, scope, Problem.UNKNOWN_RESOURCE, "no such address")
         await respond(send, "OPTIONS", dict(scope["headers"]), Answer(204, b"", (allow(methods),)))
 
 
@@ -147,13 +154,9 @@ _SCOPES = [
 async def _form(scope: Any, receive: Any) -> dict[str, str]:
     """The fields of a form. Raises Refused TOO_LARGE, and UNREADABLE when it is none or a field comes twice (RFC 6749 3.2)."""
     kind = next((v for k, v in scope["headers"] if k.lower() == b"content-type"), b"")
-    data, more = b"", True
-    while more:
-        message = await receive()
-        data += message.get("body", b"")
-        more = message.get("more_body", False)
-        if len(data) > LARGEST_FORM:
-            raise Refused(Problem.TOO_LARGE, f"a form of more than {LARGEST_FORM} bytes")
+    data = await read_body(receive, LARGEST_FORM)
+    if data is None:
+        raise Refused(Problem.TOO_LARGE, f"a form of more than {LARGEST_FORM} bytes")
     try:
         pairs = parse_qsl(data.decode("ascii"), keep_blank_values=True, max_num_fields=50)
     except ValueError as wrong:

@@ -66,7 +66,10 @@ class Operations:
 
     def answer(self, asked: interaction.Asked, reader: Reader) -> Answer:
         name, id_, _ = operation(asked.path) or ("", "", ())
-        return Answer(200, self._do(_asked(asked, reader, name, id_, self._base)))
+        try:
+            return Answer(200, self._do(_asked(asked, reader, name, id_, self._base)))
+        except Refused as refused:
+            raise self._desk.elsewhen(refused) from refused.__cause__
 
     def _do(self, asked: Asked) -> bytes:
         desk, caller = self._desk, client(asked.reader)

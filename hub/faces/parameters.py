@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 from hub.booking.clock import read
 from hub.booking.conventions import points_to
 from hub.faces.web import ID
+from hub.fhir import times
 from hub.message import Resource
 from hub.problem import Problem, Refused
 from hub.scheduling.offers import MOST, Wish
@@ -66,6 +69,14 @@ def patient_of(parameters: list[tuple[str, Any]]) -> str:
     return ""
 
 
+def _when(text: str, name: str) -> datetime:
+    """An instant; or a date (R4's dateTime may be one), which begins and ends as it does in Norway. Raises Refused INVALID, NO_SUCH_TIME."""
+    with suppress(ValueError):
+        if len(text) <= len("2026-12-01"):
+            return datetime.fromtimestamp(times.span(text)[name == "end"] / 1_000_000, UTC)
+    return read(text, name)
+
+
 def wish_of(parameters: list[tuple[str, Any]]) -> Wish:
     """What is looked for. Raises Refused INVALID, BAD_SEARCH."""
     many: dict[str, list[str]] = {}
@@ -84,6 +95,6 @@ def wish_of(parameters: list[tuple[str, Any]]) -> Wish:
         raise Refused(Problem.BAD_SEARCH, "_count is a number", "_count")
     start, _, department = many.get("_after", [""])[0].partition("~")
     return Wish(
-        read(many["start"][0], "start"), read(many["end"][0], "end"), frozenset(services), frozenset(kinds), patient_of(parameters),
+        _when(many["start"][0], "start"), _when(many["end"][0], "end"), frozenset(services), frozenset(kinds), patient_of(parameters),
         min(int(count), MOST), (start, department),
     )

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from urllib.parse import quote, urlencode
 
-from hub.access import Reader
 from hub.faces.interaction import Answer, Asked, Source, known, named, version_headers
-from hub.fhir import bundle, index, paging, search, times
+from hub.faces.sight import Sight
+from hub.fhir import bundle, paging, search, times
 from hub.fhir.definitions import Definitions
 from hub.fhir.index import HashId
-from hub.fhir.limits import limit, limited
-from hub.fhir.meeting import meets
+from hub.fhir.limits import limited
 from hub.fhir.outcome import ignored as told_ignored
-from hub.fhir.query import FOREVER, NEVER, DateIs, IdIs, Query, ReferenceIs
+from hub.fhir.query import FOREVER, NEVER, DateIs, Query, ReferenceIs
 from hub.fhir.search import Parsed
 from hub.fhir.subset import subset
 from hub.problem import Problem, Refused
@@ -32,6 +31,7 @@ class Reading:
 
     def __init__(self, source: Source, definitions: Definitions, base: str, hash_id: HashId) -> None:
         self._source, self._definitions, self._base, self._hash_id = source, definitions, base, hash_id
+        self.sight = Sight(source, definitions)
 
     def read(self, asked: Asked, type_: str, id_: str, version: str = "") -> Answer:
         """The current version, or an older one.
@@ -45,7 +45,8 @@ class Reading:
         else:
             number = int(version) if version.isascii() and version.isdigit() and len(version) < 18 else 0
             found = self._source.version(type_, known(id_), number)
-        if found is None or not (self.may_see(asked.reader, type_, id_) or self._saw(asked.reader, type_, id_)):
+        found = self.sight.one(asked.reader, found)
+        if found is None:
             raise Refused(Problem.UNKNOWN_RESOURCE, f"no {type_} with that id or version")
         if found.deleted:
             raise Refused(Problem.DELETED, f"this {type_} was deleted")
@@ -69,19 +70,19 @@ class Reading:
         before = paging.cursor(options["_cursor"], self._hash_id)[0][0] if "_cursor" in options else FOREVER
         total = None
         if id_:
-            versions = self._source.history(type_, known(id_))
-            if not versions or not (self.may_see(asked.reader, type_, id_) or self._saw(asked.reader, type_, id_)):
+            versions = self.sight.of(asked.reader, self._source.history(type_, known(id_)))
+            if not versions:
                 raise Refused(Problem.UNKNOWN_RESOURCE, f"no {type_} with that id")
             every = [v for v in versions if bounds[0] <= v.updated < bounds[1]]
-            total, found = len(every), [v for v in every if v.seq < before][:count + 1]
+            rest = [v for v in every if v.seq < before]
+            total, shown, after = len(every), rest[:count], rest[count - 1].seq if len(rest) > count > 0 else None
         else:
-            found = self._source.log(type_, bounds, before, count + 1)
-        shown = found[:count] if id_ else [v for v in found[:count] if self.may_see(asked.reader, v.type, v.id)]
+            shown, after = self.sight.log(asked.reader, type_, bounds, before, count)
         where = "/".join(part for part in (self._base, type_, id_, "_history") if part)
         kept = [(n, v) for n, v in asked.pairs if n in ("_count", "_since", "_at")]
         links = [("self", _with(where, kept))]
-        if len(found) > count > 0:
-            links.append(("next", _with(where, [*kept, ("_cursor", paging.token((found[count - 1].seq, 0), False, self._hash_id))])))
+        if after is not None:
+            links.append(("next", _with(where, [*kept, ("_cursor", paging.token((after, 0), False, self._hash_id))])))
         return Answer(200, bundle.history(self._base, shown, total, links), (), persons(shown), f"history {type_ or 'all'}")
 
     def search(self, asked: Asked, type_: str, pairs: list[tuple[str, str]]) -> Answer:
@@ -98,7 +99,7 @@ class Reading:
             if cursor is not None:
                 links.append((relation, self._link(type_, [*shown, ("_cursor", paging.token(cursor, relation == "previous", self._hash_id))])))
         note = told_ignored(parsed.ignored)
-        included = [e for e in page.included if self.may_see(asked.reader, e.type, e.id)]
+        included = [e for e in page.included if self.sight.sees(asked.reader, e.type, e.id)]
         entries = [self._part(e, parsed) for e in page.entries] if parsed.summary or parsed.elements else page.entries
         body = bundle.searchset(self._base, entries, included, page.total, links, note)
         return Answer(200, body, (), persons([*page.entries, *included]), f"search {type_}")
@@ -110,24 +111,33 @@ class Reading:
             Refused: UNKNOWN_RESOURCE.
         """
         person = self._source.get("Patient", known(id_))
-        if person is None or person.deleted or not self.may_see(asked.reader, "Patient", id_):
+        if person is None or person.deleted or not self.sight.sees(asked.reader, "Patient", id_):
             raise Refused(Problem.UNKNOWN_RESOURCE, "no Patient with that id")
         found = {person.reference: person}
         wanted = {type_ for name, value in asked.pairs if name == "_type" for type_ in value.split(",") if type_}
-        ignored = sorted({name[:40] for name, _ in asked.pairs} - {"_type", "_format", "_pretty"})
+        ignored = sorted({name[:40] for name, _ in asked.pairs} - {"_type", "_since", "_format", "_pretty"})
         if asked.strict and (ignored or not wanted <= set(self._definitions.served)):
-            raise Refused(Problem.BAD_SEARCH, "$everything understands _type, with types that are served here")
+            raise Refused(Problem.BAD_SEARCH, "$everything understands _since, and _type with types that are served here")
+        changed = _bounds({"_since": next((value for name, value in asked.pairs if name == "_since"), "")})[0]
         for type_ in self._definitions.served if not wanted else wanted & set(self._definitions.served):
             if "patient" in self._definitions.parameters.get(type_, {}) and type_ != "Patient" and not self._definitions.served[type_].view:
                 try:
                     query = limited(asked.reader, Query(type_, (ReferenceIs("patient", (("Patient", id_),)),), count=paging.MOST), self._definitions)
                 except Refused:
                     continue
-                found |= {each.reference: each for each in self._source.search(query).entries}
-        entries = [one for one in found.values() if not wanted or one.type in wanted]
-        links = [("self", _with(f"{self._base}/Patient/{id_}/$everything", [pair for pair in asked.pairs if pair[0] == "_type"]))]
+                found |= {each.reference: each for each in self._every(query)}
+        entries = [one for one in found.values() if (not wanted or one.type in wanted) and one.updated >= changed]
+        links = [("self", _with(f"{self._base}/Patient/{id_}/$everything", [pair for pair in asked.pairs if pair[0] in ("_type", "_since")]))]
         note = told_ignored(ignored)
         return Answer(200, bundle.searchset(self._base, entries, [], len(entries), links, note), (), persons(entries), "everything Patient")
+
+    def _every(self, query: Query) -> Iterator[Stored]:
+        """All that a query finds, page by page."""
+        page = self._source.search(query)
+        yield from page.entries
+        while page.next is not None:
+            page = self._source.search(replace(query, cursor=page.next))
+            yield from page.entries
 
     def publish(self, asked: Asked, now: int) -> Answer:
         """`Slot/$publish`: every slot ahead that this reader sees, one per line, for who polls (SMART Scheduling Links). 304 while nothing changed.
@@ -137,33 +147,12 @@ class Reading:
         """
         ahead = DateIs("start", (("ge", now, now),), main=True)
         slots = self._source.search(limited(asked.reader, Query("Slot", (ahead,), count=MOST_SLOTS), self._definitions)).entries
-        tag = f'W/"{len(slots)}-{max((slot.seq for slot in slots), default=0)}"'
+        newest = self._hash_id("publish", str(max((slot.seq for slot in slots), default=0)))[:16]  # the place in the log would tell of others
+        tag = f'W/"{len(slots)}-{newest}"'
         headers = ((b"etag", tag.encode()), (b"cache-control", b"private, max-age=30"))
         if named(asked.header(b"if-none-match"), tag):
             return Answer(304, b"", headers)
         return Answer(200, "".join([f"{slot.text}\n" for slot in slots]).encode(), headers, media_type="application/fhir+ndjson")
-
-    def may_see(self, reader: Reader | None, type_: str, id_: str) -> bool:
-        """The reader's scopes and departments give this resource."""
-        try:
-            bound = limit(reader, type_, self._definitions)
-        except Refused:
-            return False
-        return bound is None or bool(self._source.search(Query(type_, (IdIs((id_,)), bound), count=1)).entries)
-
-    def _saw(self, reader: Reader | None, type_: str, id_: str) -> bool:
-        """It is deleted, and this reader saw it until then: they are told that it was there (R4 http.html#read), and nobody else is."""
-        gone = self._source.get(type_, id_)
-        if gone is None or not gone.deleted:
-            return False
-        try:
-            bound = limit(reader, type_, self._definitions)
-        except Refused:
-            return False
-        if bound is None:
-            return True
-        last = self._source.version(type_, id_, gone.version - 1)
-        return last is not None and meets(last, index.indexer(self._definitions, self._hash_id)(last.resource), (bound,))
 
     def _part(self, found: Stored, parsed: Parsed) -> Stored:
         if not parsed.summary and not parsed.elements:
@@ -207,10 +196,8 @@ def _unchanged(asked: Asked, found: Stored) -> bool:
     tags = asked.header(b"if-none-match")
     if tags:
         return named(tags, found.etag)
-    since = asked.header(b"if-modified-since")
-    if not since:
-        return False
+    date = asked.header(b"if-modified-since")
     try:
-        return found.last_updated.replace(microsecond=0) <= parsedate_to_datetime(since).astimezone(UTC)
+        return bool(date) and found.last_updated.replace(microsecond=0) <= parsedate_to_datetime(date).astimezone(UTC)
     except ValueError:
         return False

@@ -13,32 +13,33 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
 import orjson
 
 from hub.access import Reader
 from hub.faces import conformance
 from hub.faces.bundles import Bundles
-from hub.faces.formats import acceptable, form, in_json
+from hub.faces.formats import form, in_json
 from hub.faces.guarded import Guarded, Work
-from hub.faces.interaction import JSON, READS, Answer, Asked, below, named, read_body, respond
+from hub.faces.interaction import READS, Answer, Asked, below, named, read_body, respond
 from hub.faces.parameters import parameters_of
 from hub.faces.reading import Reading
 from hub.faces.turn import Turn
+from hub.faces.validating import Validating, undo
 from hub.faces.web import ID
 from hub.faces.writing import Writing, stated
 from hub.feeds import Feeds
-from hub.fhir import openapi, strict_json, times, validate
+from hub.fhir import openapi, strict_json, times
 from hub.fhir.definitions import Definitions
 from hub.fhir.index import HashId
-from hub.fhir.outcome import validated
-from hub.problem import Issue, Problem, Refused
+from hub.problem import Problem, Refused
 from hub.scheduling.desk import Desk
 from hub.store import Store, Transaction
 
 LARGEST_FORM = 64 * 1024
 LARGEST = 4 * 1024 * 1024
-LONG = (("$publish",), ("$everything",))
+LONG = (("$publish",), ("$everything",), ("$validate",), ("_history",))
 """Reads that take longer than the event loop can wait."""
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
 CHANGES = {"update": ("PUT",), "patch": ("PATCH",), "delete": ("DELETE",)}
@@ -64,7 +65,8 @@ class Rest:
         self._of_one = {t: _methods(o, {"read": READS, **CHANGES}) for t, o in self._offered.items()}
         self._whole = {interaction["code"] for interaction in server["interaction"]}
         self._reading = self._reads(store)
-        self._guarded = Guarded(store, definitions, clock, self._answered, self.methods)
+        self._validating = Validating(definitions, self._reading, self._tried)
+        self._guarded = Guarded(store, definitions, clock, self._answered, self.methods, *([desk.elsewhen] if desk else ()))
         self._turn = Turn(self._pool, self._guarded.together, lambda asked: self._guarded(*asked))
         statement = {**definitions.capability, "rest": [server], "implementation": {"description": "Besøksbro", "url": self._base}}
         self._told = {
@@ -110,7 +112,9 @@ class Rest:
         if not offered:
             raise Refused(Problem.UNKNOWN_RESOURCE, "no such address" if asked.path and asked.path[0] in self._offered else "no such resource type")
         if asked.path[-1:] == ("$validate",):
-            return self._validated(in_json(asked, self._definitions))
+            return self._validating.answer(in_json(asked, self._definitions) if asked.body else asked)
+        if asked.path[-1:] == ("$everything",):
+            asked = _as_read(in_json(asked, self._definitions) if asked.body else asked)
         if asked.method not in WRITES or asked.path[-1:] == ("_search",):
             return self._route(asked, self._reading, None)
         desk = self._desk
@@ -126,14 +130,18 @@ class Rest:
         return lambda tx: self._route(asked, self._reads(tx), self._writes(tx))
 
     def _conformance(self, asked: Asked) -> Answer:
-        if acceptable(asked) != JSON:
-            raise Refused(Problem.NOT_ACCEPTABLE, f"profiles and value sets are {JSON}")
         pairs = asked.pairs + (form(asked) if asked.path[1:] == ("_search",) else [])
         return conformance.answer(asked, pairs, self._definitions.profiles, self._base)
 
     def _writes(self, tx: Transaction) -> Writing:
         assert self._desk is not None and self._feeds is not None
         return Writing(tx, self._desk, self._feeds, self._definitions, self._base, self._hash_id)
+
+    def _tried(self, asked: Asked) -> None:
+        """What a write would be refused for; nothing of it stays. Raises Refused."""
+        if self._desk is None:
+            raise Refused(Problem.NO_SUCH_INTERACTION, "this face only reads")
+        self._store.write(lambda tx: undo(self._route(asked, self._reads(tx), self._writes(tx))))
 
     def _route(self, asked: Asked, reading: Reading, writing: Writing | None) -> Answer:
         """One interaction to its handler."""
@@ -211,12 +219,14 @@ class Rest:
         match path[1:]:
             case ("_search",):
                 return _methods(offered, {"search-type": ("POST",)})
-            case ("$validate",) | (_, "$validate") if path[0] not in conformance.TYPES:
+            case ("$validate",) if path[0] not in conformance.TYPES:
                 return ("POST",) if offered else ()
+            case (_, "$validate") if path[0] not in conformance.TYPES:
+                return _methods(offered, {"read": (*READS, "POST")})
             case ("$publish",) if path[0] == "Slot":
                 return READS
             case (_, "$everything") if path[0] == "Patient":
-                return READS
+                return (*READS, "POST")
             case ("_history",):
                 return _methods(offered, {"history-type": READS})
             case (_, "_history"):
@@ -227,15 +237,12 @@ class Rest:
                 return _methods(self._offered.get(other, set()), {"search-type": READS})
         return ()
 
-    def _validated(self, asked: Asked) -> Answer:
-        """`$validate`: 200 whatever is found (R4 Resource-operation-validate)."""
-        given = [(n, v) for n, v in asked.pairs if n == "profile"] + parameters_of(strict_json.load(asked.body))
-        sent = next((v for n, v in given if n == "resource" and isinstance(v, dict)), {})
-        wanted = tuple(v for n, v in given if n == "profile" and isinstance(v, str) and v)
-        issues = validate.check(sent, self._definitions, wanted)
-        if not issues and sent.get("resourceType") != asked.path[0]:
-            issues = [Issue("invalid", "resourceType", f"not a {asked.path[0]}")]
-        return Answer(200, validated(issues))
+
+def _as_read(asked: Asked) -> Asked:
+    """An operation that changes nothing, by POST as by GET: its Parameters are those of the address."""
+    given = parameters_of(strict_json.load(asked.body)) if asked.body else []
+    more = urlencode([(name, str(value)) for name, value in given])
+    return replace(asked, method="GET", query="&".join(part for part in (asked.query, more) if part), body=b"")
 
 
 def _methods(offered: set[str], words: dict[str, tuple[str, ...]]) -> tuple[str, ...]:

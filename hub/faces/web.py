@@ -9,16 +9,17 @@ import hmac
 import logging
 import re
 import traceback
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 
 from hub.access import AuditLine
 from hub.faces import sessions
@@ -108,7 +109,6 @@ class Download:
 
 
 Answer = Page | Redirect | Download
-Endpoint = Callable[[Request], Awaitable[Response]]
 Handler = Callable[[Context, Asked], Answer]
 
 
@@ -121,6 +121,8 @@ class Face:
     context: Context
     login: str
     """Path of the login page."""
+    known: Callable[[Context, Session], bool] = lambda context, session: True
+    """Whoever a session is of may still be logged in: asked anew each time, since sessions outlive the settings."""
 
     @property
     def cookie(self) -> str:
@@ -166,6 +168,9 @@ class Face:
         token = request.cookies.get(self.cookie, "")
         by_itself = "hx-request" in request.headers  # a page that refreshes itself does not keep its session alive
         session = sessions.find(self.context.store, token, self.name, now, touch=not by_itself)
+        if session is not None and not self.known(self.context, session):
+            self.context.store.end_session(session.digest)
+            session = None
         if session is None and not open:
             return Redirect(self.login + ("?utlopt=1" if token else ""), ended=bool(token))
         form = _fields(body)
@@ -173,7 +178,10 @@ class Face:
             return self.error(413)
         if request.method == "POST" and not _ours(request, session, form, open):
             return self.error(403, session=session)
-        asked = Asked(request.url.path, request.path_params, dict(request.query_params), form, now, session, request.cookies.get(self.beginning, ""))
+        if any("\0" in str(value) for value in request.path_params.values()):  # nothing is called that, and PostgreSQL cannot look it up
+            return self.error(404, session=session)
+        query = {name: value.replace("\0", "") for name, value in request.query_params.items()}
+        asked = Asked(request.url.path, request.path_params, query, form, now, session, request.cookies.get(self.beginning, ""))
         try:
             return handler(self.context, asked)
         except Refused as refused:
@@ -221,25 +229,24 @@ class Face:
         return self.context.templates.get_template(page.template).render(base | dict(page.values))
 
     def missing(self) -> Callable[[Request, Exception], Response]:
-        """The exception handler for addresses that do not exist."""
-        return lambda request, _: self._respond(self.error(404))
+        """The exception handler for addresses, and methods of theirs, that do not exist; an address with a slash too many is led to the one
+        without."""
+
+        def handle(request: Request, trouble: Exception) -> Response:
+            plain = _without_slash(request)
+            response = self._respond(Redirect(plain) if plain else self.error(404))
+            if isinstance(trouble, HTTPException) and trouble.status_code == 405:
+                response.status_code = 405
+                response.headers.update(trouble.headers or {})
+            return response
+
+        return handle
 
 
-def joined(routes: Iterable[BaseRoute]) -> list[BaseRoute]:
-    """One route for each address, so that a 405 tells every method that the address has."""
-    found: dict[object, list[BaseRoute]] = {}
-    for route in routes:
-        found.setdefault(route.path if isinstance(route, Route) else id(route), []).append(route)
-    return [ways[0] if len(ways) == 1 else _either([way for way in ways if isinstance(way, Route)]) for ways in found.values()]
-
-
-def _either(ways: list[Route]) -> Route:
-    endpoints: dict[str, Endpoint] = {method: way.endpoint for way in ways for method in way.methods or ()}
-
-    async def endpoint(request: Request) -> Response:
-        return await endpoints[request.method](request)
-
-    return Route(ways[0].path, endpoint, methods=list(endpoints))
+def _without_slash(request: Request) -> str:
+    """A path on this host, whatever host the request names; empty: nothing was too much."""
+    path = request.url.path
+    return f"/{path.strip('/')}" if request.method in ("GET", "HEAD") and len(path) > 1 and path.endswith("/") else ""
 
 
 async def _body(request: Request) -> bytes | None:

@@ -7,8 +7,9 @@ import uuid
 from collections.abc import Callable
 from urllib.parse import urlencode
 
-from hub.access import AuditLine, Reader
-from hub.booking.messages import Message, is_message
+from hub.access import ALL_DEPARTMENTS, AuditLine, Reader
+from hub.booking import readable
+from hub.booking.messages import Post, is_message
 from hub.faces.interaction import Answer, Asked, known, version_headers
 from hub.faces.reading import Reading, conditional
 from hub.feeds import Feeds
@@ -17,6 +18,7 @@ from hub.fhir.definitions import Definitions
 from hub.fhir.index import HashId
 from hub.fhir.outcome import informed
 from hub.fhir.references import ours
+from hub.fhir.subset import is_part
 from hub.message import Resource
 from hub.problem import Problem, Refused
 from hub.scheduling.desk import HOLD_PREFIX, Desk, client
@@ -117,7 +119,7 @@ class Writing:
         """204, also when it is gone already or never was.
 
         Raises:
-            Refused: IN_USE: it belongs to a record, or others point to it; MANY_MATCHES, OUT_OF_DATE, NOT_ALLOWED.
+            Refused: IN_USE: it belongs to a record, or others point to it; MANY_MATCHES, OUT_OF_DATE.
         """
         before = self._current(asked, type_, id_) if id_ else self._at(asked, type_, criteria)
         if before is None or before.deleted:
@@ -151,16 +153,14 @@ class Writing:
         return asked.stated if asked.stated is not None else stated(asked, type_, self._definitions, self._base)
 
     def _before(self, asked: Asked, type_: str, id_: str) -> Stored | None:
-        """What an update finds, for which the client's conditions hold. Raises Refused NOT_ALLOWED, OUT_OF_DATE."""
+        """What an update finds, for which the client's conditions hold. Raises Refused OUT_OF_DATE."""
         found = self._current(asked, type_, id_)
         asked.require(found)
         return found
 
     def _current(self, asked: Asked, type_: str, id_: str) -> Stored | None:
-        found = self._tx.get(type_, known(id_))
-        if found is not None and not found.deleted and not self._reading.may_see(asked.reader, type_, id_):
-            raise Refused(Problem.NOT_ALLOWED, f"this {type_} is not opened to this client")
-        return found
+        """What is there, or was; what the reader does not see is as what never was."""
+        return self._reading.sight.one(asked.reader, self._tx.get(type_, known(id_)))
 
     def _changed(self, asked: Asked, before: Stored | None, resource: Resource) -> Answer:
         """A version more of what is there, or the first; `asked.require` holds."""
@@ -171,6 +171,8 @@ class Writing:
             caller = client(_reader(asked))
             seen = str(before.version) if before is not None and asked.header(b"if-match") else ""
             return self._answer(asked, self._desk.update(self._tx, caller, resource, seen), 200)
+        if before is None and self._tx.get(resource["resourceType"], resource["id"]) is not None:  # another's, that the client does not see
+            raise _not_given(resource["resourceType"])
         return self._answer(asked, self._record(asked, resource, "update" if there else "create"), 200 if there else 201)
 
     def _booked(self, asked: Asked, resource: Resource, sent: str) -> tuple[Stored, int]:
@@ -190,11 +192,21 @@ class Writing:
             resource = self._feeds.accept(self._tx, reader, resource)
         if self._definitions.served[resource["resourceType"]].write == "message":
             self._said(reader, resource)
+        readable.demand(resource)
+        self._in_own_name(reader, resource)
         kept = self._tx.keep(resource, origin=reader.reference, fresh=fresh)
-        if not self._reading.may_see(reader, kept.type, kept.id):
-            raise Refused(Problem.NOT_ALLOWED, f"this token does not give this {kept.type}")
+        if not self._reading.sight.sees(reader, kept.type, kept.id):
+            raise _not_given(kept.type)
         self._audit(asked, persons([kept]), f"{word} {kept.type}")
         return kept
+
+    def _in_own_name(self, reader: Reader, resource: Resource) -> None:
+        """A client adds and removes its own departments and no other's, and says nothing in another's name. Raises Refused NOT_ALLOWED."""
+        others = self._reading.sight.others(reader, resource)
+        before = self._tx.get(resource["resourceType"], resource["id"]) if reader.departments != ALL_DEPARTMENTS else None
+        there = self._reading.sight.others(reader, before.resource) if before is not None and not before.deleted else frozenset()
+        if others != there or (others and "sender" in resource):
+            raise _not_given(resource["resourceType"])
 
     def _said(self, reader: Reader, resource: Resource) -> None:
         """A message between a person and the service is a client's to write only where its word is one, and only in the service's name."""
@@ -202,7 +214,7 @@ class Writing:
         before = kept is not None and not kept.deleted and is_message(kept.resource)
         if not before and not is_message(resource):
             return
-        if MESSAGE not in reader.may_state or before or not Message.of(resource).from_service:
+        if MESSAGE not in reader.may_state or before or not Post.of(resource).from_service:
             raise Refused(Problem.NOT_ALLOWED, "a message is written once, by a client that may, as from a department", "Communication.sender")
 
     def _audit(self, asked: Asked, about: tuple[str, ...], kind: str) -> None:
@@ -225,6 +237,8 @@ def stated(asked: Asked, type_: str, definitions: Definitions, base: str) -> Res
     resource = strict_json.load(asked.body)
     if resource.get("resourceType") != type_:
         raise Refused(Problem.OTHER_RESOURCE, f"the body is a {type_}", "resourceType")
+    if asked.method == "PUT" and b"SUBSETTED" in asked.body and is_part(resource):
+        raise Refused(Problem.INVALID, "a part of a resource (SUBSETTED) does not replace it: read it whole, or patch it", f"{type_}.meta.tag")
     validate.require(resource, definitions)
     absolute = base.encode() in asked.body or b"\\" in asked.body  # where nothing is, nothing is walked
     return ours(resource, base) if absolute else resource
@@ -238,6 +252,10 @@ def _reader(asked: Asked) -> Reader:
     if asked.reader is None:
         raise Refused(Problem.NOT_AUTHENTICATED, "a bearer token is needed")
     return asked.reader
+
+
+def _not_given(type_: str) -> Refused:
+    return Refused(Problem.NOT_ALLOWED, f"this token does not give this {type_}")
 
 
 def _plain_text(patched: Resource, before: Resource) -> Resource:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import lru_cache
-from typing import Any
 
 import orjson
 
@@ -20,8 +19,9 @@ from hub.booking.clock import begin
 from hub.delivery import Delivery, State
 from hub.endpoint import Allowed
 from hub.feeds.notifications import Told, Writer
+from hub.feeds.owners import marked, owner
 from hub.feeds.wish import XML, Reading, Wish, headers, secret, shown
-from hub.fhir.limits import OWNERS, limited
+from hub.fhir.limits import limited
 from hub.fhir.meeting import meets
 from hub.fhir.query import Condition, IdIs, Query
 from hub.fhir.xml import to_xml
@@ -86,7 +86,7 @@ class Feeds:
             self._owe(tx, feed, wish, HANDSHAKE, f"Subscription/{feed.id}", b"")
         told = orjson.loads(old.body).get("error") if feed.status == old.status else None  # what went wrong is the hub's to say
         made = {key: value for key, value in shown(resource).items() if key != "error"}
-        return _marked({**made, "status": feed.status, **({"error": told} if told else {})}, reader)
+        return marked({**made, "status": feed.status, **({"error": told} if told else {})}, reader)
 
     def _status(self, before: Feed | None, resource: Resource, wish: Wish) -> str:
         """A client asks for `requested` or `off`; what it read it may send back. Another endpoint must be greeted anew."""
@@ -150,6 +150,24 @@ class Feeds:
         """The client, with what it may still do of what its token gave; None: it is gone."""
         known = self._known(feed.reader)
         return replace(known, scopes=known.scopes & Scopes.of(feed.scopes)) if known else None
+
+    def reconsider(self, tx: Transaction) -> None:
+        """At a start, when the configuration may be another: who is no longer known there hears nothing more, and of what is owed nothing is
+        sent that the client would not be told of today. Its number stays, so that the client sees that something is missing."""
+        for feed in tx.feeds.all():
+            reader = self._reader(feed)
+            if reader is not None:
+                for delivery, events in tx.feeds.owed(feed).items():
+                    if not all(self._given(tx, reader, event) for event in events):
+                        tx.feeds.withdraw(delivery, tx.now)
+            elif feed.status in ("requested", "active"):
+                self.set_status(tx, feed, "off", "Klienten er ikke satt opp lenger.")
+
+    def _given(self, tx: Transaction, reader: Reader, event: Event) -> bool:
+        """The reader's departments and scopes give the version that an event is about, or the one before it, which it left."""
+        type_, _, id_ = event.focus.partition("/")
+        versions = (tx.version(type_, id_, number) for number in (event.version, event.version - 1))
+        return any(version is not None and not version.deleted and self._saw(tx, reader, version, ()) for version in versions)
 
     def _tell(self, tx: Transaction, feed: Feed, wish: Wish, heard: Iterable[tuple[Change, str]]) -> None:
         """One event for each change, as many in a notification as the client takes; what waits untried goes along with the first."""
@@ -274,16 +292,3 @@ class Feeds:
                 tx.feeds.beaten(feed.id, tx.now)
             else:
                 self._owe(tx, feed, wish, HEARTBEAT, f"Subscription/{feed.id}", b"")
-
-
-def owner(resource: Resource) -> str:
-    """Whose a Subscription is."""
-    tags = (resource.get("meta") or {}).get("tag", ())
-    return next((str(tag.get("code")) for tag in tags if tag.get("system") == OWNERS), "")
-
-
-def _marked(resource: Resource, reader: Reader) -> Resource:
-    """With the tag by which it is the client's own, and no other of that kind."""
-    meta: dict[str, Any] = dict(resource.get("meta") or {})
-    tags = [tag for tag in meta.get("tag", ()) if tag.get("system") != OWNERS]
-    return {**resource, "meta": {**meta, "tag": [*tags, {"system": OWNERS, "code": reader.reference}]}}

@@ -99,10 +99,10 @@ class Subscribers(Mapping[str, Adapter]):
     def _adapter(self, feed: Feed) -> Adapter | None:
         """None: what it asks for is no longer offered."""
         wish = self._feeds.wish(feed.body)
-        return None if wish is None else self._made(feed.id, wish.endpoint, wish.wait, feed.secret, feed.headers, wish.topic is None)
+        return None if wish is None else self._made(feed.id, feed.reader, wish.endpoint, wish.wait, feed.secret, feed.headers, wish.topic is None)
 
     def _make(
-        self, id_: str, endpoint: str, wait: timedelta, secret: str, headers: tuple[tuple[str, str], ...], puts: bool,
+        self, id_: str, reader: str, endpoint: str, wait: timedelta, secret: str, headers: tuple[tuple[str, str], ...], puts: bool,
     ) -> Adapter:
         """The same as long as nothing is another; its connections are let go of with it."""
         name, way = f"{ADAPTER}{id_}", OneWay(puts)
@@ -111,5 +111,5 @@ class Subscribers(Mapping[str, Adapter]):
         }
         carrier = self._carrier(replace(self._around, name=name, party=name, settings=settings))
         return Adapter(
-            name, name, carrier, way, way, frozenset(), patience=PATIENCE, patience_of={HANDSHAKE: GREETING}, answer_due=False, concurrency=1,
+            name, reader, carrier, way, way, frozenset(), patience=PATIENCE, patience_of={HANDSHAKE: GREETING}, answer_due=False, concurrency=1,
         )

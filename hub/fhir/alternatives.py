@@ -30,11 +30,11 @@ def split(value: str) -> list[str]:
     """Alternatives at commas that no backslash escapes."""
     if "," not in value:
         return [value] if value else []
-    parts = _apart(value, ",") if "\\" in value else value.split(",")
+    parts = apart(value, ",") if "\\" in value else value.split(",")
     return [part for part in parts if part]
 
 
-def _apart(value: str, mark: str) -> list[str]:
+def apart(value: str, mark: str) -> list[str]:
     r"""At each `mark` that is not escaped; of `\\` the second backslash escapes nothing."""
     parts, last = [], 0
     for match in re.finditer(rf"\\.|{re.escape(mark)}", value, re.DOTALL):
@@ -51,7 +51,7 @@ def plain(value: str) -> str:
 
 def token(value: str, terms: Terms, implied: frozenset[str] = frozenset()) -> tuple[str | None, str | None]:
     """`code`, `system|code`, `|code` (no system), `system|`. A system that the element's binding implies is none in the resource."""
-    first, *rest = _apart(value, "|") if "\\" in value else value.split("|")
+    first, *rest = apart(value, "|") if "\\" in value else value.split("|")
     if not rest:
         return None, indexed(plain(first))
     system, code = indexed(plain(first)), plain("|".join(rest))
@@ -68,7 +68,7 @@ def of_type(value: str, terms: Terms) -> list[tuple[str | None, str | None]]:
     Raises:
         Refused: BAD_SEARCH.
     """
-    parts = [plain(part) for part in _apart(value, "|")]
+    parts = [plain(part) for part in apart(value, "|")]
     if len(parts) != 3 or not all(parts):
         raise Refused(Problem.BAD_SEARCH, ":of-type takes system|code|value, all three, of the identifier's type and of itself")
     system, code, number = parts

@@ -15,6 +15,8 @@ ROOT = Path(__file__).parents[2]
 SERVED = ROOT / "fhir" / "served.json"
 OWN = ROOT / "fhir" / "search-parameters.json"
 """Search parameters that R4 lacks and our vendors ask for."""
+CORRECTIONS = ROOT / "fhir" / "corrections.json"
+"""Where the package says something else than R4."""
 TARGET = ROOT / ".assets" / "fhir-r4.json"
 OTHERS = ROOT / ".assets" / "fhir-r4-others.json"
 """The resource types that are not served: one may still be contained in one that is."""
@@ -26,6 +28,9 @@ _FHIRPATH_STRING = "http://hl7.org/fhirpath/System."
 _WHERE_TYPE = re.compile(r"\.where\(resolve\(\) is (\w+)\)$")
 _WHERE_SYSTEM = re.compile(r"\.where\(system='(\w+)'\)$")
 _IS_SO = re.compile(r"^([\w.]+)\.exists\(\) and \1 != false$")
+_KINDS = ("token", "reference", "date", "string", "uri", "quantity", "special")
+_SIMPLE = "SimpleQuantity"
+"""The type that R4 has as a profile alone: a Quantity without a comparator."""
 _BOOLEANS = "http://terminology.hl7.org/CodeSystem/special-values"
 """The system that `true` and `false` may be said to be of (R4 3.1.1.4.10)."""
 _AS = re.compile(r"^\(?([\w.]+) as (\w+)\)?$|^([\w.]+)\.(?:as|ofType)\((\w+)\)$")
@@ -47,9 +52,15 @@ def build(source: Path, target: Path, beside: Path) -> None:
             _elements(structure, types)
         elif structure["kind"] == "resource":
             _elements(structure, others)
+    corrections = json.loads(CORRECTIONS.read_text(encoding="utf-8"))
+    for each in (types, others):
+        _correct(each, corrections)
+    bare = {key: element for key, element in types["Quantity"]["elements"].items() if key != "comparator"}  # sqty-1
+    types[_SIMPLE] = {**types["Quantity"], "elements": bare}
     codes = Codes([*_resources(bundles["valuesets.json"]), *_resources(bundles["v3-codesystems.json"])])
     _bind(types, codes)
     parameters = [*_resources(bundles["search-parameters.json"]), *_resources(json.loads(OWN.read_text(encoding="utf-8")))]
+    parameters = [parameter for parameter in parameters if parameter.get("url") not in corrections["parameters"]]
     made = {
         "sources": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
         "types": types, "parameters": _parameters(parameters, served, types), **codes.told(),
@@ -74,6 +85,7 @@ def _elements(structure: Json, types: Json) -> None:
             continue
         parent, _, key = path.rpartition(".")
         kinds = [t["code"] for t in element.get("type", ())]
+        simple = any(profile.endswith("/SimpleQuantity") for t in element.get("type", ()) for profile in t.get("profile", ()))
         common: Json = {"min": element["min"], "many": element["max"] == "*" or (element["max"].isdigit() and int(element["max"]) > 1)}
         if element["max"] == "0":
             continue
@@ -90,14 +102,26 @@ def _elements(structure: Json, types: Json) -> None:
         home = types.setdefault(parent, {"kind": "backbone", "elements": {}})["elements"]
         if key.endswith("[x]"):
             for kind in kinds:
-                home[f"{key[:-3]}{kind[0].upper()}{kind[1:]}"] = {**common, "min": 0, "type": kind, "choice": key[:-3], "need": element["min"]}
+                exact = _SIMPLE if simple and kind == "Quantity" else kind
+                home[f"{key[:-3]}{kind[0].upper()}{kind[1:]}"] = {**common, "min": 0, "type": exact, "choice": key[:-3], "need": element["min"]}
             continue
         if "type" not in common:
             kind = "string" if kinds and kinds[0].startswith(_FHIRPATH_STRING) else kinds[0] if kinds else "Element"
-            common["type"] = path if kind in ("BackboneElement", "Element") else kind
+            common["type"] = path if kind in ("BackboneElement", "Element") else _SIMPLE if simple and kind == "Quantity" else kind
             if key == "id" and structure["kind"] == "resource" and path.count(".") == 1:
                 common["type"] = "id"  # the definitions say string and mean this
         home[key] = common
+
+
+def _correct(types: Json, corrections: Json) -> None:
+    """What R4 itself says, where the package says something else."""
+    for name, keys in corrections["without"].items():
+        for key in keys if name in types else ():
+            del types[name]["elements"][key]
+    for what, key in (("types", "type"), ("targets", "targets")):
+        for name, said in corrections[what].items():
+            for element, value in said.items() if name in types else ():
+                types[name]["elements"][element][key] = value
 
 
 def _bind(types: Json, codes: Codes) -> None:
@@ -122,7 +146,7 @@ def _bound(element: Json, binding: tuple[str, bool], codes: Codes) -> None:
 def _parameters(parameters: Iterable[Json], served: Mapping[str, Any], types: Json) -> Json:
     made: Json = {name: {} for name in served}
     for parameter in parameters:
-        if parameter["type"] not in ("token", "reference", "date", "string", "uri") or "expression" not in parameter:
+        if parameter["type"] not in _KINDS or "expression" not in parameter:
             continue
         for base in parameter["base"]:
             names = list(served) if base in ("Resource", "DomainResource") else [base] if base in served else []

@@ -52,7 +52,7 @@ class Parameter:
 
     name: str
     type: str
-    """`token`, `reference`, `date`, `string` or `uri`."""
+    """`token`, `reference`, `date`, `string`, `uri`, `quantity` (of time) or `special` (a position)."""
     paths: tuple[dict[str, Any], ...]
     implied: frozenset[str] = frozenset()
     """Of a token: the systems that its bare codes are of by their binding; a client may name them."""
@@ -73,6 +73,8 @@ class Served:
     `subscription` (hub.feeds); empty: only the hub itself writes."""
     delete: bool = False
     """It may be deleted; what belongs to a person's record may not."""
+    part: str = ""
+    """The search parameter by which one lies below another of its type."""
     view: bool = False
     """Made from other rows when it is asked for: no index has it, so that nothing includes it or chains through it."""
 
@@ -118,7 +120,7 @@ def load(path: Path = compact.TARGET) -> Definitions:
         served={
             name: Served(
                 row.get("main", ""), row.get("begins", False), row.get("limit"), row.get("write", ""),
-                row.get("delete", False), row.get("view", False),
+                row.get("delete", False), row.get("part", ""), row.get("view", False),
             )
             for name, row in served.items()
         },

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from hub.fhir import times
+from hub.fhir import measures, times
 from hub.fhir.definitions import Definitions
 from hub.fhir.query import DateEntry, Entries, ReferenceEntry, StringEntry, TokenEntry
 from hub.fhir.text import LONGEST, indexed, plain
@@ -17,12 +17,15 @@ from hub.message import Resource
 HashId = Callable[[str, str], str]
 NATIONAL_IDS = frozenset({"urn:oid:2.16.578.1.12.4.1.4.1", "urn:oid:2.16.578.1.12.4.1.4.2"})
 """Fødselsnummer and D-nummer."""
-MADE = 3
+MADE = 4
 """Raise it when this module takes out something else than before."""
 
 OF_TYPE, TEXT = ":of-type", ":text"
-"""Behind a parameter's name: an identifier by its type and value; what is said in words of a code or a reference."""
+"""Behind a parameter's name: an identifier by its type and value; what is said in words of a code or a reference. An element that tells nothing
+else (a telecom without a number) has an empty text there: it is not missing."""
 
+_SAID = ("coding", "code", "value")
+"""Where a token is told."""
 Steps = tuple[tuple[str, ...], ...]
 
 
@@ -105,6 +108,10 @@ def _token(name: str, path: _Path, hash_id: HashId) -> Take:
                 found.strings.append(StringEntry(text, plain(words)[:LONGEST]))
             if "type" in value:
                 found.tokens += _typed(name + OF_TYPE, value, hash_id)
+            if value.keys().isdisjoint(_SAID) and path.system in ("", value.get("system")):
+                found.strings.append(StringEntry(text, ""))
+                if "system" in value:  # a code that is not said, of a system that is: it is found by that
+                    found.tokens.append(TokenEntry(name, indexed(value["system"]), ""))
 
     return take
 
@@ -119,19 +126,43 @@ def _references(wanted: list[tuple[str, str]], hash_id: HashId) -> Take:
 
 
 def _date(name: str, path: _Path, hash_id: HashId) -> Take:
-    return lambda value, found: found.dates.extend([DateEntry(name, *period) for period in times.periods(value)])
+    def take(value: Any, found: _Found) -> None:
+        periods = [DateEntry(name, *period) for period in times.periods(value)]
+        found.dates += periods
+        if not periods:
+            found.strings.append(StringEntry(name + TEXT, ""))
+
+    return take
 
 
 def _string(name: str, path: _Path, hash_id: HashId) -> Take:
     def take(value: Any, found: _Found) -> None:
-        for text in _strings(value):
+        texts = list(_strings(value))
+        if not texts:
+            found.strings.append(StringEntry(name + TEXT, ""))
+        for text in texts:
             found.strings.append(StringEntry(name, plain(text)[:LONGEST]))
             found.tokens.append(TokenEntry(f"{name}:exact", "", indexed(text)))
 
     return take
 
 
-_TAKES = {"token": _token, "uri": _uri, "date": _date, "string": _string}
+def _quantity(name: str, path: _Path, hash_id: HashId) -> Take:
+    return lambda value, found: found.dates.extend([DateEntry(*each) for each in measures.kept(name, value)])
+
+
+def _position(name: str, path: _Path, hash_id: HashId) -> Take:
+    def take(value: Any, found: _Found) -> None:
+        if isinstance(value, dict) and "latitude" in value and "longitude" in value:
+            x, y, z = measures.point(value["latitude"], value["longitude"])
+            found.dates += [DateEntry(name, x, y), DateEntry(name + measures.Z, z, z + 1)]
+
+    return take
+
+
+_TAKES = {
+    "token": _token, "uri": _uri, "date": _date, "string": _string, "quantity": _quantity, "special": _position,
+}
 
 
 def _compile(definitions: Definitions, type_: str, path: dict[str, Any]) -> _Path:
@@ -169,6 +200,8 @@ def _tokens(name: str, value: Any, system: str, hash_id: HashId) -> Iterator[Tok
         yield TokenEntry(name, "", indexed(str(value)))
     elif isinstance(value, dict) and "coding" in value:
         for coding in value["coding"]:
+            if "code" not in coding and "system" in coding:
+                yield TokenEntry(name, indexed(coding["system"]), "")
             yield from _tokens(name, coding, system, hash_id)
     elif isinstance(value, dict) and "code" in value:
         yield TokenEntry(name, indexed(value.get("system", "")), indexed(value["code"]))
@@ -210,8 +243,8 @@ def _refer(wanted: list[tuple[str, str]], value: Any, found: _Found, hash_id: Ha
             found.references += [ReferenceEntry(name, "", indexed(address)) for address in _addresses(text)]
         elif kind and id_:
             found.references.append(ReferenceEntry(name, kind, id_))
-        if "display" in value:
-            found.strings.append(StringEntry(name + TEXT, plain(value["display"])[:LONGEST]))
+        if "display" in value or not (text or "identifier" in value):
+            found.strings.append(StringEntry(name + TEXT, plain(value.get("display", ""))[:LONGEST]))
         if isinstance(value.get("identifier"), dict):
             found.tokens += _tokens(f"{name}:identifier", value["identifier"], "", hash_id)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from lxml import etree
 
-from hub.fhir import times
+from hub.fhir import datatype_rules, times
 
 _LITERAL = re.compile(r"#\S*|[A-Za-z][A-Za-z0-9+.-]*:\S+|[A-Z][A-Za-z]+/[A-Za-z0-9.-]{1,64}(/_history/[A-Za-z0-9.-]{1,64})?", re.ASCII)
 Node = dict[str, Any]
@@ -72,15 +72,16 @@ def _contact(c: Node) -> Iterator[str]:
 
 
 def _organization(o: Node) -> Iterator[str]:
-    if "name" not in o and "identifier" not in o:
+    if not datatype_rules.has(o, "name") and "identifier" not in o:
         yield "org-1: a name or an identifier"
     for key, rule in (("address", "org-2"), ("telecom", "org-3")):
-        if any(isinstance(x, dict) and x.get("use") == "home" for x in o.get(key) or ()):
+        listed = o.get(key)
+        if isinstance(listed, list) and any(isinstance(x, dict) and x.get("use") == "home" for x in listed):
             yield f"{rule}: an organization has no home {key}"
 
 
 def _entity(e: Node) -> Iterator[str]:
-    if "name" in e and "query" in e:
+    if datatype_rules.has(e, "name") and datatype_rules.has(e, "query"):
         yield "sev-1: an entity has a name or a query, not both"
 
 
@@ -99,16 +100,6 @@ def _task(t: Node) -> Iterator[str]:
         yield "inv-1: last modified after it was authored"
 
 
-def _contact_point(c: Node) -> Iterator[str]:
-    if "value" in c and "system" not in c:
-        yield "cpt-2: a value needs a system"
-
-
-def _attachment(a: Node) -> Iterator[str]:
-    if "data" in a and "contentType" not in a:
-        yield "att-1: data needs a contentType"
-
-
 def _reference(r: Node) -> Iterator[str]:
     text = r.get("reference")
     if isinstance(text, str) and not _LITERAL.fullmatch(text):
@@ -118,7 +109,7 @@ def _reference(r: Node) -> Iterator[str]:
 RULES: dict[str, Callable[[Node], Iterator[str]]] = {
     "Appointment": _appointment, "Appointment.participant": _participant, "AppointmentResponse": _response, "Period": _period, "Slot": _slot,
     "Extension": _extension, "Patient.contact": _contact, "Organization": _organization, "AuditEvent.entity": _entity, "Consent": _consent,
-    "ServiceRequest": _detail, "Task": _task, "ContactPoint": _contact_point, "Reference": _reference, "Attachment": _attachment,
+    "ServiceRequest": _detail, "Task": _task, "Reference": _reference, **datatype_rules.RULES,
 }
 """Type → the text of each of its invariants that a value breaks, which begins with its key."""
 

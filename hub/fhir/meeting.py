@@ -19,6 +19,8 @@ from hub.fhir.query import (
     Has,
     IdIs,
     Missing,
+    Near,
+    PartOf,
     ReferenceIs,
     SpanIs,
     StringIs,
@@ -26,7 +28,7 @@ from hub.fhir.query import (
     UpdatedIs,
     UriBelow,
 )
-from hub.fhir.text import LONGEST, below, plain
+from hub.fhir.text import LONGEST, plain
 
 
 class Version(Protocol):
@@ -71,8 +73,9 @@ def _meets(version: Version, entries: Entries, condition: Condition, elsewhere: 
             met = any(system == s and (values is None or v in values) for system, values in condition.any_of for s, v in codes)
             return met is not condition.negated
         case UriBelow():
-            addresses = [e.value for e in entries.tokens if e.param == condition.param]
-            return any(found == top or found.startswith(below(top)) for top in condition.any_of for found in addresses)
+            return any(found in condition.any_of or found.startswith(condition.beginnings) for found in _addresses(condition, entries))
+        case Near():
+            return _near(condition, entries)
         case ReferenceIs():
             targets = [(e.type, e.id) for e in entries.references if e.param == condition.param]
             return any(type_ in (None, t) and target == i for type_, target in condition.any_of for t, i in targets)
@@ -93,8 +96,21 @@ def _meets(version: Version, entries: Entries, condition: Condition, elsewhere: 
         case Chained():
             ids = tuple(e.id for e in entries.references if (e.param, e.type) == (condition.param, condition.type))
             return bool(ids) and elsewhere(condition.type, ids, condition.conditions)
-        case Has():
+        case Has() | PartOf():
             return elsewhere(version.type, (version.id,), (condition,))
+
+
+def _addresses(condition: UriBelow, entries: Entries) -> list[str]:
+    if condition.kind == "token":
+        return [e.value for e in entries.tokens if e.param == condition.param]
+    return [e.id for e in entries.references if (e.param, e.type) == (condition.param, "")]
+
+
+def _near(condition: Near, entries: Entries) -> bool:
+    marks = {e.param.removeprefix(condition.param): e for e in entries.dates if e.param.partition(":")[0] == condition.param}
+    return bool(marks) and any(
+        (marks[""].low - x) ** 2 + (marks[""].high - y) ** 2 + (marks[":z"].low - z) ** 2 <= chord for x, y, z, chord in condition.any_of
+    )
 
 
 def _moment(at: int, prefix: str, low: int, high: int) -> bool:

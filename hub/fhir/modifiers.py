@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 
-from hub.fhir import alternatives
+from hub.fhir import alternatives, measures
 from hub.fhir.alternatives import Terms
 from hub.fhir.definitions import Definitions, Element, Parameter
 from hub.fhir.index import OF_TYPE, TEXT
-from hub.fhir.query import AnyOf, CodeIn, Condition, DateIs, Missing, ReferenceIs, SpanIs, StringIs, TokenIs, UriBelow
-from hub.fhir.terminology import Written, ancestors, descendants
+from hub.fhir.query import (
+    AnyOf,
+    Chained,
+    CodeIn,
+    Condition,
+    DateIs,
+    Missing,
+    Near,
+    PartOf,
+    ReferenceIs,
+    SpanIs,
+    StringIs,
+    TokenIs,
+    UriBelow,
+)
+from hub.fhir.terminology import EVERY_CODE, Written, ancestors, descendants
 from hub.fhir.text import CUT, indexed
 from hub.problem import Problem, Refused
 
 _CODED = frozenset({"code", "Coding", "CodeableConcept"})
+_RANGES = frozenset({"Period", "Timing", "dateTime", "date"})
+"""Datatypes of times that may last: a Period, or a day or a month."""
 MOST_STEPS = 100
 """Steps of an address that `:above` goes up."""
 
@@ -27,7 +44,7 @@ def condition(type_: str, parameter: Parameter, modifier: str, value: str, terms
         Refused: BAD_SEARCH: a modifier or a value that does not go with this parameter.
     """
     if modifier == "missing":
-        kind = "token" if parameter.type == "uri" else parameter.type
+        kind = {"uri": "token", "quantity": "date", "special": "date"}.get(parameter.type, parameter.type)
         return Missing(parameter.name, kind, alternatives.boolean(value))
     if modifier and modifier not in _modifiers(type_, parameter.name, terms.definitions):
         raise Refused(Problem.BAD_SEARCH, f"{parameter.name} has no modifier {alternatives.shown(modifier)}")
@@ -40,15 +57,23 @@ def condition(type_: str, parameter: Parameter, modifier: str, value: str, terms
         case "date":
             dates = tuple([alternatives.date(v) for v in parts])
             served = terms.definitions.served[type_]
-            if served.main == name and not served.begins and kinds(type_, name, terms.definitions) & {"Period", "Timing"}:
+            if served.main == name and not served.begins and kinds(type_, name, terms.definitions) & _RANGES:
                 return SpanIs(name, dates)
             return DateIs(name, dates, main=served.main == name)
         case "string" if modifier == "exact":
             return TokenIs(f"{name}:exact", tuple([(None, indexed(alternatives.plain(v))) for v in parts]))
+        case "quantity":
+            asked = [measures.quantity(name, [alternatives.plain(each) for each in alternatives.apart(v, "|")]) for v in parts]
+            found = [DateIs(param, ranges) for param, ranges in asked]
+            return found[0] if len(found) == 1 else AnyOf(tuple(found))
+        case "special":
+            return Near(name, tuple([measures.near(v.split("|")) for v in parts]))
         case "string":
             return StringIs(name, tuple([(modifier, alternatives.plain(v)) for v in parts]))
     if modifier == "text":
         return _text(name, parts)
+    if modifier in ("above", "below"):
+        return _hierarchy(type_, name, modifier, parts, terms)
     numbers = "|" in value and all("|" in v for v in parts) and "canonical" not in kinds(type_, parameter.name, terms.definitions)
     if modifier == "identifier" or numbers:  # VKP writes patient=system|number (facts/fhir.md 2.4)
         return TokenIs(f"{name}:identifier", tuple([alternatives.token(v, terms) for v in parts]))
@@ -90,7 +115,9 @@ def _modifiers(type_: str, name: str, definitions: Definitions) -> frozenset[str
             return frozenset({"not"} | coded | texts | ({"of-type"} if "Identifier" in holds else set()))
         case "reference":
             pointed = {target for element, _ in _elements(type_, name, definitions) for target in element.targets or ()}
-            return frozenset({"identifier", *definitions.types, *pointed} | ({"text"} if "Reference" in holds else set()))
+            layered = "canonical" in holds or any(definitions.served[each].part for each in targets(type_, name, definitions))
+            more = ({"text"} if "Reference" in holds else set()) | ({"above", "below"} if layered else set())
+            return frozenset({"identifier", *definitions.types, *pointed} | more)
         case "uri":
             return frozenset({"above", "below"})
         case "string":
@@ -122,6 +149,11 @@ def _text(name: str, parts: list[str]) -> Condition:
 def _held(canonical: str, terms: Terms) -> Written:
     """What a value set holds, by its canonical or by where it is read here."""
     found = terms.definitions.terminology.within(canonical.removeprefix(f"{terms.base}/") if terms.base else canonical)
+    url = canonical.partition("|")[0]
+    if found is None and (url in terms.definitions.terminology.unheld or f"{EVERY_CODE}=" in url):
+        systems = terms.definitions.terminology.unheld.get(url, ())
+        told = ", ".join(systems) or url.partition("?")[0]
+        raise Refused(Problem.BAD_SEARCH, f"what this value set holds is told by a terminology that is not held here: {told[:200]}")
     if found is None:
         raise Refused(Problem.BAD_SEARCH, "no such value set is held here: by its canonical those that R4 binds the served types to, and /ValueSet")
     return found
@@ -137,6 +169,34 @@ def _along(modifier: str, value: str, implied: frozenset[str], terms: Terms) -> 
         raise Refused(Problem.BAD_SEARCH, f":{modifier} takes system|code, of a system whose hierarchy is held here")
     codes = ancestors(code, parents) if modifier == "above" else descendants(code, parents)
     return "" if system in implied else system, codes
+
+
+def _hierarchy(type_: str, name: str, modifier: str, parts: list[str], terms: Terms) -> Condition:
+    """Of what lies in a hierarchy of its type (R4 3.1.1.5.7); of a canonical its versions, which go from the first part to the last."""
+    if "canonical" in kinds(type_, name, terms.definitions):
+        return _versions(name, modifier, [alternatives.plain(v) for v in parts])
+    layered = [each for each in targets(type_, name, terms.definitions) if terms.definitions.served[each].part]
+    ids: dict[str, list[str]] = {}
+    for value in parts:
+        kind, id_ = alternatives.reference(value, None, terms)
+        kind = layered[0] if kind is None and len(layered) == 1 else kind
+        if kind not in layered:
+            raise Refused(Problem.BAD_SEARCH, f":{modifier} takes Type/id, of {' or '.join(layered)}")
+        ids.setdefault(kind, []).append(id_)
+    found: list[Condition] = []
+    for kind, wanted in ids.items():
+        found.append(ReferenceIs(name, tuple([(kind, id_) for id_ in wanted])))
+        found.append(Chained(name, kind, (PartOf(terms.definitions.served[kind].part, tuple(wanted), above=modifier == "above"),)))
+    return AnyOf(tuple(found))
+
+
+def _versions(name: str, modifier: str, canonicals: list[str]) -> Condition:
+    if any(len(each) > CUT for each in canonicals):
+        raise Refused(Problem.BAD_SEARCH, f":{modifier} takes canonicals of at most {CUT} characters")
+    if modifier == "below":
+        return UriBelow(name, tuple(canonicals), kind="reference")
+    steps = [each[:end] for each in canonicals for end in (len(each), *(m.start() for m in re.finditer(r"[.-]", each) if "|" in each[:m.start()]))]
+    return ReferenceIs(name, tuple([("", each) for each in dict.fromkeys(steps)]))
 
 
 def _uri(name: str, modifier: str, parts: list[str]) -> Condition:
@@ -164,7 +224,7 @@ def _steps(address: str) -> list[str]:
 
 def _whether(asked: TokenIs) -> Condition:
     """Of what is so or is not: who says nothing says `false`, so `false` is whatever is not true."""
-    others = tuple([each for each in asked.any_of if each[1] != "false"])
+    others = tuple([each for each in asked.any_of if each[1] != "false" or each[0]])
     if len(others) == len(asked.any_of):
         return asked
     untrue = replace(asked, any_of=((None, "true"),), negated=not asked.negated)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -11,6 +12,7 @@ from hub.problem import Issue, Problem
 
 SYSTEM = "https://besoksbro.example/fhir/CodeSystem/problem"
 RULE_SYSTEM = "https://besoksbro.example/fhir/CodeSystem/rule"
+ALTERNATIVE = "https://besoksbro.example/fhir/StructureDefinition/alternative"
 OUTCOME: dict[Problem, tuple[int, str]] = {
     Problem.UNREADABLE: (400, "structure"), Problem.TOO_LARGE: (413, "too-long"), Problem.UNKNOWN_PARTNER: (404, "not-found"),
     Problem.WRONG_PARTY: (403, "forbidden"), Problem.BAD_SIGNATURE: (401, "security"), Problem.NOT_COVERED: (401, "security"),
@@ -30,6 +32,7 @@ OUTCOME: dict[Problem, tuple[int, str]] = {
     Problem.HOLD_EXPIRED: (409, "expired"), Problem.PAUSED: (422, "business-rule"),
     Problem.ALREADY_WAITING: (409, "duplicate"), Problem.TIME_IS_FREE: (409, "conflict"), Problem.OFFER_EXPIRED: (409, "expired"),
     Problem.REASON_MISSING: (422, "required"), Problem.LENGTH_NOT_OFFERED: (422, "business-rule"),
+    Problem.PAST: (422, "business-rule"), Problem.OFF_GRID: (422, "business-rule"),
     Problem.MESSAGE_LENGTH: (422, "business-rule"), Problem.MESSAGES_TODAY: (429, "throttled"), Problem.NO_MESSAGES: (422, "business-rule"),
     Problem.UNKNOWN_THREAD: (404, "not-found"),
     Problem.UNKNOWN_RESOURCE: (404, "not-found"), Problem.DELETED: (410, "deleted"), Problem.BAD_SEARCH: (400, "invalid"),
@@ -46,9 +49,19 @@ OUTCOME: dict[Problem, tuple[int, str]] = {
 """Problem → (HTTP status, issue code)."""
 
 
-def outcome(problem: Problem, diagnostics: str = "", expression: str = "", issues: Sequence[Issue] = ()) -> bytes:
-    """The resource as JSON: of one problem, or of all the issues that a resource has."""
-    return _told([_issue(issue) for issue in issues or [Issue(OUTCOME[problem][1], expression, diagnostics, problem)]])
+def outcome(
+    problem: Problem, diagnostics: str = "", expression: str = "", issues: Sequence[Issue] = (), instead: Sequence[tuple[datetime, datetime]] = (),
+) -> bytes:
+    """The resource as JSON: of one problem, or of all the issues that a resource has. `instead` are free times, [from, until), that could be asked
+    for: the extension `alternative` (Period) of the first issue."""
+    told = [_issue(issue) for issue in issues or [Issue(OUTCOME[problem][1], expression, diagnostics, problem)]]
+    if instead:
+        told[0] = {"extension": [{"url": ALTERNATIVE, "valuePeriod": {"start": _utc(a), "end": _utc(b)}} for a, b in instead], **told[0]}
+    return _told(told)
+
+
+def _utc(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def validated(issues: Sequence[Issue]) -> bytes:

@@ -8,6 +8,7 @@ import hmac
 import struct
 from collections.abc import Callable
 
+from hub.fhir import measures
 from hub.fhir.definitions import Definitions
 from hub.fhir.query import BY_TIME, SortKey
 from hub.problem import Problem, Refused
@@ -48,6 +49,10 @@ def _key(type_: str, name: str, descending: bool, definitions: Definitions) -> S
         raise Refused(Problem.BAD_SEARCH, f"{type_} can be sorted by {known}")
     if parameter is None or name == "_id":
         return SortKey("id", descending=descending)
+    if parameter.type == "special":
+        raise Refused(Problem.BAD_SEARCH, f"nothing is sorted by {name}")
+    if parameter.type == "quantity":
+        return SortKey("date", name + measures.TIME, descending)
     return SortKey("token" if parameter.type == "uri" else parameter.type, name, descending)
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from hub.fhir.text import below
+
 NEVER = -(2**62)
 FOREVER = 2**62
 
@@ -83,10 +85,36 @@ class CodeIn:
 
 @dataclass(frozen=True, slots=True)
 class UriBelow:
-    """One of these addresses, or one that lies below it: behind a stroke."""
+    """One of these addresses, or one that lies below it: behind a stroke; or, of canonicals with a version, behind a further part of that."""
 
     param: str
     any_of: tuple[str, ...]
+    kind: str = "token"
+    """`reference`: of canonicals."""
+
+    @property
+    def beginnings(self) -> tuple[str, ...]:
+        """What all that lies below begins with."""
+        if self.kind == "token":
+            return tuple([below(each) for each in self.any_of])
+        return tuple([each + mark for each in self.any_of for mark in ((".", "-") if "|" in each else "|")])
+
+
+@dataclass(frozen=True, slots=True)
+class PartOf:
+    """This resource lies below one of these (or `above` it) in the hierarchy that `param` makes."""
+
+    param: str
+    any_of: tuple[str, ...]
+    above: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """A position within a distance of one of these: (x, y, z, square of the chord), in hub.fhir.measures' points of the globe."""
+
+    param: str
+    any_of: tuple[tuple[int, int, int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +173,7 @@ class Missing:
 
     param: str
     kind: str
-    """`token`, `reference`, `date` or `string`."""
+    """`token`, `reference`, `date` (quantities and positions, too) or `string`."""
     missing: bool
 
 
@@ -183,7 +211,10 @@ class AllOf:
     conditions: tuple[Condition, ...]
 
 
-Condition = TokenIs | CodeIn | UriBelow | ReferenceIs | DateIs | SpanIs | StringIs | IdIs | UpdatedIs | Missing | Chained | Has | AnyOf | AllOf
+Condition = (
+    TokenIs | CodeIn | UriBelow | PartOf | Near | ReferenceIs | DateIs | SpanIs | StringIs | IdIs | UpdatedIs | Missing | Chained | Has | AnyOf
+    | AllOf
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import parse_qsl
 
+from hub.booking.national_id import valid
 from hub.fhir import alternatives, modifiers, paging
 from hub.fhir.alternatives import Terms
 from hub.fhir.definitions import Definitions
@@ -18,6 +19,7 @@ from hub.problem import Problem, Refused
 
 RESULT = {"_count", "_sort", "_total", "_include", "_revinclude", "_summary", "_elements", "_cursor", "_format", "_pretty",
           "_include:iterate", "_revinclude:iterate"}
+_ELEVEN = re.compile(r"(?<![\w-])\d{11}(?![\w-])", re.ASCII)
 _NATIONAL = re.compile("|".join([*map(re.escape, sorted(NATIONAL_IDS)), rf"\|\s*\d{{11}}\s*(,.*)?\n{OF_TYPE}"]))
 _EVERYWHERE = ("_id", "_lastUpdated")
 """Parameters that are kept as columns."""
@@ -190,8 +192,10 @@ def _has(type_: str, name: str, value: str, terms: Terms, depth: int) -> Conditi
 
 
 def national(pairs: Iterable[tuple[str, str]]) -> bool:
-    """Some value names a national id: such a search must come by POST, so that no log has it. By `:of-type` it may be one without being named so."""
-    return _NATIONAL.search("\n".join([value if OF_TYPE not in name else f"{value}\n{OF_TYPE}" for name, value in pairs])) is not None
+    """Some value names a national id: such a search must come by POST, so that no log has it. By `:of-type` it may be one without being named so,
+    and whoever forgets the system sends one all the same."""
+    values = "\n".join([value if OF_TYPE not in name else f"{value}\n{OF_TYPE}" for name, value in pairs])
+    return _NATIONAL.search(values) is not None or any(valid(number) for number in _ELEVEN.findall(values))
 
 
 def pairs(criteria: str) -> Pairs:

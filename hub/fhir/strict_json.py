@@ -32,9 +32,9 @@ class Decimal(float):
         self.text = text
 
 
-def dump(value: Any) -> bytes:
-    """The JSON text of a value that `load` gave, or of one of ours."""
-    return orjson.dumps(value, default=_as_written)
+def dump(value: Any, pretty: bool = False) -> bytes:
+    """The JSON text of a value that `load` gave, or of one of ours; `pretty`: in lines, for people."""
+    return orjson.dumps(value, default=_as_written, option=orjson.OPT_INDENT_2 if pretty else 0)
 
 
 def _as_written(value: Any) -> Any:

@@ -12,6 +12,9 @@ Systems = dict[str, set[str] | None]
 Written = Mapping[str, tuple[str, ...] | None]
 """The same, to be read."""
 
+EVERY_CODE = "?fhir_vs"
+"""Behind a code system's URL: the value set of all that it has (R4 snomedct.html#implicit)."""
+
 
 class Codes:
     """R4's own value sets and code systems, as set-up reads them."""
@@ -21,6 +24,7 @@ class Codes:
         self._sets = {r["url"]: r for r in known if r["resourceType"] == "ValueSet"}
         self._systems = {r["url"]: r for r in known if r["resourceType"] == "CodeSystem" and r.get("content") == "complete"}
         self._asked: dict[str, Systems] = {}
+        self._unheld: dict[str, set[str]] = {}
 
     def of(self, canonical: str) -> Systems | None:
         """What a value set holds; None where it cannot be written out (it is not here, or filters a system that is not)."""
@@ -28,6 +32,7 @@ class Codes:
         value_set = self._sets.get(url)
         if value_set is None:
             return None
+        self._unheld[url] = {include["system"] for include in value_set.get("compose", {}).get("include", ()) if "system" in include}
         found: Systems = {}
         for include in value_set.get("compose", {}).get("include", ()):
             part = self._part(include)
@@ -48,6 +53,7 @@ class Codes:
         found = {system: codes for system, codes in found.items() if codes is None or codes}
         if found:
             self._asked[url] = found
+            del self._unheld[url]
         return found or None
 
     def system(self, canonical: str) -> str:
@@ -62,7 +68,8 @@ class Codes:
                 for url, held in sorted(self._asked.items())}
         systems = sorted({system for held in self._asked.values() for system in held} & set(self._systems))
         parents = {system: _parents(self._systems[system].get("concept", ())) for system in systems}
-        return {"valuesets": sets, "parents": {system: found for system, found in parents.items() if any(found.values())}}
+        unheld = {url: sorted(systems) for url, systems in sorted(self._unheld.items()) if systems}
+        return {"valuesets": sets, "unheld": unheld, "parents": {system: found for system, found in parents.items() if any(found.values())}}
 
     def _part(self, include: Json) -> Systems | None:
         """An include or exclude; several value sets in one are what they have in common, which R4's own never say."""
@@ -119,10 +126,14 @@ class Terminology:
     """Canonical → what it holds."""
     parents: Mapping[str, Mapping[str, Iterable[str]]]
     """System → code → the codes it stands directly under."""
+    unheld: Mapping[str, Iterable[str]]
+    """Canonical → the systems that tell what it holds, of a value set of R4 that cannot be written out without them."""
 
     def within(self, canonical: str) -> Written | None:
         """What a value set holds, by its canonical with or without a version; None: not one that is held here."""
         url, _, version = canonical.partition("|")
+        if url.endswith(EVERY_CODE):
+            return {url.removesuffix(EVERY_CODE): None}
         return self.sets.get(url) if not version or self.versions.get(url) == version else None
 
 
@@ -133,4 +144,4 @@ def read(raw: Json, own: Iterable[tuple[str, str, Mapping[str, frozenset[str] | 
     }
     for url, id_, content in own:
         sets[url] = sets[f"ValueSet/{id_}"] = {system: None if codes is None else tuple(sorted(codes)) for system, codes in content.items()}
-    return Terminology({url: held["version"] for url, held in raw["valuesets"].items()}, sets, raw["parents"])
+    return Terminology({url: held["version"] for url, held in raw["valuesets"].items()}, sets, raw["parents"], raw["unheld"])

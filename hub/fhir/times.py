@@ -56,13 +56,16 @@ def span(text: str) -> tuple[int, int]:
 
 
 def periods(value: Any) -> Iterator[tuple[int, int]]:
-    """The ranges of a date, a Period (a missing bound is open) or a Timing's bounds."""
+    """The ranges of a date, a Period (a missing bound is open) or a Timing, of which the outer limits count (R4 3.1.1.5.2)."""
     try:
         if isinstance(value, str):
             yield span(value)
         elif isinstance(value, dict) and ("start" in value or "end" in value):
             yield (span(value["start"])[0] if "start" in value else NEVER, span(value["end"])[1] if "end" in value else FOREVER)
         elif isinstance(value, dict):
-            yield from periods((value.get("repeat") or {}).get("boundsPeriod"))
+            bounds = (value.get("repeat") or {}).get("boundsPeriod")
+            limits = [*map(span, value.get("event", ())), *(periods(bounds) if bounds else ())]
+            if limits:
+                yield min(low for low, _ in limits), max(high for _, high in limits)
     except ValueError:
         return

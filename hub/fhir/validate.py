@@ -23,8 +23,8 @@ _ZONE = r"(Z|[+-]((0\d|1[0-3]):[0-5]\d|14:00))"
 _INSTANT = re.compile(rf"{_YEAR}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T{_CLOCK}{_ZONE}", re.ASCII)
 _TIME = re.compile(_CLOCK, re.ASCII)
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}", re.ASCII)
-_CODE = re.compile(r"[^\s]+( [^\s]+)*")
-_URI = re.compile(r"\S*")
+_CODE = re.compile(r"[^\s]+( [^\s]+)*", re.ASCII)
+_URI = re.compile(r"\S*", re.ASCII)
 _OID = re.compile(r"urn:oid:[0-2](\.(0|[1-9]\d*))+", re.ASCII)
 _UUID = re.compile(r"urn:uuid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 LONGEST = 1_048_576
@@ -89,6 +89,8 @@ class _Walk:
             element = type_.elements.get(name)
             if element is None:
                 self.say("structure", f"{where}.{key}", "no such element")
+            elif key is not name and (name == "id" or element.type == "xhtml" or (name == "url" and type_.name == "Extension")):
+                self.say("structure", f"{where}.{key}", "has no _ twin: an attribute, or a narrative, has no extensions")
             elif key is not name:
                 self.twin(item, value.get(name), element, f"{where}.{name}", depth)
             else:
@@ -159,7 +161,7 @@ class _Walk:
 
     def bound(self, value: dict[str, Any], codes: frozenset[str], where: str) -> None:
         codings = value.get("coding") if "coding" in value or "text" in value else [value]
-        if not any(isinstance(c, dict) and c.get("code") in codes for c in codings or ()):
+        if not any(isinstance(c, dict) and isinstance(c.get("code"), str) and c["code"] in codes for c in codings or ()):
             self.say("code-invalid", where, "has no code of the required value set", Problem.UNKNOWN_CODE)
 
     def target(self, value: dict[str, Any], targets: frozenset[str], where: str) -> None:
@@ -177,6 +179,8 @@ class _Walk:
             self.say("structure", where, "only primitives have a _ twin")
         elif isinstance(value, list) is not element.many:
             self.say("structure", where, "the _ twin is a list where its element is one")
+        elif element.many and not any(value):
+            self.say("structure", where, "the _ twin must have content")
         elif not element.many:
             self.one_twin(value, plain, where, depth)
         else:

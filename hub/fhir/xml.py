@@ -27,17 +27,18 @@ _DECIMAL = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d{1,100})?([eE][+-]?\d{1,3})?", r
 _WHOLE = ("integer", "positiveInt", "unsignedInt")
 
 
-def to_xml(resource: Resource, definitions: Definitions) -> bytes:
-    """A resource that is valid, as UTF-8 XML in the order of the definitions."""
+def to_xml(resource: Resource, definitions: Definitions, pretty: bool = False) -> bytes:
+    """A resource that is valid, as UTF-8 XML in the order of the definitions; `pretty`: in lines, for people."""
     type_ = resource["resourceType"]
     root: etree._Element = etree.Element(f"{{{FHIR}}}{type_}", nsmap={None: FHIR})  # type: ignore[dict-item]
-    _Writer(definitions).object(root, resource, definitions.types[type_])
-    return etree.tostring(root, xml_declaration=True, encoding="UTF-8")
+    known = definitions.types if type_ in definitions.types else definitions.of_all()
+    _Writer(definitions, known).object(root, resource, known[type_])
+    return etree.tostring(root, xml_declaration=True, encoding="UTF-8", pretty_print=pretty)
 
 
 class _Writer:
-    def __init__(self, definitions: Definitions) -> None:
-        self._definitions, self._types = definitions, definitions.types
+    def __init__(self, definitions: Definitions, types: dict[str, Type]) -> None:
+        self._definitions, self._types = definitions, types
 
     def object(self, node: etree._Element, value: dict[str, Any], type_: Type) -> None:
         for name, element in type_.elements.items():

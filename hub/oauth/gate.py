@@ -21,7 +21,7 @@ ALGS = f'algs="{" ".join(jose.ALGORITHMS)}"'
 CHECKED = 2_000
 """Tokens whose signature need not be checked again while they live."""
 CHECKED_FOR = timedelta(minutes=5)
-"""An issuer that takes a key away is heard after this long at the latest."""
+"""An issuer that takes a key away is heard after this long and the time that its keys are fresh (hub.oauth.jose.Keys) at the latest."""
 ERRORS = {
     Problem.BAD_TOKEN: "invalid_token", Problem.BAD_PROOF: "invalid_dpop_proof", Problem.DPOP_NONCE: "use_dpop_nonce",
     Problem.SCOPE_MISSING: "insufficient_scope",

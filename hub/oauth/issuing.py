@@ -11,7 +11,7 @@ from typing import Any
 
 from hub.oauth import dpop, jose
 from hub.oauth.dpop import Nonce
-from hub.oauth.jose import Keys, bad
+from hub.oauth.jose import bad
 from hub.oauth.limits import Limiter
 from hub.oauth.settings import OWN, TEST, Access, Client
 from hub.oauth.tokens import Signing, test_issuer
@@ -51,7 +51,7 @@ class Issuing:
         self.nonce = nonce
         self._limits = Limiter(clock)
         self._keys = {
-            id_: Keys(jose.from_url(client.jwks_url) if client.jwks_url else jose.from_file(home / client.jwks_file), clock)
+            id_: jose.source(client.jwks_url, home / client.jwks_file, clock)
             for (issuer, id_), client in access.clients.items() if issuer == OWN
         }
 
@@ -89,11 +89,11 @@ class Issuing:
         client = self._access.clients.get((OWN, str(id_)))
         if client is None or seen.claims.get("sub") != id_ or form.get("client_id", id_) != id_:
             raise bad(Problem.BAD_CLIENT, "iss and sub are not one client that is set up here")
-        if (wait := self._limits.take(client.id, TRIES_A_MINUTE)) > 0:
-            raise Refused(Problem.TOO_MANY, f"wait {int(wait) + 1} seconds")
         if str(seen.header.get("typ", "")).lower() not in TYPES:
             raise bad(Problem.BAD_CLIENT, "typ is not client-authentication+jwt")
         claims = jose.verify(text, self._keys[client.id].of(seen.header.get("kid")), Problem.BAD_CLIENT).claims
+        if (wait := self._limits.take(client.id, TRIES_A_MINUTE)) > 0:  # its own requests: nobody else's use up its turn
+            raise Refused(Problem.TOO_MANY, f"wait {int(wait) + 1} seconds")
         if jose.audiences(claims) not in ([self._base], [f"{self._base}/oauth/token"]):
             raise bad(Problem.BAD_CLIENT, "aud is not exactly this issuer")
         expires = _short(claims, now)

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import json
-import math
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,7 +26,11 @@ ALGORITHMS = ("PS256", "ES256", "PS384", "ES384", "PS512", "ES512", "RS256", "RS
 LARGEST = 16 * 1024
 """Characters of a JWT we look at."""
 LARGEST_KEY_SET = 256 * 1024
+LONGEST_READ = 10.0
+"""Seconds that a key set may take to come."""
 SMALLEST_RSA = 2048
+LATEST = 1e11
+"""Seconds since 1970: no time that is meant is later, and what is before cannot always be a date."""
 _CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
 Key = RSAKey | ECKey
 
@@ -91,7 +95,7 @@ def fits(key: Key, alg: str) -> bool:
 def number(claims: dict[str, Any], name: str, problem: Problem) -> float:
     """A NumericDate. Raises Refused when it is missing or none."""
     value = claims.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or abs(value) > 1e11:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LATEST:
         raise bad(problem, f"{name} is not a time")
     return float(value)
 
@@ -116,7 +120,8 @@ def key_set(data: bytes) -> list[Key]:
 class Keys:
     """An issuer's keys, kept for a while. An unknown kid makes us look again, though not more often than `pause`.
 
-    While the source does not answer, what was read last is used for at most `stale_after`.
+    While the source does not answer, what was read last is used for at most `stale_after`. One thread asks it; while it does, the others go on
+    with what is known: whoever shows a made-up kid must not make everybody wait for a source that is slow.
     """
 
     def __init__(
@@ -125,8 +130,7 @@ class Keys:
     ) -> None:
         self._read, self._clock = read, clock
         self._fresh_for, self._pause, self._stale_after = fresh_for, pause, stale_after
-        self._keys: list[Key] = []
-        self._at: datetime | None = None
+        self._known: tuple[list[Key], datetime] | None = None
         self._tried: datetime | None = None
         self._lock = threading.Lock()
 
@@ -134,27 +138,45 @@ class Keys:
         """The keys that may have signed a JWT with this kid; without a kid, all.
 
         Raises:
-            Unavailable: the source does not answer and nothing recent is known.
+            Unavailable: the source does not answer and nothing recent is known; or it is being asked, and the kid is unknown till then.
         """
-        with self._lock:
-            now = self._clock()
-            if self._at is None or now - self._at >= self._fresh_for or not self._named(kid):
-                self._refresh(now)
-            if self._at is None or now - self._at >= self._stale_after:
-                raise Unavailable("the issuer's keys could not be read", self._pause.total_seconds())
-            return self._named(kid)
+        now = self._clock()
+        found, age = self._named(kid, now)
+        if age < self._fresh_for and found:
+            return found
+        if not self._lock.acquire(blocking=self._known is None):
+            if found and age < self._stale_after:
+                return found
+            raise Unavailable("the issuer's keys are being read", 1)
+        try:
+            self._refresh(now)
+        finally:
+            self._lock.release()
+        found, age = self._named(kid, now)
+        if age >= self._stale_after:
+            raise Unavailable("the issuer's keys could not be read", self._pause.total_seconds())
+        return found
 
-    def _named(self, kid: Any) -> list[Key]:
-        return [k for k in self._keys if kid is None or k.kid == kid]
+    def _named(self, kid: Any, now: datetime) -> tuple[list[Key], timedelta]:
+        """Those with this kid, and how long ago they were read."""
+        if self._known is None:
+            return [], timedelta.max
+        keys, at = self._known
+        return [k for k in keys if kid is None or k.kid == kid], now - at
 
     def _refresh(self, now: datetime) -> None:
         if self._tried is not None and now - self._tried < self._pause:
             return
         self._tried = now
         try:
-            self._keys, self._at = key_set(self._read()), now
+            self._known = key_set(self._read()), now
         except (OSError, ValueError, httpx.HTTPError):
             return
+
+
+def source(url: str, path: Path, clock: Callable[[], datetime]) -> Keys:
+    """The keys at an address or, where there is none, in a file, which costs little to read again: a key that is taken out of it is gone soon."""
+    return Keys(from_url(url), clock) if url else Keys(from_file(path), clock, fresh_for=timedelta(minutes=1))
 
 
 def from_file(path: Path) -> Callable[[], bytes]:
@@ -162,16 +184,17 @@ def from_file(path: Path) -> Callable[[], bytes]:
 
 
 def from_url(url: str) -> Callable[[], bytes]:
-    """GET without redirects; at most LARGEST_KEY_SET bytes."""
+    """GET without redirects; at most LARGEST_KEY_SET bytes, within LONGEST_READ."""
 
     def read() -> bytes:
-        with httpx.Client(timeout=5, follow_redirects=False, trust_env=False) as client, client.stream("GET", url) as answer:
+        until, plain = time.monotonic() + LONGEST_READ, {"accept-encoding": "identity"}
+        with httpx.Client(timeout=5, follow_redirects=False, trust_env=False) as client, client.stream("GET", url, headers=plain) as answer:
             answer.raise_for_status()
             data = b""
-            for chunk in answer.iter_bytes():
+            for chunk in answer.iter_raw():
                 data += chunk
-                if len(data) > LARGEST_KEY_SET:
-                    raise ValueError("a key set larger than any")
+                if len(data) > LARGEST_KEY_SET or time.monotonic() > until:
+                    raise ValueError("a key set larger than any, or one that comes in drops")
             return data
 
     return read

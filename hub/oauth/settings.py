@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from hub.config import Hub, Misconfigured, duration
 from hub.scopes import Scopes
 
 DPOP = ("required", "allowed")
+_DIGEST = re.compile("[0-9a-fA-F]{64}", re.ASCII)
+_OF_NOTHING = hashlib.sha256(b"").hexdigest()
+"""What `printf %s "$KEY" | sha256sum` gives when KEY is not set: whoever shows nothing would be let in."""
 OWN = "own"
 """The issuer name of clients that get their tokens at our own token endpoint."""
 TEST = "test"
@@ -74,7 +80,8 @@ class Access:
 
 
 def read_access(hub: Hub) -> Access:
-    """Raises Misconfigured: a table lacks something, or names the test issuer in production."""
+    """Raises Misconfigured: a table lacks something, or names the test issuer in production; and as `sound`."""
+    sound(hub)
     own: Mapping[str, Any] = hub.tables.get("oauth") or {}
     try:
         issuers = [_issuer(table) for table in hub.tables.get("issuers") or ()]
@@ -92,6 +99,17 @@ def read_access(hub: Hub) -> Access:
         {i.issuer: i for i in issuers}, {(c.issuer, c.id): c for c in clients}, lifetime, bool(own.get("nonce", False)),
         int(own.get("per_minute", 600)),
     )
+
+
+def sound(hub: Hub) -> None:
+    """What is set up keeps nobody out, or lets everybody listen. Raises Misconfigured."""
+    digests = [(operator.name, operator.token_digest) for operator in hub.operators] + [(vendor.name, vendor.token_digest) for vendor in hub.vendors]
+    for name, digest in digests:
+        if not _DIGEST.fullmatch(digest) or digest.lower() == _OF_NOTHING:
+            raise Misconfigured(f"hub.toml {name}: token_digest is the SHA-256 (64 hex digits) of a key, and not that of nothing")
+    parts = urlsplit(hub.base_url)
+    if hub.environment == "production" and parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
+        raise Misconfigured("hub.toml [hub]: base_url starts with https:// in production: keys and cookies travel to it")
 
 
 def _issuer(table: Mapping[str, Any]) -> Issuer:

@@ -99,13 +99,9 @@ def _thumbprint(value: Any) -> str | None:
 
 def trust(access: Access, base_url: str, own: Signing, home: Path, clock: Callable[[], datetime], environment: str) -> Trust:
     """Our own issuer, the test issuer where there may be one, and those of hub.toml."""
-
-    def source(issuer: Issuer) -> Keys:
-        return Keys(jose.from_url(issuer.jwks_url) if issuer.jwks_url else jose.from_file(home / issuer.jwks_file), clock)
-
     audience = f"{base_url}/fhir"
     ours = Keys(own.public, clock, fresh_for=timedelta(minutes=1), pause=timedelta(seconds=1))
-    issuers = {name: (issuer, name, source(issuer)) for name, issuer in access.issuers.items()}
+    issuers = {name: (issuer, name, jose.source(issuer.jwks_url, home / issuer.jwks_file, clock)) for name, issuer in access.issuers.items()}
     issuers[base_url] = (Issuer(base_url, audience), OWN, ours)
     if environment in ("demo", "test"):
         issuers[test_issuer(base_url)] = (Issuer(test_issuer(base_url), audience), TEST, ours)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -21,7 +21,7 @@ from hub.booking.statement import times, which
 from hub.booking.views import stated_department
 from hub.keeping import Keeping, Speaker, count_seats
 from hub.message import Resource, Resources
-from hub.problem import Problem, Refused
+from hub.problem import Problem, Refused, asked_by
 from hub.store import Stored, Transaction
 
 HOLD = timedelta(minutes=10)
@@ -52,6 +52,8 @@ class Desk:
     """Where times are asked for."""
 
     keeping: Keeping
+    elsewhen: Callable[[Exception], Exception] = lambda trouble: trouble
+    """Tells other free times with a refusal (`hub.elsewhen.Elsewhen`); called when the transaction is over."""
     fresh_id: Callable[[], str] = lambda: str(uuid.uuid4())
 
     def hold(self, tx: Transaction, caller: Speaker, asked: Resource) -> Resource:
@@ -72,6 +74,11 @@ class Desk:
         if span is None:
             raise Refused(Problem.INVALID, "no start", "Appointment.start")
         wanted = rules.Asked("", department, *span)
+        with asked_by(caller, asked):
+            return self._held(tx, caller, id_, asked, wanted)
+
+    def _held(self, tx: Transaction, caller: Speaker, id_: str, asked: Resource, wanted: rules.Asked) -> Resource:
+        department, span = wanted.department, (wanted.start, wanted.end)
         rules.bookable(wanted, tx.now)
         self.keeping.free_elsewhere(tx, caller, department.code, span)
         until = tx.now + HOLD
@@ -80,6 +87,7 @@ class Desk:
             tx.take_seat(seat.slot, _holder(caller, id_), seat.capacity, until)
             touched[seat.slot] = None
         count_seats(tx, touched)
+        _as_asked(asked, touched)
         held = {**asked, "id": id_, "status": "pending", "start": write(span[0]), "end": write(span[1])}
         return with_extension(held, "held-until", "Instant", write(until))
 
@@ -96,6 +104,8 @@ class Desk:
             return self._kept(tx, caller, {**asked, "status": "proposed"})
         held = tx.free_seats(_holder(caller, id_)) if id_ else []
         stated = _stated(asked, id_ or _name(asked) or self.fresh_id())
+        if asked["status"] == "booked" and "plan" in caller.may:
+            stated["status"] = "booked"  # nobody asked for it: the service planned it
         known = tx.get("Appointment", which(Statement(stated), caller.name))
         require(known)
         try:
@@ -105,6 +115,8 @@ class Desk:
                 raise Refused(Problem.HOLD_EXPIRED, "the hold ran out, and the time was taken", "Appointment.id") from refused
             raise
         count_seats(tx, dict.fromkeys(held))
+        if known is None and "slot" in booked.resource:
+            _as_asked(asked, [points_to(slot, "Slot") for slot in booked.resource["slot"]])
         return booked
 
     def named(self, caller: Speaker, asked: Resource) -> tuple[Resource, str]:
@@ -147,27 +159,33 @@ class Desk:
         return self._kept(tx, caller, stated)
 
     def respond(self, tx: Transaction, caller: Speaker, response: Resource) -> Stored:
-        """Keeps an AppointmentResponse; the service's own yes or no confirms or cancels the booking, other times move it.
+        """Keeps an AppointmentResponse; the service's own yes or no confirms or cancels the booking, other times move it. Whoever answers, the
+        booking says so of that participant.
 
         Raises:
             Refused: INVALID, UNKNOWN_BOOKING, or what the rules say.
         """
         self.keeping.check(response)
         id_ = points_to(response.get("appointment"), "Appointment")
-        booking = self._own(tx, caller, id_)
+        booking = self._own(tx, caller, id_, "AppointmentResponse.appointment")
         actor = response.get("actor") or {}
+        if (person := points_to(actor, "Patient")) and all(points_to(p.get("actor"), "Patient") != person for p in booking.resource["participant"]):
+            raise Refused(Problem.INVALID, "the actor takes no part in this appointment", "AppointmentResponse.actor")
         of_service = bool(points_to(actor, "HealthcareService")) or "confirm" in caller.may
         status = ANSWERS.get(str(response.get("participantStatus")))
         if status == "cancelled" or (status == "booked" and of_service):
             moved = {key: response[key] for key in ("start", "end") if status == "booked" and key in response}
-            self._kept(tx, caller, {"resourceType": "Appointment", "id": booking.id, "status": status, **moved})
+            booking = self._kept(tx, caller, {"resourceType": "Appointment", "id": booking.id, "status": status, **moved})
+        answered = [_answered(each, actor, str(response["participantStatus"])) for each in booking.resource["participant"]]
+        if answered != booking.resource["participant"]:
+            tx.keep({**booking.resource, "participant": answered}, origin=caller.name)
         return tx.keep({**response, "id": self.fresh_id()}, origin=caller.name)
 
-    def _own(self, tx: Transaction, caller: Speaker, id_: str) -> Stored:
+    def _own(self, tx: Transaction, caller: Speaker, id_: str, where: str = "Appointment.id") -> Stored:
         """A booking of the caller's departments; another's is as unknown as none."""
         kept = tx.get("Appointment", id_) if id_ else None
         if kept is None or kept.deleted or (caller.departments and stated_department(kept.resource) not in caller.departments):
-            raise Refused(Problem.UNKNOWN_BOOKING, "no such booking", "Appointment.id")
+            raise Refused(Problem.UNKNOWN_BOOKING, "no such booking", where)
         return kept
 
     def _kept(self, tx: Transaction, caller: Speaker, stated: Resource) -> Stored:
@@ -215,3 +233,17 @@ def _stated(asked: Resource, name: str) -> Resource:
         stated["identifier"] = [*(asked.get("identifier") or ()), {"system": SHOP_BOOKING, "value": name}]
     read(str(asked.get("start", "")), "Appointment.start")
     return {**stated, "status": "proposed"}
+
+
+def _answered(participant: Resource, actor: Resource, status: str) -> Resource:
+    """A participant of a booking, when this actor has answered."""
+    theirs = participant.get("actor") or {}
+    same = any(key in actor and theirs.get(key) == actor[key] for key in ("reference", "identifier"))
+    return {**participant, "status": status} if same else participant
+
+
+def _as_asked(asked: Resource, slots: Iterable[str]) -> None:
+    """Raises Refused IMPOSSIBLE_CHANGE where slots were asked for by name that are not those of the times that were asked for."""
+    named = {points_to(slot, "Slot") for slot in asked.get("slot", ())}
+    if not named <= set(slots):
+        raise Refused(Problem.IMPOSSIBLE_CHANGE, "the slots are not those of these times: name those, or none", "Appointment.slot")

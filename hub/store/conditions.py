@@ -17,6 +17,8 @@ from hub.fhir.query import (
     Has,
     IdIs,
     Missing,
+    Near,
+    PartOf,
     Query,
     ReferenceIs,
     SpanIs,
@@ -25,11 +27,11 @@ from hub.fhir.query import (
     UpdatedIs,
     UriBelow,
 )
-from hub.fhir.text import LONGEST, below, plain
+from hub.fhir.text import LONGEST, plain
+from hub.store.places import HIGHEST, Alternative, beneath, placed
 
 TABLES = {"token": "index_token", "reference": "index_reference", "date": "index_date", "string": "index_string"}
 """Kind of a search parameter → where its entries are."""
-HIGHEST = "\U0010ffff"
 
 
 @dataclass(slots=True)
@@ -105,9 +107,7 @@ def add(sql: Sql, type_: str, condition: Condition, at: str) -> None:
         case DateIs():
             _exists(sql, "index_date", f"{type_}.{condition.param}", [_period(*each) for each in condition.any_of])
         case ReferenceIs():
-            alternatives = [("i.target = ?" + (" and i.kind = ?" if kind else ""), [id_, *([kind] if kind else [])])
-                            for kind, id_ in condition.any_of]
-            _exists(sql, "index_reference", f"{type_}.{condition.param}", alternatives, probe=condition.wide)
+            _exists(sql, "index_reference", f"{type_}.{condition.param}", [_reference(*each) for each in condition.any_of], probe=condition.wide)
         case TokenIs() | CodeIn() | UriBelow():
             _tokens(sql, f"{type_}.{condition.param}", condition)
         case StringIs():
@@ -131,12 +131,14 @@ def add(sql: Sql, type_: str, condition: Condition, at: str) -> None:
             )
         case SpanIs():
             _either(sql, [_span(f"{type_}.{condition.param}", at, sql.probe, *each) for each in condition.any_of])
+        case PartOf() | Near():
+            _either(sql, placed(type_, condition))
         case Missing():
             _missing(sql, f"{type_}.{condition.param}", condition)
 
 
-Alternative = tuple[str, list[Any]]
-BESIDE = {"token": (("string", ":text"),), "reference": (("token", ":identifier"), ("string", ":text"))}
+_WORDS = (("string", ":text"),)
+BESIDE = {"token": _WORDS, "reference": (("token", ":identifier"), *_WORDS), "date": _WORDS, "string": _WORDS}
 """Kind of a parameter → where else something says that it has a value: a code in words, a reference by its identifier."""
 
 
@@ -207,7 +209,8 @@ def _tokens(sql: Sql, param: str, condition: TokenIs | CodeIn | UriBelow) -> Non
         case CodeIn():
             _exists(sql, "index_token", param, [_codes(*each) for each in condition.any_of], condition.negated)
         case UriBelow():
-            _exists(sql, "index_token", param, [_below(each) for each in condition.any_of])
+            table, column = ("index_token", "value") if condition.kind == "token" else ("index_reference", "target")
+            _exists(sql, table, param, [beneath(column, condition)])
 
 
 def moment_is(column: str, prefix: str, low: int, high: int) -> Alternative:
@@ -266,15 +269,14 @@ def _token(system: str | None, value: str | None) -> Alternative:
     return " and ".join(wheres) or "1 = 1", values
 
 
+def _reference(kind: str | None, id_: str) -> Alternative:
+    return ("i.target = ? and i.kind = ?", [id_, kind]) if kind else ("i.target = ?", [id_])
+
+
 def _codes(system: str, codes: tuple[str, ...] | None) -> Alternative:
     if codes is None:
         return "i.system = ?", [system]
     return f"i.system = ? and i.value in ({', '.join('?' * len(codes))})", [system, *codes]
-
-
-def _below(address: str) -> Alternative:
-    first = below(address)
-    return "i.value = ? or (i.value >= ? and i.value < ?)", [address, first, first + HIGHEST]
 
 
 def _string(modifier: str, text: str) -> Alternative:

@@ -5,7 +5,7 @@ Predicates on states are written out, never bound: a bound one keeps SQLite from
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -125,9 +125,11 @@ def claim(connection: Connection, adapter: str, limit: int, now: datetime, lease
     return sorted((of(row) for row in rows), key=lambda d: d.number)
 
 
-def let_go(connection: Connection, ids: Iterable[str]) -> None:
-    """What was claimed and not tried: anybody may take it again."""
+def let_go(connection: Connection, ids: Sequence[str], until: datetime | None = None) -> None:
+    """What was claimed and not tried: anybody may take it again, from `until` on."""
     connection.many("update delivery set owner = null, lease_until = 0 where id = ?", [(id_,) for id_ in ids])
+    if until is not None:
+        connection.many("update delivery set due_at = ? where id = ?", [(micros(until), id_) for id_ in ids])
 
 
 def page(connection: Connection, states: tuple[State, ...], adapter: str, before: int | None, limit: int) -> list[Delivery]:

@@ -9,6 +9,8 @@ from typing import Any, ClassVar, NamedTuple
 import orjson
 from sqlmodel import Field, SQLModel
 
+from hub.delivery import Delivery
+from hub.store import deliveries
 from hub.store.db import Connection
 from hub.store.secrets import Secrets
 from hub.store.tables import _INDEX_ONLY, BYTES, OPEN, _number, _text
@@ -172,6 +174,16 @@ class Feeds:
     def waits(self, feed: Feed) -> bool:
         """Something is still to be sent to it."""
         return self.connection.row(f"select 1 from delivery where adapter = ? and {OPEN} limit 1", (feed.adapter,)) is not None
+
+    def owed(self, feed: Feed) -> dict[Delivery, list[Event]]:
+        """Every notification that is still to be sent to it, with the events that it tells of."""
+        found = deliveries.waiting(self.connection, feed.adapter)
+        told = self.events(feed.id, 1, feed.events, feed.events) if found else []
+        return {delivery: [event for event in told if event.delivery == delivery.id] for delivery in found}
+
+    def withdraw(self, delivery: Delivery, now: datetime) -> None:
+        """It is not sent any more; its events keep their numbers."""
+        deliveries.superseded(self.connection, delivery, "", now)
 
     def owned(self, reader: str) -> int:
         """How many a client has."""

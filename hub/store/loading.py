@@ -112,6 +112,13 @@ def _insert(connection: Connection, new: Sequence[Prepared], origin: str, now: d
     return kept
 
 
+def look_over_once(connection: Connection) -> None:
+    """As `look_over`, where PostgreSQL never did: of what was restored, or copied, it knows nothing until much of it has changed."""
+    never = "select 1 from pg_class where oid = 'resource'::regclass and reltuples < 0"
+    if not connection.sqlite and connection.row(never) and connection.row("select 1 from resource limit 1"):
+        look_over(connection)
+
+
 def look_over(connection: Connection) -> None:
     """PostgreSQL looks at what there is now, and not when it next comes by: its plans are by that."""
     if not connection.sqlite:

@@ -16,7 +16,7 @@ from hub.delivery import Delivery, State
 from hub.fhir.query import Entries, Query, TokenIs
 from hub.message import Content, Enquiry, Parcel, Resource
 from hub.problem import Problem, Refused, Unavailable
-from hub.store import auditing, deliveries, letters, migrating, reindexing, resources, searching, seats, sessions, timeline
+from hub.store import auditing, deliveries, letters, loading, migrating, reindexing, resources, searching, seats, sessions, timeline
 from hub.store.db import Connection, Database
 from hub.store.exporting import Exports
 from hub.store.failpoint import reach
@@ -37,7 +37,7 @@ class Store:
     """One municipality's store."""
 
     def __init__(self, database: Database, secrets: Secrets, clock: Callable[[], datetime], entries: Callable[[Resource], Entries]) -> None:
-        self._database, self._secrets, self._clock, self._entries = database, secrets, clock, entries
+        self._database, self._secrets, self._clock, self.entries = database, secrets, clock, entries
         self._journal = auditing.Journal(secrets.home / "audit")
         self._writer = Writer(database, self._journal.work)
         self.exports = Exports(database, clock, entries)
@@ -64,6 +64,7 @@ class Store:
         have, want = migrating.current(self._database.engine), migrating.head()
         if have != want:
             raise Refused(Problem.NOT_SUPPORTED, f"the database has schema {have}, this version needs {want}: run `besoksbro database migrate`")
+        self._write(loading.look_over_once)
         adopted = self._write(lambda connection: self._journal.adopt(connection, self._clock()))
         if adopted:
             log.info("took in %d lines of the access log that a dead process left", adopted)
@@ -89,7 +90,7 @@ class Store:
 
         def run(work: Callable[[Transaction], T], connection: Connection) -> T:
             nonlocal owed
-            transaction = Transaction(connection, self._secrets, self._entries, self._clock())
+            transaction = Transaction(connection, self._secrets, self.entries, self._clock())
             result = work(transaction)
             if transaction.changes:
                 for follow in self._changed:
@@ -157,7 +158,7 @@ class Store:
         return self._database.read(lambda c: seats.held(c, holder, self._clock()))
 
     def search(self, query: Query) -> Page:
-        return self._database.read(lambda c: searching.searched(c, query, self._entries))
+        return self._database.read(lambda c: searching.searched(c, query, self.entries))
 
     def owing(self, adapters: Collection[str], now: datetime) -> list[str]:
         """Those of the adapters to which something is due that nobody is at."""
@@ -248,7 +249,7 @@ class Store:
         from where it was stopped, and lets other writes in between."""
         done = 0
         while self._database.read(lambda c: reindexing.due(c, digest)):
-            done += self._write(lambda c: reindexing.step(c, self._entries, digest))
+            done += self._write(lambda c: reindexing.step(c, self.entries, digest))
         return done
 
     def audit_later(self, lines: Iterable[AuditLine]) -> None:

@@ -9,8 +9,9 @@ from hub.access import AuditLine
 from hub.fhir import strict_json, trail
 from hub.fhir.query import Condition, DateIs, IdIs, Query, ReferenceIs, TokenIs, UpdatedIs
 from hub.problem import Problem, Refused
-from hub.store.conditions import Alternative, moment_is
+from hub.store.conditions import moment_is
 from hub.store.db import Connection
+from hub.store.places import Alternative
 from hub.store.values import Page, Stored, micros, moment
 
 TYPE = "AuditEvent"

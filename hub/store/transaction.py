@@ -243,9 +243,9 @@ class Transaction:
         if after.state is State.DUE or (after.key is not None and before.state in BLOCKING and after.state not in BLOCKING):
             self.owed = True  # it goes again, or what waited behind it may go now
 
-    def let_go(self, claimed: Iterable[Delivery]) -> None:
-        """What was claimed and not tried may be claimed by anybody."""
-        deliveries.let_go(self.connection, (delivery.id for delivery in claimed))
+    def let_go(self, claimed: Iterable[Delivery], until: datetime | None = None) -> None:
+        """What was claimed and not tried may be claimed by anybody, now or from `until` on."""
+        deliveries.let_go(self.connection, [delivery.id for delivery in claimed], until)
         self.owed = True
 
     def keep_parcel(self, delivery: Delivery, parcel: Parcel) -> Delivery:

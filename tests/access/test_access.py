@@ -58,6 +58,14 @@ def test_a_mandate_gives_its_scopes_and_no_more() -> None:
         assert not may_see(relative(), KARI, scope, NOW)
 
 
+@pytest.mark.parametrize("period", [
+    {"start": "0001-01-01", "end": "9999-12-31"}, {"start": "2026", "end": "9999"}, {"end": "9999-12-31T23:59:59+01:00"},
+    {"start": "2025-12-31T23:59:60Z"},
+])
+def test_for_ever_is_written_in_many_ways(period: dict[str, str]) -> None:
+    assert Mandate.of(consent(provision={"period": period})).holds(NOW)
+
+
 def test_a_mandate_that_ended_one_second_ago_gives_nothing() -> None:
     ends = datetime(2026, 12, 31, 23, tzinfo=UTC)
     assert may_see(relative(), KARI, Scope.SEE, ends - timedelta(seconds=1))

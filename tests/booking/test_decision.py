@@ -37,8 +37,15 @@ def tell(world: World, shop_id: str, *args: Any, **more: Any) -> Problem | None:
 
 @pytest.mark.parametrize(("repeat", "hours", "grant"), [
     (WEEK, 3, Grant(180, Unit.MINUTES, Per.WEEK)), (MONTH, 10.5, Grant(630, Unit.MINUTES, Per.MONTH)),
-    ({"period": 2, "periodUnit": "wk"}, 3, Grant(90, Unit.MINUTES, Per.WEEK)), ({}, 40, Grant(2400, Unit.MINUTES, Per.ALL)),
+    ({"period": 2, "periodUnit": "wk"}, 3, Grant(180, Unit.MINUTES, Per.WEEK, 2)), ({}, 40, Grant(2400, Unit.MINUTES, Per.ALL)),
     ({"frequency": 4, **MONTH}, None, Grant(4, Unit.VISITS, Per.MONTH)), ({"count": 20}, None, Grant(20, Unit.VISITS, Per.ALL)),
+    ({"frequency": 1, "period": 4, "periodUnit": "wk"}, None, Grant(1, Unit.VISITS, Per.WEEK, 4)),
+    ({"frequency": 1, "period": 14, "periodUnit": "d"}, None, Grant(1, Unit.VISITS, Per.WEEK, 2)),
+    ({"frequency": 1, "period": 10, "periodUnit": "d"}, None, Grant(1, Unit.VISITS, Per.DAY, 10)),
+    ({"frequency": 1, "period": 3, "periodUnit": "mo"}, None, Grant(1, Unit.VISITS, Per.MONTH, 3)),
+    ({"frequency": 6, "period": 1, "periodUnit": "a"}, None, Grant(6, Unit.VISITS, Per.YEAR)),
+    ({"frequency": 2, "period": 0.5, "periodUnit": "wk"}, None, Grant(4, Unit.VISITS, Per.WEEK)),
+    ({"frequency": 2, "period": 0, "periodUnit": "wk"}, None, Grant(0, Unit.VISITS, Per.WEEK)),
 ])
 def test_what_a_service_request_grants(repeat: dict[str, Any], hours: float | None, grant: Grant) -> None:
     assert Decision.of(granted(repeat, hours)).grant == grant
@@ -89,6 +96,57 @@ def test_what_a_week_leaves_is_lost_or_carried_over_as_the_municipality_says() -
         assert tell(world, "b0", oslo(2026, 10, 21, 9)) is None  # one of two used this week
         found = [tell(world, f"n{n}", oslo(2026, 10, 26 + n, 9)) for n in range(5)]
         assert found == [None] * most + [Problem.DECISION_USED_UP] * (5 - most)
+
+
+def test_what_the_next_week_took_of_this_ones_rest_is_not_left_here_too() -> None:
+    carried = granted({"frequency": 2, **WEEK})
+    carried = {**carried, "extension": [*carried["extension"], {"url": url("unused"), "valueCode": "carried-over"}]}
+    world = World.of(service(), patient(), carried)
+    assert [tell(world, f"n{n}", oslo(2026, 10, 26 + n, 9)) for n in range(4)] == [None, None, None, Problem.DECISION_USED_UP][:3] + [None]
+    mine = [world.booking(appointment_id("shop", f"n{n}")) for n in range(4)]
+    now = Decision.of(carried).balance(mine, tomorrow(9))
+    assert (now.granted, now.used, now.left) == (0, 0, 0), "two of the next week's four are this week's"
+    assert tell(world, "t1", oslo(2026, 10, 21, 9)) is Problem.DECISION_USED_UP
+    world.states(said("cancelled", shop_id="n3"))
+    assert [tell(world, f"t{n}", oslo(2026, 10, 21, 9 + n)) for n in (2, 3)] == [None, Problem.DECISION_USED_UP]
+
+
+@given(st.lists(st.tuples(st.integers(20, 39), st.integers(9, 14)), max_size=14, unique=True))
+def test_however_it_is_ordered_no_week_exceeds_what_is_granted_and_carried_over(wanted: list[tuple[int, int]]) -> None:
+    carried = granted({"frequency": 2, **WEEK})
+    carried = {**carried, "extension": [*carried["extension"], {"url": url("unused"), "valueCode": "carried-over"}]}
+    world = World.of(service(horizon_days=40), patient(), carried)
+    used: dict[int, int] = {}
+    for n, (day, hour) in enumerate(wanted):
+        start = oslo(2026, 10, 1, hour) + timedelta(days=day)
+        if tell(world, f"b{n}", start) is None:
+            used[start.isocalendar().week] = used.get(start.isocalendar().week, 0) + 1
+    for week, many in used.items():
+        assert many <= 2 + max(2 - used.get(week - 1, 0), 0)
+
+
+def test_a_visit_every_fourth_week_is_one_in_four_weeks_and_not_none_in_each() -> None:
+    """Larvik's own decision on cleaning (facts/helsenorge.md 17). Counted from the week in which the decision begins: 2026-W01."""
+    world = World.of(service(horizon_days=60), patient(), granted({"frequency": 1, "period": 4, "periodUnit": "wk"}))
+    assert tell(world, "b1", oslo(2026, 10, 30, 9)) is None              # W44 is the last of W41 to W44
+    assert tell(world, "b2", oslo(2026, 10, 21, 9)) is Problem.DECISION_USED_UP
+    assert tell(world, "b3", oslo(2026, 11, 2, 9)) is None
+    assert tell(world, "b4", oslo(2026, 11, 27, 9)) is Problem.DECISION_USED_UP
+    hour = World.of(service(), patient(), granted({"period": 4, "periodUnit": "wk"}, 1))
+    assert tell(hour, "h1", tomorrow(9), end=write(tomorrow(10))) is None
+    quarter = World.of(service(horizon_days=120), patient(), granted({"frequency": 1, "period": 3, "periodUnit": "mo"}))
+    assert [tell(quarter, f"q{n}", oslo(2026, *day, 9)) for n, day in enumerate(((10, 30), (12, 30)))] == [None, Problem.DECISION_USED_UP]
+    assert tell(quarter, "q3", oslo(2027, 1, 4, 9)) is None
+
+
+def test_when_a_decision_is_in_force_next() -> None:
+    pauses = [{"url": url("pause"), "valuePeriod": p} for p in ({"start": "2026-10-18", "end": "2026-10-22"}, {"start": "2026-10-23", "end": "2026-10-24"})]
+    made = granted({"frequency": 5, **WEEK})
+    paused = Decision.of({**made, "extension": [*made["extension"], *pauses]})
+    assert paused.in_force_from(tomorrow(9), tomorrow(9) + timedelta(days=14)) == oslo(2026, 10, 25, 0)
+    assert paused.in_force_from(tomorrow(9), oslo(2026, 10, 22, 0)) is None
+    ended = Decision.of(granted({"frequency": 5, **WEEK, "boundsPeriod": {"start": "2026-01-01", "end": "2026-10-01"}}))
+    assert ended.in_force_from(tomorrow(9), tomorrow(9) + timedelta(days=14)) is None
 
 
 def test_a_visit_to_nobody_at_home_is_used_also_in_hours() -> None:

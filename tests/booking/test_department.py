@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.booking import Asker, Department, slots_of
-from hub.booking.clock import write
+from hub.booking.clock import local, write
 from hub.booking.conventions import extension, url
-from hub.booking.slots import is_open
+from hub.booking.slots import grid, is_open
 from hub.message import Resource
 from hub.problem import Problem, Refused
 
@@ -140,3 +140,51 @@ def test_seats_of_a_closing_department_stay_with_those_who_have_them() -> None:
     assert world.booking(world.states(said("booked", id_=next(i for t, i in world.resources if t == "Appointment")),
                                       may=frozenset({"confirm", "assign", "move"}), origin="epj").appointment["id"]).slots  # type: ignore[index]
     assert not is_open(Department.of(world.resources["HealthcareService", "hjelp"]), tomorrow(9), tomorrow(10))
+
+
+def test_staff_over_midnight_counts_until_the_next_morning() -> None:
+    made = with_parts(service(capacity=9, availableTime=[{"allDay": True}]), "staffing", days="fri", **{"from": "22:00:00", "to": "06:00:00"}, capacity=2)
+    at = Department.of(made).capacity_at
+    evening = [at(oslo(2026, 10, 23, hour)) for hour in (21, 22, 23)]
+    morning = [at(oslo(2026, 10, day, hour)) for day, hour in ((24, 0), (24, 5), (24, 6), (24, 22), (23, 5), (25, 5))]
+    assert (evening, morning) == ([9, 2, 2], [2, 2, 9, 9, 9, 9])
+
+
+def test_staff_that_leaves_in_the_middle_of_a_slot_cannot_make_its_visit() -> None:
+    made = with_parts(service(capacity=3), "staffing", **{"from": "10:15:00", "to": "10:45:00"}, capacity=1)
+    at = Department.of(made).capacity_at
+    assert [at(oslo(2026, 10, 21, hour, minute)) for hour, minute in ((9, 30), (10, 0), (10, 30), (11, 0))] == [3, 1, 1, 3]
+
+
+@pytest.mark.spec("facts/planning", "4.5")
+def test_holidays_are_closed_or_like_a_sunday_whichever_day_easter_is() -> None:
+    weekdays = [{"daysOfWeek": ["mon", "tue", "wed", "thu", "fri"], "availableStartTime": "08:00:00", "availableEndTime": "16:00:00"}]
+    sunday = {"daysOfWeek": ["sun"], "availableStartTime": "10:00:00", "availableEndTime": "12:00:00"}
+    plain = {**service(), "availableTime": [*weekdays, sunday]}
+
+    def hours(on: str, day: date) -> tuple[int, int]:
+        made = Department.of({**plain, "extension": [*plain["extension"], {"url": url("holidays"), "valueCode": on}]} if on else plain)
+        cells = grid(made, day)
+        return (local(cells[0].start).hour, local(cells[-1].end).hour) if cells else (0, 0)
+
+    for day in (date(2027, 3, 25), date(2027, 3, 26), date(2027, 3, 29), date(2027, 5, 6), date(2027, 5, 17), date(2028, 4, 14), date(2026, 12, 25)):
+        assert [hours(on, day) for on in ("", "as-usual", "closed", "as-sunday")] == [(8, 16), (8, 16), (0, 0), (10, 12)], day
+    easter = date(2027, 3, 28)
+    assert [hours(on, easter) for on in ("", "closed", "as-sunday")] == [(10, 12), (0, 0), (10, 12)]
+    assert hours("closed", date(2027, 3, 24)) == (8, 16) == hours("as-sunday", date(2026, 12, 24)), "eves are ordinary days"
+
+
+def test_an_extra_opening_beats_a_holiday_and_a_night_ends_where_it_begins() -> None:
+    night = service(availableTime=[{"daysOfWeek": ["thu"], "availableStartTime": "22:00:00", "availableEndTime": "06:00:00"}])
+    closed = {**night, "extension": [*night["extension"], {"url": url("holidays"), "valueCode": "closed"}]}
+    assert is_open(Department.of(closed), oslo(2026, 12, 24, 23), oslo(2026, 12, 25, 0))
+    assert not is_open(Department.of(closed), oslo(2026, 12, 24, 23), oslo(2026, 12, 25, 0, 30))
+    extra = with_parts(closed, "extra-opening", date="2026-12-25", **{"from": "10:00:00", "to": "12:00:00"})
+    assert is_open(Department.of(extra), oslo(2026, 12, 25, 10), oslo(2026, 12, 25, 12))
+
+
+@pytest.mark.parametrize(("first", "last"), [("2026-12-24", "9999-12-31"), ("0001-01-01", "2026-10-20"), ("0001", "9999")])
+def test_for_ever_is_written_in_many_ways(first: str, last: str) -> None:
+    department = Department.of({**service(), "notAvailable": [{"description": "Lagt ned", "during": {"start": first, "end": last}}]})
+    assert is_open(department, oslo(2026, 10, 21, 9), oslo(2026, 10, 21, 10)) is (first == "2026-12-24" or last == "2026-10-20")
+    assert not is_open(department, oslo(2026, 12, 28, 9), oslo(2026, 12, 28, 10)) or last == "2026-10-20"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hub.booking.messages import (
     LONGEST,
     MESSAGE,
-    Message,
+    Post,
     begun,
     from_service,
     is_message,
@@ -72,8 +72,8 @@ def test_unread_are_the_services_messages_that_this_reader_has_not_had_before_th
     """What one reader opens is still new to another."""
     kept = [read(r, PERSON, "2026-11-26T12:00:00Z") if n in opened else r for n, r in enumerate(drawn)]
     unread = {m.id for t in threads(kept) for m in t.unread(PERSON)}
-    assert unread == {r["id"] for n, r in enumerate(drawn) if Message.of(r).from_service and n not in opened}
-    assert {m.id for t in threads(kept) for m in t.unread(RELATIVE)} == {r["id"] for r in drawn if Message.of(r).from_service}
+    assert unread == {r["id"] for n, r in enumerate(drawn) if Post.of(r).from_service and n not in opened}
+    assert {m.id for t in threads(kept) for m in t.unread(RELATIVE)} == {r["id"] for r in drawn if Post.of(r).from_service}
 
 
 @given(st.text(max_size=60))
@@ -85,7 +85,7 @@ def test_whatever_is_written_is_kept_as_valid_r4_or_refused(said: str) -> None:
         return
     made = from_service("m1", PERSON, "a", None, "Emne", text, NOON)
     check(made)
-    assert Message.of(made).text == text == proper(text) and "\r" not in text
+    assert Post.of(made).text == text == proper(text) and "\r" not in text
 
 
 @pytest.mark.parametrize("said", ["", "  \r\n\t ", "\x00\x01", "x" * (LONGEST + 1)])

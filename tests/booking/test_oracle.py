@@ -57,7 +57,9 @@ def objections(world: World, who: str, start: datetime, until: datetime) -> set[
     if not all(open_at(m) for m in minutes(start, until)):
         found.add(Problem.OUTSIDE_OPENING_HOURS)
     if here.minute % 30:
-        found.add(Problem.INVALID)
+        found.add(Problem.OFF_GRID)
+    if start < world.now:
+        found.add(Problem.PAST)
     if start < world.now + timedelta(minutes=60):
         found.add(Problem.TOO_LATE)
     if (here.date() - today.date()).days > 14:

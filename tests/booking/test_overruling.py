@@ -62,8 +62,8 @@ def test_hard_rules_stand() -> None:
     world = town(capacity=1)
     world.states(book("o1", tomorrow(9), "13812212346"))
     assert refusal(world, book("b1", tomorrow(9))) is Problem.FULL
-    assert refusal(world, book("b1", NOW - timedelta(hours=1))) is Problem.TOO_LATE
-    assert refusal(world, book("b1", later(tomorrow(9), 7))) is Problem.INVALID
+    assert refusal(world, book("b1", NOW - timedelta(hours=1))) is Problem.PAST
+    assert refusal(world, book("b1", later(tomorrow(9), 7))) is Problem.OFF_GRID
     world.states(book("b1", tomorrow(10)))
     assert refusal(world, book("b2", tomorrow(10))) is Problem.OVERLAPS_OWN
     nobody = World.of(service(), patient())

@@ -135,13 +135,13 @@ def test_a_second_decision_serves_when_the_first_is_used() -> None:
     assert {world.booking(appointment_id("shop", b)).decision for b in ("b1", "b2")} == {"d1", "d2"}
 
 
-@pytest.mark.parametrize(("repeat", "weekly"), [
+@pytest.mark.parametrize(("repeat", "amount"), [
     ({"frequency": 3, "period": 1, "periodUnit": "wk"}, 3), ({"frequency": 2, "period": 1, "periodUnit": "d"}, 14),
-    ({"frequency": 1, "period": 2, "periodUnit": "wk"}, 0), ({"frequency": 3, "period": 2, "periodUnit": "wk"}, 1),
+    ({"frequency": 1, "period": 2, "periodUnit": "wk"}, 1), ({"frequency": 3, "period": 2, "periodUnit": "wk"}, 3),
     ({"frequency": 2, "period": 1, "periodUnit": "mo"}, 2), ({"count": 12}, 12), ({"period": 1, "periodUnit": "wk"}, 0), ({}, 0),
 ])
-def test_what_is_granted_from_r4_timing(repeat: dict[str, object], weekly: int) -> None:
-    assert Decision.of(decision(occurrenceTiming={"repeat": repeat})).grant.amount == weekly
+def test_what_is_granted_from_r4_timing(repeat: dict[str, object], amount: int) -> None:
+    assert Decision.of(decision(occurrenceTiming={"repeat": repeat})).grant.amount == amount
 
 
 # Opening hours
@@ -186,7 +186,7 @@ def test_a_department_without_opening_hours_is_closed() -> None:
 # Grid
 
 def test_a_visit_starts_where_a_slot_starts(world: World) -> None:
-    assert problem(world, tomorrow(9, 10)) is Problem.INVALID
+    assert problem(world, tomorrow(9, 10)) is Problem.OFF_GRID
 
 
 def test_what_no_slot_covers_cannot_be_booked() -> None:
@@ -194,7 +194,7 @@ def test_what_no_slot_covers_cannot_be_booked() -> None:
     hours = [{"availableStartTime": "08:00:00", "availableEndTime": "15:40:00"}]
     world = World.of(service(availableTime=hours), patient(), decision())
     assert problem(world, tomorrow(15), 40) is Problem.OUTSIDE_OPENING_HOURS
-    assert problem(world, tomorrow(15, 30), 10) is Problem.INVALID
+    assert problem(world, tomorrow(15, 30), 10) is Problem.OFF_GRID
     world.states(book("b1", tomorrow(15)))
 
 
@@ -244,7 +244,7 @@ def test_the_shortest_notice_is_kept_to_the_minute(world: World) -> None:
 def test_nothing_is_booked_in_the_past_even_where_no_notice_is_asked() -> None:
     world = World.of(service(notice_minutes=0), patient(), decision())
     world.now = tomorrow(9) + timedelta(seconds=1)
-    assert problem(world, tomorrow(9)) is Problem.TOO_LATE
+    assert problem(world, tomorrow(9)) is Problem.PAST
 
 
 # The person's own visits

@@ -34,7 +34,7 @@ def test_what_is_written_is_what_the_rules_read() -> None:
 
 def test_the_form_of_a_change_is_the_change() -> None:
     shown = form_of(changed(service(), FORM))
-    assert shown == {**FORM, "lengder": "", "aapent.fri": "08:00–15:30", "stengt": "2026-12-24 – 2026-12-26 Julestengt\n2027-01-01 Stengt"}
+    assert shown == {**FORM, "lengder": "", "helligdager": "as-usual", "aapent.fri": "08:00–15:30", "stengt": "2026-12-24 – 2026-12-26 Julestengt\n2027-01-01 Stengt"}
     assert form_of(changed(service(), shown)) == shown
 
 

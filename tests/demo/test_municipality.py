@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from importlib import import_module
 
 import pytest
@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.demo.departments import OWN_HER_ID, OWN_ORGNR, PLANS
-from adapters.demo.holidays import easter, public_holidays
 from adapters.demo.municipality import PERSONS, Municipality, owners, resources
 from adapters.demo.names import ADJECTIVES, NOUNS
 from hub.access import Ground, Mandate, Protection, Scope, protection
@@ -108,18 +107,6 @@ def test_holidays_close_what_is_not_care() -> None:
     starts = {(s["schedule"]["reference"], s["start"][:10]) for s in of_type(christmas, "Slot")}
     assert ("Schedule/hjemmesykepleie", "2026-12-25") in starts and ("Schedule/avlastning", "2026-12-25") in starts
     assert ("Schedule/praktisk-bistand", "2026-12-25") not in starts and ("Schedule/praktisk-bistand", "2026-12-24") in starts
-
-
-@pytest.mark.parametrize("sunday", [date(2024, 3, 31), date(2026, 4, 5), date(2027, 3, 28), date(2038, 4, 25)])
-def test_easter_and_what_follows_from_it(sunday: date) -> None:
-    year = sunday.year
-    assert easter(year) == sunday
-    assert {sunday - timedelta(days=2), sunday + timedelta(days=39)} <= set(public_holidays(year))
-
-
-@pytest.mark.spec("facts/planning", "4.5")
-def test_two_holidays_on_one_day_are_one() -> None:
-    assert public_holidays(2027).count(date(2027, 5, 17)) == 1 and len(public_holidays(2027)) == 11
 
 
 def test_ages_are_a_municipalitys(town: Municipality) -> None:

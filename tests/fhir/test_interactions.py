@@ -173,7 +173,7 @@ def test_every_kind_of_patch_gives_the_same(api: httpx.Client, kind: str, patch:
     ("application/json-patch+json", b'[' + b'{"op":"copy","from":"/deviceName","path":"/deviceName/-"},' * 40 + b'{"op":"test","path":"/id","value":1}]',
      (413, "BB-102")),
     ("application/merge-patch+json", b'[1]', (400, "BB-101")),
-    ("application/fhir+json", b'{"resourceType":"Parameters","parameter":[{"name":"operation"}]}', (422, "BB-409")),
+    ("application/fhir+json", b'{"resourceType":"Parameters","parameter":[{"name":"operation","valueCode":"x"}]}', (422, "BB-409")),
     ("text/plain", b"x", (415, "BB-407")),
 ])
 def test_a_patch_that_does_not_fit_changes_nothing(api: httpx.Client, kind: str, patch: bytes, told: tuple[int, str]) -> None:
@@ -465,3 +465,38 @@ def test_the_capability_statement_claims_what_the_server_does(api: httpx.Client)
             assert answer.status_code not in (405, 500) and (answer.status_code != 404 or operation["name"] in (*instance, "cancel")), path
         for code in row.get("searchRevInclude", ()):
             assert api.get(f"/{type_}", params={"_revinclude": code, "_count": "1"}).status_code == 200
+
+
+def test_an_answer_is_said_of_the_participant_who_gave_it(api: httpx.Client, hub: Machines) -> None:
+    """AppointmentResponse drives Appointment.participant.status; who takes no part in it has no answer to give."""
+    kept = made(api.post("/Appointment", json=booking(hub)))
+    person = kept["participant"][0]["actor"]["reference"]
+    answer = {"resourceType": "AppointmentResponse", "appointment": {"reference": f"Appointment/{kept['id']}"}, "actor": {"reference": person}}
+    stranger = next(each.reference for each in TOWN.persons if each.reference != person)
+    assert number(api.post("/AppointmentResponse", json={**answer, "actor": {"reference": stranger}, "participantStatus": "declined"})) == (422, "BB-201")
+    lost = api.post("/AppointmentResponse", json={**answer, "appointment": {"reference": "Appointment/none"}, "participantStatus": "accepted"})
+    assert lost.json()["issue"][0]["expression"] == ["AppointmentResponse.appointment"]
+    for status, after in (("tentative", kept["status"]), ("accepted", kept["status"]), ("declined", "cancelled")):
+        made(api.post("/AppointmentResponse", json={**answer, "participantStatus": status}))
+        now = api.get(f"/Appointment/{kept['id']}").json()
+        assert (now["status"], now["participant"][0]["status"], now["participant"][1]) == (after, status, kept["participant"][1])
+
+
+def test_slots_that_are_not_of_the_times_are_refused(api: httpx.Client, hub: Machines) -> None:
+    """They were dropped in silence, and other ones taken."""
+    asked = booking(hub)
+    for answer in (
+        api.post("/Appointment", json={**asked, "slot": [{"reference": "Slot/none"}]}), api.post("/Appointment/$book", json={**asked, "slot": [{"reference": "Slot/none"}]}),
+        api.post("/Appointment/$hold", json={**asked, "slot": [{"reference": "Slot/none"}]}),
+    ):
+        assert number(answer) == (422, "BB-307") and answer.json()["issue"][0]["expression"] == ["Appointment.slot"]
+    kept = made(api.post("/Appointment", json=asked))
+    assert kept["slot"], "nothing of what was refused had taken the time"
+
+
+def test_find_takes_dates(api: httpx.Client) -> None:
+    """R4's dateTime may be a date; a day is Norway's."""
+    days, hours = ("2026-11-27", "2026-11-27"), ("2026-11-27T00:00:00+01:00", "2026-11-28T00:00:00+01:00")
+    found = [api.get("/Appointment/$find", params={"start": start, "end": end, "_count": "100"}).json() for start, end in (days, hours)]
+    assert found[0]["entry"] == found[1]["entry"] and found[0]["total"] == found[1]["total"] > 0
+    assert api.get("/Appointment/$find", params={"start": "2026-13-01", "end": "2026-12-01"}).status_code == 422

@@ -101,7 +101,7 @@ REFUSED = [
     "Location?type:not-in=x", "Location?type:below=PTRES", "Location?type:below=urn:x|PTRES", "Location?type:above=http://snomed.info/sct|1", "Location?name:text=x",
     "Location?name:in=x", "Location?status:text=x", "Device?identifier:of-type=SNO|77", f"Device?identifier:of-type={TYPES}|SNO|", "Device?type:of-type=a|b|c",
     "Device?identifier:in=x", "Location?_source:below=urn:oid:1.2", "Location?_source:above=feed", "Location?_source:text=x", "Appointment?date:text=2026",
-    f"Location?_source:below=http://a.example/{'x' * 200}", f"Location?_source:above=http://a.example{'/x' * 101}", "Location?organization:above=Organization/x",
+    f"Location?_source:below=http://a.example/{'x' * 200}", f"Location?_source:above=http://a.example{'/x' * 101}", "Location?endpoint:above=Endpoint/x",
 ]
 
 

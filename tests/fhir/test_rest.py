@@ -94,7 +94,7 @@ def test_what_the_capability_statement_claims_works(fhir: httpx.Client) -> None:
             assert {code: fhir.get(f"/{type_}/{id_}{more}").status_code for code, more in forms.items() if code in claimed} == {
                 code: 200 for code in forms if code in claimed}
         for parameter in row["searchParam"]:
-            value = {"date": "2026-12-01", "token": "x", "reference": "x", "string": "x", "uri": "x"}[parameter["type"]]
+            value = {"date": "2026-12-01", "token": "x", "reference": "x", "string": "x", "uri": "x", "quantity": "1", "special": "1|2"}[parameter["type"]]
             answer = fhir.get(f"/{type_}", params={parameter["name"]: value}, headers={"prefer": "handling=strict"})
             assert answer.status_code == 200, (type_, parameter["name"], answer.text)
         for include in row.get("searchInclude", ()):
@@ -154,6 +154,11 @@ def test_a_national_id_must_come_by_post_in_the_body(fhir: httpx.Client) -> None
     assert refused.status_code == 400 and person.national_id not in refused.text
     refused = fhir.post("/Patient/_search", params={"identifier": value}, data={"_count": "1"})
     assert refused.status_code == 400 and person.national_id not in refused.text, "an address is logged whatever the method"
+    for params in ({"identifier": person.national_id}, {"identifier": f"urn:x|{person.national_id}"}, {"identifier": f"x,{person.national_id}"}):
+        refused = fhir.get("/Patient", params=params)
+        assert refused.status_code == 400 and person.national_id not in refused.text, "also where its system was forgotten"
+        assert fhir.post("/Patient/_search", data=params).status_code == 200
+    assert fhir.get("/Patient", params={"identifier": "12345678901,x-" + person.national_id}).status_code == 200, "eleven digits are not always one"
     found = fhir.post("/Patient/_search", data={"identifier": value})
     assert [e["resource"]["id"] for e in found.json()["entry"]] == [person.reference.partition("/")[2]]
     assert person.national_id not in str(found.json()["link"])

@@ -202,7 +202,8 @@ def test_every_search_parameter_of_a_stored_type_sorts(opened: tuple[Store, Secr
     store, secrets = opened
     for row in D.capability["rest"][0]["resource"]:
         for name in [parameter["name"] for parameter in row["searchParam"]]:
-            if D.served[row["type"]].view and name not in (D.served[row["type"]].main, "_lastUpdated"):
+            view = D.served[row["type"]].view and name not in (D.served[row["type"]].main, "_lastUpdated")
+            if view or name == "near":  # a place is in no order with another
                 with pytest.raises(Refused):
                     search.parse(row["type"], [("_sort", name)], True, D, secrets.hash_id)
             else:

@@ -175,7 +175,7 @@ def test_a_type_that_is_not_served_may_still_be_asked_for(api: httpx.Client) -> 
 
 def test_any_resource_type_may_be_contained() -> None:
     """R4 2.23: also one that is not served, judged by its own definition; in XML as in JSON. On its own it is refused as before."""
-    condition = {"resourceType": "Condition", "id": "c", "subject": {"reference": PATIENT}, "stage": [{"summary": {"text": "II"}}], "onsetAge": {"value": 80}}
+    condition = {"resourceType": "Condition", "id": "c", "subject": {"reference": PATIENT}, "stage": [{"summary": {"text": "II"}}], "onsetAge": {"value": 80, "system": "http://unitsofmeasure.org", "code": "a"}}
     flag = {"resourceType": "Flag", "id": "f", "status": "active", "code": {"text": "x"}, "subject": {"reference": PATIENT},
             "extension": [{"url": "http://x.example", "valueReference": {"reference": "#c"}}], "contained": [condition]}
     assert check(flag, D) == [] and from_xml(to_xml(flag, D), D) == flag
@@ -197,3 +197,89 @@ def test_what_never_was_has_no_history(api: httpx.Client) -> None:
     put(api, {**DEVICE, "id": "gone"})
     assert api.delete("/Device/gone").status_code == 204 and api.get("/Device/gone/_history").json()["total"] == 2
     assert api.get("/Device/gone/_history?_since=2030-01-01T00:00:00Z").json()["total"] == 0
+
+
+def test_an_element_that_tells_little_is_not_missing(api: httpx.Client) -> None:
+    """A telecom without a number, an address without a place, a code that is not said, a time that tells no times, a reference by its type alone."""
+    put(api, {"resourceType": "Practitioner", "id": "little", "telecom": [{"system": "phone"}], "address": [{"use": "work"}], "name": [{"use": "usual"}]})
+    put(api, {"resourceType": "Flag", "id": "little", "status": "active", "code": {"coding": [{"system": "urn:little"}]}, "subject": {"type": "Patient"}})
+    timing = {"repeat": {"frequency": 1, "period": 1, "periodUnit": "d"}}
+    order = {"resourceType": "ServiceRequest", "status": "active", "intent": "order", "subject": {"reference": PATIENT}}
+    put(api, {**order, "id": "little", "code": {"coding": [{"system": "urn:little"}]}, "occurrenceTiming": timing, "performerType": {"id": "a", "text": "x"}})
+    put(api, {**order, "id": "none"})
+    for address in ("/Practitioner?phone", "/Practitioner?telecom", "/Practitioner?address", "/Practitioner?name", "/Flag?subject", "/ServiceRequest?code",
+                    "/ServiceRequest?occurrence"):
+        type_, _, name = address.partition("?")
+        assert "little" in found(api, type_, **{f"{name}:missing": "false"}) and "little" not in found(api, type_, **{f"{name}:missing": "true"}), address
+    assert "little" not in found(api, "/Practitioner", **{"email:missing": "false"}) and "none" in found(api, "/ServiceRequest", **{"occurrence:missing": "true"})
+    assert found(api, "/ServiceRequest", code="urn:little|") == {"little"}, "a system is found by itself (R4 3.1.1.4.10)"
+
+
+def test_what_a_timing_tells_are_its_outer_limits(api: httpx.Client) -> None:
+    """R4 3.1.1.4.8: of events as of bounds; only bounds were looked at."""
+    order = {"resourceType": "ServiceRequest", "id": "t", "status": "active", "intent": "order", "subject": {"reference": PATIENT}}
+    put(api, {**order, "occurrenceTiming": {"event": ["2026-12-10", "2026-12-01T09:00:00Z"], "repeat": {"boundsPeriod": {"start": "2026-12-05", "end": "2026-12-20"}}}})
+    for value, met in (("ge2026-12-20", {"t"}), ("le2026-12-01", {"t"}), ("gt2026-12-20", set()), ("lt2026-12-01", set())):
+        assert found(api, "/ServiceRequest", occurrence=value, _id="t") == met, value
+
+
+def test_a_time_that_lasts_is_met_by_all_of_it(api: httpx.Client) -> None:
+    """R4 3.1.1.4.8: a day or a month of a Task is that day or month, not its beginning."""
+    for id_, at in (("day", "2026-12-01"), ("month", "2026-12"), ("instant", "2026-12-01T09:00:00Z")):
+        put(api, {"resourceType": "Task", "id": id_, "status": "draft", "intent": "order", "authoredOn": at})
+    assert found(api, "/Task", **{"authored-on": "ge2026-12-01T12:00:00Z"}) == {"day", "month"}
+    assert found(api, "/Task", **{"authored-on": "2026-12-01"}) == {"day", "instant"} and found(api, "/Task", **{"authored-on": "ap2026-12-15"}) == {"month"}
+
+
+def test_false_of_a_system_that_is_none_of_it_finds_nothing(api: httpx.Client) -> None:
+    one = PATIENT.removeprefix("Patient/")
+    for value, met in (("urn:x|false", set()), ("http://terminology.hl7.org/CodeSystem/special-values|false", {one}), ("false", {one}), ("true", set())):
+        assert found(api, "/Patient", deceased=value, _id=one) == met, value
+
+
+def test_a_part_of_a_resource_does_not_replace_it(api: httpx.Client) -> None:
+    """Who reads with `_elements` and puts it back would lose the rest (R4 search.html#summary); a patch is another thing."""
+    put(api, {**DEVICE, "id": "whole", "note": [{"text": "x"}]})
+    part = api.get("/Device/whole?_elements=status").json()
+    assert number(api.put("/Device/whole", json={**part, "status": "inactive"}, headers=JSON)) == (422, "BB-201")
+    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [{"request": {"method": "PUT", "url": "Device/whole"}, "resource": part}]}
+    assert api.post("/", json=bundle, headers=JSON).status_code == 422 and "note" in api.get("/Device/whole").json()
+    assert api.put("/Device/whole", json={**part, "meta": {"tag": [{"code": "SUBSETTED", "system": "urn:x"}]}}, headers=JSON).status_code == 200
+
+
+def test_what_has_changed_since_is_not_overwritten(api: httpx.Client) -> None:
+    """RFC 9110 13.1.4; If-Match goes before it."""
+    put(api, {**DEVICE, "id": "since"})
+    changed = {**DEVICE, "id": "since", "status": "inactive"}
+    old, new = {**JSON, "if-unmodified-since": "Wed, 01 Jan 2020 00:00:00 GMT"}, {**JSON, "if-unmodified-since": "Thu, 26 Nov 2026 09:00:00 GMT"}
+    assert number(api.put("/Device/since", json=changed, headers=old)) == (412, "BB-207") and number(api.request("DELETE", "/Device/since", headers=old))[0] == 412
+    assert api.put("/Device/since", json=changed, headers=new).status_code == 200
+    assert api.put("/Device/since", json={**changed, "status": "active"}, headers={**old, "if-match": 'W/"2"'}).status_code == 200
+
+
+def test_everything_is_told_by_post_too_and_all_of_it(hub: Any, api: httpx.Client) -> None:
+    """R4 operations.html: an operation is invoked by POST; and a person with more than a page of something has all of that."""
+    task = {"resourceType": "Task", "status": "draft", "intent": "order", "for": {"reference": PATIENT}}
+    hub.parts.store.write(lambda tx: [tx.keep({**task, "id": f"t{n}"}, origin="test") for n in range(1100)])
+    asked = {"resourceType": "Parameters", "parameter": [{"name": "_type", "valueString": "Task"}, {"name": "_since", "valueInstant": "2026-11-01T00:00:00Z"}]}
+    posted = api.post(f"/{PATIENT}/$everything", json=asked, headers=JSON).json()
+    assert posted["total"] == len(posted["entry"]) == 1100 and api.get(f"/{PATIENT}/$everything?_type=Task").json()["total"] == 1100
+    assert api.get(f"/{PATIENT}/$everything?_type=Task&_since=2030-01-01T00:00:00Z").json()["total"] == 0
+    assert api.post(f"/{PATIENT}/$everything").json()["total"] > 1100
+
+
+def test_pretty_is_in_lines_and_the_same(api: httpx.Client) -> None:
+    put(api, {**DEVICE, "id": "pretty", "extension": [{"url": "http://x.example", "valueDecimal": 1}], "text": {"status": "generated", "div": f"<div {XHTML}>a <b>c</b></div>"}})
+    plain, pretty = api.get("/Device/pretty"), api.get("/Device/pretty?_pretty=true")
+    assert pretty.json() == plain.json() and "\n  " in pretty.text and "\n" not in plain.text
+    xml = api.get("/Device/pretty?_pretty=true&_format=xml").content
+    assert b"\n  <id " in xml and json.loads(strict_json.dump(from_xml(xml, D))) == plain.json()
+
+
+def test_links_of_a_transaction_become_no_uuid(api: httpx.Client) -> None:
+    """An element of type uuid that names an entry cannot hold a reference: it stays, where it was refused once."""
+    one = "urn:uuid:6a0d3c3e-3b6c-4a66-9c40-2f6b3c8b1f01"
+    held = [{"url": "http://x.example", "valueUuid": one}, {"url": "http://x.example", "valueUri": one}]
+    entries = [{"fullUrl": one, "request": {"method": "POST", "url": "Device"}, "resource": {**DEVICE, "extension": held}}]
+    kept = api.post("/", json={"resourceType": "Bundle", "type": "transaction", "entry": entries}, headers=JSON).json()["entry"][0]["resource"]
+    assert kept["extension"][0]["valueUuid"] == one and kept["extension"][1]["valueUri"] == f"Device/{kept['id']}"

@@ -26,12 +26,14 @@ from hub.adapter import Adapter, Surroundings
 from hub.delivering import deliver
 from hub.delivery import Patience
 from hub.dialogue import Hearing, Messaging
+from hub.elsewhen import Elsewhen
 from hub.fhir import definitions, index, validate
 from hub.flow import Flow
 from hub.keeping import Keeping
 from hub.message import Parcel
 from hub.noticing import Noticing
 from hub.settling import Settling
+from hub.shop import Shop
 from hub.store import Secrets, Store
 
 HUB, EPJ = "8100000", "8100101"
@@ -68,8 +70,8 @@ class World:
         self.noticing = Noticing(self.adapters, "Solbakken kommune", "55 00 00 00")
         self.keeping = Keeping(self.adapters, check, hear=Hearing(check, self.noticing.written).state)
         self.messaging = Messaging(self.store, self.adapters, check, self.noticing.written)
-        settling = Settling(self.store, self.adapters, self.keeping.rejected, (self.messaging.settled,))
-        self.flow = Flow(self.store, self.adapters, self.keeping, settling, self.clock)
+        settling = Settling(self.store, self.adapters, self.keeping.rejected, (self.messaging.settled,), self.noticing.leaves)
+        self.flow = Flow(self.store, self.adapters, self.keeping, settling, self.clock, Elsewhen(Shop(self.store, self.keeping)))
         self.box = Box(Settings(home / "epj", "visma-profil", "Visma Profil", EPJ, HUB, "", 0, functions=FUNCTIONS), self.clock)
 
     def _around(self, name: str, party: str, **settings: Any) -> Surroundings:

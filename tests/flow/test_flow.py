@@ -12,6 +12,7 @@ from hubs import World
 
 from ebxml import certificate, envelope, mime, signature, xml
 from hub.access import Ground
+from hub.booking.conventions import with_extension
 from hub.customer import Customer, Order
 from hub.delivery import State
 from hub.message import Content, Letter, Parcel
@@ -104,6 +105,34 @@ def test_a_move_before_sending_is_one_letter_with_the_newest_state(world: World)
     world.to_epj()
     visit = world.box.records.visit(order.appointment)
     assert visit is not None and visit.start == order.moved_to[0].astimezone().astimezone(tz=world.clock.now.tzinfo).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def test_a_shop_that_is_refused_is_told_the_nearest_free_times(world: World) -> None:
+    order = world.order()
+    wrong = {**order.message("OPPRETT"), "fra": "2026-11-20T10:00:00", "til": None}
+    answer = world.shop(body(wrong))
+    told = json.loads(answer.parcel.body)
+    assert (told["status"], told["problem"]["nummer"], told["problem"]["tekst"]) == ("AVVIST", "BB-321", Problem.PAST.text)
+    assert len(told["ledigeTider"]) == 3 and all(t["fra"] > "2026-11-26" and t["fra"].endswith("+01:00") for t in told["ledigeTider"])
+    first = {**order.message("OPPRETT"), "meldingsId": "next", "fra": told["ledigeTider"][0]["fra"], "til": told["ledigeTider"][0]["til"]}
+    assert world.shop(body(first)).verdict.accepted
+    again = world.shop(body(wrong))
+    assert again.parcel is not None and json.loads(again.parcel.body) == told, "the same message is answered the same"
+
+
+def test_a_shop_says_who_ordered_and_the_department_who_may(world: World) -> None:
+    order = world.order()
+    kept = world.store.get("HealthcareService", order.department)
+    assert kept is not None
+    only = with_extension(kept.resource, "who-may-book", "String", "relative")
+    world.store.write(lambda tx: tx.keep(only, origin="test"))
+    message = order.message("OPPRETT")
+    assert world.shop(body(message)).verdict.problem is Problem.NOT_ALLOWED
+    assert world.shop(body({**message, "meldingsId": "b", "bestiltAv": "NABO"})).verdict.problem is Problem.UNKNOWN_CODE
+    assert world.shop(body({**message, "meldingsId": "c", "bestiltAv": "PARORENDE"})).verdict.accepted
+    assert world.shop(body(order.message("AVBESTILL"))).verdict.problem is Problem.NOT_ALLOWED
+    by_relative = {**order.message("AVBESTILL"), "meldingsId": "d", "avbestiltAv": "PARORENDE"}
+    assert world.shop(body(by_relative)).verdict.accepted and status(world, order.appointment) == "cancelled"
 
 
 def test_a_cancelled_booking_gives_back_its_place(world: World) -> None:

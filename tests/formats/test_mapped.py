@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.formats.fhir import fhir_format
-from adapters.formats.mapped import LONGEST_TEXT, MappedFormat, Mapping_, UnusableMapping, mapped_format
+from adapters.formats.forms import LONGEST_TEXT
+from adapters.formats.mapped import MappedFormat, Mapping_, UnusableMapping, mapped_format
 from hub.adapter import Surroundings
 from hub.booking.clock import local
 from hub.booking.conventions import SHOP_BOOKING, with_extension
@@ -88,7 +90,7 @@ def test_an_unknown_code_is_refused_and_the_known_ones_are_told(fields: dict[str
         ({"fra": "2026-02-30T09:00:00"}, "/fra"), ({"bestillingsId": 7}, "/bestillingsId"), ({"kommentar": ["x"]}, "/kommentar"),
         ({"kommentar": "x" * (LONGEST_TEXT + 1)}, "/kommentar"), ({"person": {"id": "01815512345x"}}, "/person/id"),
         ({"person": {"id": True}}, "/person/id"), ({"person": {"id": "٠١٢"}}, "/person/id"), ({"person": {"id": "1" * 31}}, "/person/id"),
-        ({"person": ["01815512345"]}, "/person/id"), ({"varighetMinutter": "30"}, "/varighetMinutter"),
+        ({"person": ["01815512345"]}, "/person/id"), ({"varighetMinutter": "tretti"}, "/varighetMinutter"),
         ({"varighetMinutter": True}, "/varighetMinutter"), ({"varighetMinutter": 0}, "/varighetMinutter"),
         ({"varighetMinutter": 30.5}, "/varighetMinutter"), ({"varighetMinutter": 10**30}, "/varighetMinutter"),
     ],
@@ -239,3 +241,82 @@ def test_every_rule_that_gave_something_is_explained() -> None:
     assert explained["status"].value == "proposed"
     assert (explained["start"].source, explained["start"].rule) == ("fra", "form")
     assert explained["participant.0.actor.identifier.system"].rule == "codes"
+
+
+OTHERS = """
+media_type = "application/json"
+id = "event.uuid"
+action = "event.type"
+empty = ["-", "0000-00-00 00:00", "n/a"]
+
+[actions]
+1 = "proposed"
+2 = "cancelled"
+true = "proposed"
+
+[codes.idType]
+7 = "urn:oid:2.16.578.1.12.4.1.4.1"
+"""
+RULES: list[dict[str, Any]] = [
+    {"to": "identifier.0.system", "value": SHOP_BOOKING}, {"to": "identifier.0.value", "path": "event.orders.0.no", "form": "text", "required": True},
+    {"to": "start", "path": "event.orders.0.slots.1.begin", "form": "instant", "reads": "%d.%m.%Y kl. %H.%M"},
+    {"to": "end", "join": ["event.end.d", "event.end.t"], "with": " ", "form": "instant", "reads": "%Y%m%d %H%M", "zone": "UTC"},
+    {"to": "minutesDuration", "path": "event.minutes", "form": "number", "default": 30},
+    {"to": "comment", "join": ["event.note.a", "event.note.b"], "with": "; "},
+    {"to": "created", "path": "event.at", "form": "epoch"},
+    {"to": "participant.0.actor.identifier.system", "path": "event.who.kind", "codes": "idType"},
+    {"to": "participant.0.actor.identifier.value", "path": "event.who.no", "form": "digits"},
+]
+
+
+def others(*more: dict[str, Any], **table: Any) -> Mapping_:
+    return Mapping_({**tomllib.loads(OTHERS), "rules": [*RULES, *more], **table})
+
+
+def event(**fields: Any) -> dict[str, Any]:
+    base = {
+        "type": 1, "uuid": "u-1", "orders": [{"no": "N-1", "slots": [{}, {"begin": "01.12.2026 kl. 09.15"}]}], "end": {"d": "20261201", "t": "0900"},
+        "minutes": "-", "note": {"a": "Ring på", "b": "n/a"}, "at": 1795950000123, "who": {"kind": 7, "no": "018155 12345"},
+    }
+    return {"event": {**base, **fields}}
+
+
+def test_another_shops_words_lists_dates_and_ways_to_say_nothing() -> None:
+    told = others().stated(event())
+    assert (told["start"], told["end"]) == ("2026-12-01T09:15:00", "2026-12-01T09:00:00+00:00"), "wall time, and UTC where the rule says so"
+    assert (told["minutesDuration"], told["comment"], told["identifier"][0]["value"]) == (30, "Ring på", "N-1")
+    assert told["created"].startswith("2026-11-29T")
+    assert told["participant"][0]["actor"]["identifier"] == {"system": "urn:oid:2.16.578.1.12.4.1.4.1", "value": "01815512345"}
+    assert others().stated(event(type=True, at="1795950000", minutes="45"))["minutesDuration"] == 45
+    assert "end" not in others().stated(event(end={"d": "20261201", "t": "-"})), "half of a date is no date"
+    assert "start" not in others().stated(event(orders=[{"no": "N-1", "slots": [{}, {"begin": "0000-00-00 00:00"}]}]))
+
+
+@pytest.mark.parametrize(("fields", "problem", "where"), [
+    ({"orders": [{"no": "N-1", "slots": [{}, {"begin": "2026-12-01T09:15"}]}]}, Problem.INVALID, "/event/orders/0/slots/1/begin"),
+    ({"orders": [{"no": "N-1", "slots": [{}, {"begin": "31.02.2026 kl. 09.15"}]}]}, Problem.INVALID, "/event/orders/0/slots/1/begin"),
+    ({"orders": [{"no": "-", "slots": []}]}, Problem.INVALID, "/event/orders/0/no"), ({"orders": []}, Problem.INVALID, "/event/orders/0/no"),
+    ({"end": {"d": "2026-12-01", "t": "0900"}}, Problem.INVALID, "/event/end/d"), ({"at": -1}, Problem.INVALID, "/event/at"),
+    ({"at": "1e9"}, Problem.INVALID, "/event/at"), ({"at": True}, Problem.INVALID, "/event/at"), ({"type": 3}, Problem.UNKNOWN_CODE, "/event/type"),
+    ({"type": [1]}, Problem.UNKNOWN_CODE, "/event/type"), ({"who": {"kind": 8, "no": "1"}}, Problem.UNKNOWN_CODE, "/event/who/kind"),
+])
+def test_what_another_shop_gets_wrong_is_named_by_its_own_field(fields: dict[str, Any], problem: Problem, where: str) -> None:
+    with pytest.raises(Refused) as wrong:
+        others().stated(event(**fields))
+    assert (wrong.value.problem, wrong.value.where) == (problem, where)
+
+
+def test_times_leave_as_the_shop_wants_them() -> None:
+    rules = [{"to": "dato", "path": "appointment.start", "form": "local", "writes": "%d.%m.%Y"}, {"to": "kl", "path": "appointment.start", "form": "local"}]
+    told = others(out=rules).told({"appointment": {"start": "2026-10-25T01:30:00Z"}})
+    assert told == {"dato": "25.10.2026", "kl": "2026-10-25T02:30:00+01:00"}
+
+
+@pytest.mark.parametrize("rule", [
+    {"to": "x", "path": "a", "deafult": 1}, {"to": "x", "path": "a", "form": "text", "reads": "%d"}, {"to": "x", "path": "a", "form": "instant", "reads": "%Q"},
+    {"to": "x", "path": "a", "form": "instant", "zone": "Norge"}, {"to": "x", "path": "a", "when": ["9"]}, {"to": "status.code", "path": "a"},
+    {"to": "comment.text", "path": "a"}, {"to": "identifier.value", "path": "a"},
+])
+def test_a_mapping_that_could_not_work_is_told_when_it_is_loaded(rule: dict[str, Any]) -> None:
+    with pytest.raises(UnusableMapping):
+        others(rule)

@@ -14,7 +14,7 @@ from visiting import csrf, text
 
 from adapters.demo.persons import Person
 from hub.access import Mandate, Scope
-from hub.booking.messages import Message
+from hub.booking.messages import Post
 from hub.faces.context import Context
 from hub.faces.portal.login import everyone
 
@@ -78,6 +78,6 @@ def send(client: TestClient, said: str = HELLO, path: str = "/meldinger/ny", **c
     return answer.headers["location"].partition("?")[0]
 
 
-def messages(world: World, person: str) -> list[Message]:
+def messages(world: World, person: str) -> list[Post]:
     """All of a person's, oldest first."""
     return sorted((m for thread in world.messaging.of(person) for m in thread.messages), key=lambda m: m.sent)

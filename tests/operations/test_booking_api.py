@@ -14,7 +14,10 @@ from machines import TOWN, Machines
 
 from adapters.demo.persons import Person
 from adapters.demo.shop import Order, planner
+from hub.booking import Department
+from hub.booking.clock import write
 from hub.booking.conventions import with_extension
+from hub.problem import Problem
 
 HOME, CENTRE = "hjemmesykepleie", "dagsenter"
 
@@ -108,16 +111,32 @@ def test_each_bad_order_is_refused_by_its_own_problem_with_other_times_where_tha
 
     def told(start: str, department: str = CENTRE, who: Person = person, **more: Any) -> tuple[int, str, bool]:
         answer = shop.post("bookings", who, request=f"bad-{start}-{department}", department=department, start=start, **more)
-        return *refusal(answer), bool(answer.json().get("alternatives"))
+        number, instead = answer.json()["code"], answer.json().get("alternatives") or []
+        if "T" in start and start.endswith(("Z", "00:00")):
+            by_fhir(start, department, who, more.get("minutes"), number, [t["start"] for t in instead])
+        return *refusal(answer), bool(instead)
+
+    def by_fhir(start: str, department: str, who: Person, minutes: int | None, number: str, instead: list[str]) -> None:
+        """The same by POST and by $book: the same number, sentence and other times."""
+        kept = either.parts.store.get("HealthcareService", department)
+        length = minutes or (Department.of(kept.resource).visit_minutes if kept else 30)
+        whom = ({"actor": {"reference": ref}, "status": "accepted"} for ref in (who.reference, f"HealthcareService/{department}"))
+        asked = {"resourceType": "Appointment", "status": "proposed", "start": start, "minutesDuration": length, "participant": [*whom],
+                 "end": write(datetime.fromisoformat(start) + timedelta(minutes=length))}
+        booked = {"resourceType": "Parameters", "parameter": [{"name": "appt-resource", "resource": asked}]}
+        for path, body in (("Appointment", asked), ("Appointment/$book", booked)):
+            (issue,) = shop.http.post(f"/fhir/{path}", json=body, headers={"content-type": "application/fhir+json"}).json()["issue"]
+            assert issue["details"]["coding"][0]["code"] == number and issue["details"]["text"] == Problem(number).text
+            assert [e["valuePeriod"]["start"] for e in issue.get("extension", ())] == instead
 
     night = f"{order.start:%Y-%m-%d}T23:30:00Z"
     assert told(night) == (422, "BB-301", True)
     assert told((order.start + timedelta(days=28)).isoformat()) == (422, "BB-303", True)
-    assert told((clock.now - timedelta(days=2)).isoformat()) == (422, "BB-304", True), "past"
+    assert told((clock.now - timedelta(days=2)).isoformat()) == (422, "BB-321", True), "past"
     assert told((clock.now + timedelta(minutes=30)).isoformat()) == (422, "BB-304", True), "too short a notice"
     assert told("2027-03-28T02:30:00") == (422, "BB-309", True), "that night has no such time"
     assert told("i morgen")[:2] == (422, "BB-201")
-    assert told((order.start + timedelta(minutes=1)).isoformat(), minutes=15) == (422, "BB-201", True), "off the grid"
+    assert told((order.start + timedelta(minutes=1)).isoformat(), minutes=15) == (422, "BB-322", True), "off the grid"
     assert told(order.start.isoformat(), "finnes-ikke")[:2] == (422, "BB-205")
     without = next(p for p in TOWN.persons if CENTRE not in p.departments)
     assert told(order.start.isoformat(), who=without)[:2] == (422, "BB-305")

@@ -7,19 +7,23 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from settled import TOWN
 
 from hub import importing
+from hub.booking.clock import at, local, write
+from hub.booking.conventions import url
 from hub.fhir import definitions, index
 from hub.fhir.query import Query, ReferenceIs
 from hub.importing import Report, Wrong
 from hub.problem import Problem
+from hub.rolling import roll_slots
 from hub.store import Secrets, Store
 
 D = definitions.load()
@@ -125,3 +129,36 @@ def test_the_command_says_what_it_did_and_leaves_with_1_when_something_is_wrong(
     assert first.stderr.startswith("linje 3: BB-2") and "bogus" not in first.stderr
     file.write_bytes(ndjson(visit(1), visit(2)))
     assert subprocess.run(command, capture_output=True, text=True, check=False).returncode == 0
+
+
+def test_visits_that_move_in_take_seats_so_that_nobody_books_over_them(opened: tuple[Store, Secrets]) -> None:
+    store, _ = opened
+    day = local(datetime.now(UTC)).date() + timedelta(days=2)
+    start = at(day, time(10))
+    code, who = "hjelp", [{"actor": {"reference": f"{ref}"}, "status": "accepted"} for ref in ("Patient/p1", "HealthcareService/hjelp")]
+    service = {
+        "resourceType": "HealthcareService", "id": code, "active": True, "availableTime": [{"allDay": True}],
+        "extension": [{"url": url("capacity"), "valueInteger": 1}],
+    }
+    coming = visit(1, status="booked", start=write(start), end=write(start + timedelta(hours=1)), participant=who)
+    report, wrong = take_in(opened, ndjson(service, coming))
+    assert (report.kept, wrong) == (2, [])
+    roll_slots(store)
+    kept = store.get("Appointment", "v1")
+    assert kept is not None and len(kept.resource["slot"]) == 2
+    slots = [slot["reference"].partition("/")[2] for slot in kept.resource["slot"]]
+    assert store.write(lambda tx: [tx.seats_taken(slot) for slot in slots]) == [1, 1]
+
+
+def test_a_mandate_that_gives_nothing_by_itself_and_a_decision_that_cannot_be_read_are_told(opened: tuple[Store, Secrets]) -> None:
+    mandate = next(r for r in TOWN.resources if r["resourceType"] == "Consent" and r["provision"]["code"])
+    codes = [{"coding": [{**mandate["provision"]["code"][0]["coding"][0], "code": code}]} for code in ("lese-meldinger", "varsler")]
+    granted = next(r for r in TOWN.resources if r["resourceType"] == "ServiceRequest")
+    bounds = {"repeat": {"frequency": 1, "period": 1, "periodUnit": "wk", "boundsDuration": {"value": 3, "unit": "wk"}}}
+    plain = [{key: value for key, value in r.items() if key != "meta"} for r in (mandate, granted)]
+    report, wrong = take_in(opened, ndjson(
+        {**plain[0], "provision": {**mandate["provision"], "code": codes}}, {**plain[1], "occurrenceTiming": bounds}, *plain,
+    ))
+    assert [(w.line, w.problem, w.where) for w in wrong] == [
+        (1, Problem.INVALID, "Consent.provision.code"), (2, Problem.INVALID, "ServiceRequest.extension")]
+    assert "lese-meldinger, varsler: gives nothing without se-besok" in wrong[0].detail and report.kept == 2

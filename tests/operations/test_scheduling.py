@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -336,3 +337,38 @@ def test_an_answer_of_the_service_confirms_or_declines(hub: Machines, vendor: Ve
     assert now()["status"] == "cancelled"
     assert number(answer(epj, "accepted")) == (422, "BB-307")
     assert answer(epj, "bogus").status_code == 422
+
+
+PLANS = """
+[[clients]]
+id = "planner-epj"
+issuer = "own"
+departments = ["hjemmesykepleie"]
+scopes = "system/Appointment.cruds"
+jwks_file = "visma.jwks"
+may = ["confirm", "assign", "move", "cancel", "complete", "plan"]
+"""
+
+
+def test_an_epj_plans_its_own_visits_over_fhir(tmp_path: Path) -> None:
+    with hub_on(tmp_path / "home", "sqlite:///hub.db", per_minute=100_000, more=PLANS) as hub:
+        epj = Vendor(hub, hub.ask(hub.assertion(iss="planner-epj", sub="planner-epj")).json()["access_token"])
+        kari = next(p for p in TOWN.bookable if "hjemmesykepleie" in p.departments)
+        visit = {
+            "resourceType": "Appointment", "status": "booked", "start": "2026-11-27T03:00:00Z", "end": "2026-11-27T03:20:00Z",
+            "identifier": [{"system": "https://visma.example/besok", "value": "17"}],
+            "participant": [{"actor": {"reference": ref}, "status": "accepted"} for ref in (kari.reference, "HealthcareService/hjemmesykepleie")],
+        }
+        made = epj.http.post("/fhir/Appointment", json=visit, headers=JSON)
+        assert (made.status_code, made.json()["status"], "basedOn" in made.json()) == (201, "booked", False), "at night, and on no decision"
+        again = epj.http.post("/fhir/Appointment", json=visit, headers=JSON)
+        assert (again.status_code, again.json()["id"]) == (200, made.json()["id"])
+        moved = {**made.json(), "start": "2026-11-27T03:30:00Z", "end": "2026-11-27T03:50:00Z"}
+        put = epj.http.put(f"/fhir/Appointment/{made.json()['id']}", json=moved, headers=JSON)
+        assert (put.status_code, put.json()["status"], put.json()["start"]) == (200, "booked", "2026-11-27T03:30:00Z")
+        asked = {**visit, "status": "proposed", "identifier": [{"system": "https://visma.example/besok", "value": "18"}]}
+        assert number(epj.http.post("/fhir/Appointment", json=asked, headers=JSON)) == (403, "BB-208"), "it plans, and asks for nothing"
+        plain = Vendor(hub, hub.ask(hub.assertion(iss="epj", sub="epj")).json()["access_token"])
+        other = {**visit, "identifier": [{"system": "https://visma.example/besok", "value": "19"}], "start": "2026-11-27T05:00:00Z",
+                 "end": "2026-11-27T05:20:00Z"}
+        assert number(plain.http.post("/fhir/Appointment", json=other, headers=JSON)) == (403, "BB-208"), "who may not plan"

@@ -82,7 +82,7 @@ def context(store: Any, clock: Clock, environment: str = "demo", **changes: Any)
 
 
 def application(made: Context) -> Starlette:
-    return Starlette(routes=[*console.routes(made), *portal.routes(made)], exception_handlers={404: portal.missing(made)})
+    return Starlette(routes=[*console.routes(made), *portal.routes(made)], exception_handlers=dict.fromkeys((404, 405), portal.missing(made)))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from hubs import World
 
@@ -10,6 +11,8 @@ from hub.access import Ground
 from hub.booking import Asker, Booking
 from hub.booking.conventions import extension, with_extension
 from hub.customer import Customer, Order
+from hub.keeping import Speaker
+from hub.message import Resources
 from hub.shop import Shop
 
 CODE = "hjemmesykepleie"
@@ -55,6 +58,12 @@ def slot_numbers(world: World, slot: str) -> tuple[str, int]:
     kept = world.store.get("Slot", slot)
     assert kept is not None
     return kept.resource["status"], int(extension(kept.resource, "taken"))
+
+
+def say(world: World, id_: str, **stated: Any) -> None:
+    """The EPJ says something of a booking."""
+    speaker = Speaker.of(world.adapters["visma-profil"])
+    world.store.write(lambda tx: world.keeping.keep(tx, speaker, Resources(({"resourceType": "Appointment", "id": id_, **stated},))))
 
 
 MINUTE = timedelta(minutes=1)

@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 from visiting import text
 
 from hub.customer import ORIGIN
+from hub.faces.console.benefits import COLUMNS
 
 
 @pytest.fixture
@@ -42,9 +43,10 @@ def test_the_page_and_the_csv_tell_the_same_and_no_small_number(operator: TestCl
     answer = operator.get("/drift/gevinst.csv")
     assert answer.headers["content-type"].startswith("text/csv") and "attachment" in answer.headers["content-disposition"]
     rows = list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig")), delimiter=";"))
-    (row,) = [r for r in rows if r["Avdeling"] == "Hjemmesykepleie"]
+    (row,) = [r for r in rows if (r["Avdeling"], r["Uke"]) == ("Hjemmesykepleie", "2026 uke 48")]
     assert (row["Bestilt"], row["Selvbestilt"], row["Flyttet av bruker"], row["Avbestilt av bruker"]) == ("6", "7", "under 5", "under 5")
-    assert row["Andel selvbestilt"] == "100 %" and row["Telefoner spart (antatt)"] == "10" and row["Uke"] in page
+    assert row["Andel selvbestilt"] == "–" and row["Telefoner spart (antatt)"] == "skjult", "seven ordered of six: one cancelled"
+    assert row["Uke"] in page
     assert "Tall under 5 vises ikke" in page
 
 
@@ -54,8 +56,14 @@ def test_the_measure_reports_are_r4_and_mask_what_is_small(operator: TestClient)
     for entry in bundle["entry"]:
         report = MeasureReport(**entry["resource"])
         assert (report.reporter.type, report.reporter.reference) == ("Organization", None), "R4 lets no HealthcareService report"
-    groups = {g["code"]["text"]: g["measureScore"] for g in bundle["entry"][0]["resource"]["group"]}
+    by = {(e["resource"]["reporter"]["identifier"]["value"], e["resource"]["period"]["start"]): e["resource"] for e in bundle["entry"]}
+    groups = {g["code"]["text"]: g["measureScore"] for g in by["hjemmesykepleie", "2026-11-23"]["group"]}
     assert groups["self-booked"] == {"value": 7} and groups["cancelled-customer"]["extension"][0]["valueCode"] == "masked"
+    rows = list(csv.DictReader(io.StringIO(operator.get("/drift/gevinst.csv?uker=4").content.decode("utf-8-sig")), delimiter=";"))
+    assert len(rows) == len(bundle["entry"]) and any(r["Bestilt"] == "0" and r["Innvilget"] != "0" for r in rows), "what is not ordered at all"
+    masked = sum("extension" in g["measureScore"] for e in bundle["entry"] for g in e["resource"]["group"])
+    named = ("Innvilget", "Bestilt", *COLUMNS[4:12], "Svartid (median)", "Telefoner spart (antatt)")
+    assert masked == sum(r[name] in ("under 5", "skjult", "–") for r in rows for name in named)
 
 
 def test_nobody_gets_in_without_login(busy: World) -> None:

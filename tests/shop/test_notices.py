@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from adapters.seals.plain import plain
 from hub.adapter import Adapter, Surroundings
 from hub.booking.clock import at, local
 from hub.booking.conventions import url
-from hub.booking.notices import Kind, Level, contacts, loud, text
+from hub.booking.notices import Kind, Level, contacts, loud, reminded_at, text
 from hub.customer import Customer
 from hub.delivery import State
 from hub.keeping import Speaker
@@ -115,7 +115,7 @@ def test_a_move_by_the_service_is_told_and_the_reminder_follows(town: Town) -> N
     town.epj(id_, status="booked", start=new.isoformat())
     assert town.kinds() == [Kind.MOVED] and booking(town.world, id_).start == new
     assert town.kinds(at(local(old).date(), time(12)) - town.world.clock.now) == []
-    assert town.kinds(at(local(new).date(), time(7)) - town.world.clock.now) == [Kind.REMINDER]
+    assert town.kinds(at(local(new).date() - timedelta(days=1), time(12)) - town.world.clock.now) == [Kind.REMINDER]
 
 
 def test_at_night_nobody_is_woken(town: Town) -> None:
@@ -124,6 +124,94 @@ def test_at_night_nobody_is_woken(town: Town) -> None:
     town.shop.book(town.kari, order("a", start))
     assert town.kinds(timedelta(hours=8)) == []
     assert town.kinds(timedelta(minutes=31)) == [Kind.RECEIPT]
+
+
+def test_a_cancellation_in_the_night_is_not_lost_behind_a_confirmation(town: Town) -> None:
+    first, second = (first_free(town.world, town.kari, days_ahead=n) for n in (5, 6))
+    ids = [town.shop.book(town.kari, order(f"k{n}", at_)) for n, at_ in enumerate((first, second))]
+    town.epj(ids[0], status="booked")
+    town.sent()
+    town.world.clock.now = at(local(town.world.clock.now).date(), time(22))
+    town.epj(ids[0], status="cancelled")
+    town.world.clock.now += timedelta(hours=1)
+    town.epj(ids[1], status="booked")
+    assert town.kinds(timedelta(hours=9)) == [Kind.CANCELLED]
+
+
+def test_cancelled_booked_again_and_confirmed_at_once_is_one_moved_also_for_who_hears_of_changes_only(town: Town) -> None:
+    for level in ("normal", "begrenset"):
+        town.tell(town.kari.person, PHONE, level)
+        id_ = town.shop.book(town.kari, order(f"a{level}", first_free(town.world, town.kari, days_ahead=5)))
+        town.sent()
+        town.shop.cancel(town.kari, id_)
+        again = town.shop.book(town.kari, order(f"b{level}", first_free(town.world, town.kari, days_ahead=6)))
+        town.epj(again, status="booked")
+        assert town.kinds() == [Kind.MOVED], level
+
+
+class Down(MemoryCarrier):
+    """A gateway that is down until it is not."""
+
+    up = False
+
+    def send(self, parcel: Parcel) -> Parcel | None:
+        if not self.up:
+            raise Unavailable("the gateway is down")
+        return super().send(parcel)
+
+
+def test_what_could_not_be_sent_in_time_wakes_nobody_at_night_and_is_no_lie_the_day_after(town: Town) -> None:
+    gateway = Down()
+    town.sms = gateway
+    town.world.adapters["sms"] = replace(town.world.adapters["sms"], carrier=gateway)
+    start = first_free(town.world, town.kari, days_ahead=3)
+    town.shop.book(town.kari, order("a", start))
+    evening = at(local(town.world.clock.now).date(), time(20, 57))
+    assert town.kinds(evening - town.world.clock.now) == []
+    gateway.up = True
+    assert town.kinds(timedelta(minutes=4)) == [] and town.kinds(timedelta(hours=5)) == [], "it is night"
+    assert town.kinds(timedelta(hours=5)) == [Kind.RECEIPT]
+    gateway.up = False
+    assert town.kinds(at(local(start).date() - timedelta(days=1), time(10, 1)) - town.world.clock.now) == []
+    gateway.up = True
+    assert town.kinds(at(local(start).date(), time(7, 1)) - town.world.clock.now) == [], "the visit is not tomorrow any more"
+
+
+@pytest.mark.parametrize("change", ["level", "number", "protected"])
+def test_what_waits_to_be_sent_is_asked_for_again_when_it_leaves(town: Town, change: str) -> None:
+    start = first_free(town.world, town.kari, days_ahead=5)
+    town.shop.book(town.kari, order("a", start))
+    town.sent()
+    town.tell(town.kari.person, OTHER if change == "number" else PHONE, "ingen" if change == "level" else "", **({"active": True}))
+    if change == "protected":
+        label = {"security": [{"system": "http://ehelse.no/fhir/CodeSystem/gd-address-confidentiality", "code": "strengtFortrolig"}]}
+        town.tell(town.kari.person, PHONE, meta=label)
+    day_before = at(local(start).date() - timedelta(days=1), time(12)) - town.world.clock.now
+    assert town.kinds(day_before) == ([Kind.REMINDER] if change == "protected" else []), "the person's own is theirs to have"
+
+
+def test_a_relative_whose_mandate_ended_hears_no_more_not_even_what_was_owed(town: Town) -> None:
+    able = {c.person: c for c in customers(town.world)}
+    person, relative = next((p, r) for p, r in relatives(town, "varsler") if p in able)
+    town.tell(relative, OTHER)
+    start = first_free(town.world, able[person], days_ahead=5)
+    town.shop.book(able[person], order("a", start))
+    assert OTHER.replace(" ", "") in [n["to"] for n in town.sent()]
+    consent = next(r for r in town.world.town.resources if r["resourceType"] == "Consent" and r["patient"]["reference"] == person)
+    kept = town.world.store.get("Consent", consent["id"])
+    assert kept is not None
+    town.world.store.write(lambda tx: tx.keep({**kept.resource, "status": "inactive"}, origin="test"))
+    reminded = town.sent(at(local(start).date() - timedelta(days=1), time(12)) - town.world.clock.now)
+    assert OTHER.replace(" ", "") not in [n["to"] for n in reminded]
+
+
+@pytest.mark.parametrize("day", [date(2027, 3, 28), date(2027, 10, 31)])
+def test_the_reminder_is_at_ten_by_the_clock_on_the_wall_also_when_it_is_changed(day: date) -> None:
+    for on in (day, day + timedelta(days=1)):
+        visit = {"start": at(on, time(9)).isoformat()}
+        due, ends = reminded_at(visit, at(on - timedelta(days=5), time(9))) or (None, None)
+        assert due is not None and ends is not None
+        assert (local(due).date(), local(due).time(), local(ends).time()) == (on - timedelta(days=1), time(10), time(21))
 
 
 @pytest.mark.parametrize(("level", "expected"), [

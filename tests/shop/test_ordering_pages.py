@@ -7,13 +7,14 @@ from datetime import timedelta
 from html import unescape
 
 import pytest
-from customers import CODE, booking, customers, order, set_number, shop_of
+from customers import CODE, booking, customers, order, say, set_number, shop_of
 from hubs import World
 from starlette.testclient import TestClient
 from visiting import csrf, text
 
 from hub.booking import Status
 from hub.booking.conventions import extension
+from hub.faces import words
 from hub.faces.portal.choosing import balance_said, service_key
 from hub.keeping import Speaker
 from hub.message import Resources
@@ -132,8 +133,37 @@ def test_after_the_deadline_there_is_a_phone_number_and_no_button(world: World, 
         late = client.get(f"{receipt}/{wish}")
         assert late.status_code == 303 and said in text(client.get(late.headers["location"]).text), "told kindly, on the visit's own page"
     assert "lenger" not in text(client.get(f"{receipt}?stengt=tull").text)
-    answer = client.post(f"{receipt}/avbestill", data=csrf(client, receipt))
-    assert answer.status_code == 409 and booking(world, receipt.split("/")[2]).status is Status.PENDING
+    answer = client.post(f"{receipt}/avbestill", data=csrf(client, receipt))  # whose page was open when the deadline passed
+    assert answer.headers["location"] == f"{receipt}?stengt=avbestill" and booking(world, receipt.split("/")[2]).status is Status.PENDING
+
+
+def test_what_is_cancelled_already_is_said_to_be_that(world: World, client: TestClient) -> None:
+    log_in(client, customers(world)[0].person)
+    receipt = ordered(client).partition("?")[0]
+    form = fields(client.get(f"{receipt}/avbestill").text, f"{receipt}/avbestill")
+    assert [client.post(f"{receipt}/avbestill", data=form).status_code for _ in range(2)] == [303, 303], "twice is once"
+    for wish in ("avbestill", "flytt"):
+        assert client.get(f"{receipt}/{wish}").headers["location"] == receipt
+    page = text(client.get(receipt).text)
+    assert "Avbestilt av deg" in page
+    for odd in ("lenger", "Ikke bekreftet ennå", "Ikke bestemt ennå", "Hvem kommer"):
+        assert odd not in page, odd
+
+
+@pytest.mark.spec("portal.md", "P10")
+def test_the_time_that_stands_is_told_and_none_is_promised_that_does_not(world: World, client: TestClient) -> None:
+    log_in(client, customers(world)[0].person)
+    receipt = ordered(client, number=12).partition("?")[0]
+    id_, old = receipt.split("/")[2], booking(world, receipt.split("/")[2]).start
+    assert "Du beholder" not in text(client.get(f"{receipt}/flytt").text), "nothing is confirmed yet"
+    say(world, id_, status="booked")
+    assert "Du beholder den til den nye er bekreftet." in text(client.get(f"{receipt}/flytt").text)
+    ordered(client, f"{receipt}/flytt", 40)
+    said = f"{words.day(old, world.clock.now)} {words.clock(old)}"
+    assert f"Den bekreftede tiden gjelder til vi har svart: {said}" in text(client.get(receipt).text)
+    assert f"Du beholder den bekreftede tiden, {said}" in text(client.get(f"{receipt}/flytt").text)
+    say(world, id_, status="booked")
+    assert "Den bekreftede tiden" not in text(client.get(receipt).text)
 
 
 def test_a_relative_orders_only_with_the_mandate_to_and_the_page_says_for_whom(world: World, client: TestClient) -> None:
@@ -214,14 +244,18 @@ def test_what_the_service_said_no_to_is_said_kindly(world: World, client: TestCl
 
 
 def test_balances_are_said_in_words() -> None:
-    from datetime import UTC, datetime
+    from datetime import UTC, datetime, timedelta
 
     from hub.booking import Balance, Grant, Per, Unit
 
-    at = datetime(2026, 1, 1, tzinfo=UTC)
+    first, until = datetime(2026, 11, 22, 23, tzinfo=UTC), datetime(2026, 11, 29, 23, tzinfo=UTC)
     said = {
         (3, 2, Unit.VISITS, Per.WEEK): "2 av 3 besøk brukt denne uken", (180, 120, Unit.MINUTES, Per.WEEK): "2 av 3 timer brukt denne uken",
         (60, 0, Unit.MINUTES, Per.MONTH): "0 av 1 time brukt denne måneden", (90, 30, Unit.MINUTES, Per.ALL): "30 min av 1 t 30 min brukt i alt",
     }
-    for (granted, used, unit, per), words in said.items():
-        assert balance_said(Balance(Grant(granted, unit, per), granted, used, at, at)) == words
+    for (granted, used, unit, per), wanted in said.items():
+        assert balance_said(Balance(Grant(granted, unit, per), granted, used, first, until), first) == wanted
+    for grant, wanted in ((Grant(1), "i uke 48"), (Grant(1, per=Per.MONTH), "i november"), (Grant(1, per=Per.YEAR), "i 2026"), (Grant(1, every=4), "i uke 48–48")):
+        assert balance_said(Balance(grant, 1, 0, first, until), until) == f"0 av 1 besøk brukt {wanted}"
+    four = Balance(Grant(1, every=4), 1, 0, first, first + timedelta(days=28))
+    assert balance_said(four, first) == "0 av 1 besøk brukt i uke 48–51"

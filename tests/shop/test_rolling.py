@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from customers import CODE, booking, customers, first_free, order, shop_of
+from customers import CODE, booking, customers, first_free, order, say, shop_of, slot_numbers
 from hubs import World
 
-from hub.booking import Department, slots_of
+from hub.booking import Booking, Department, covering, slots_of
 from hub.booking.clock import local
 from hub.booking.conventions import extension, with_extension
 from hub.fhir.query import Query
 from hub.problem import Problem, Refused
-from hub.rolling import change, hit_by, roll, roll_slots
+from hub.rolling import change, follow, hit_by, roll, roll_slots
 
 
 def service(world: World) -> dict[str, Any]:
@@ -95,3 +96,66 @@ def test_a_department_that_takes_no_bookings_offers_no_slot(world: World) -> Non
     change(world.store, {**service(world), "active": False}, "operator:test")
     ahead = [s for s in slots(world).values() if s["start"] > world.clock.now.isoformat()]
     assert ahead and {s["status"] for s in ahead} == {"busy-unavailable"}
+
+
+def overlapping(world: World, at: datetime) -> int:
+    """How many visits take somebody's time then."""
+    found = (Booking.of(s.resource) for s in world.store.search(Query("Appointment", count=1000)).entries)
+    return sum(b.active and b.department == CODE and b.start <= at < b.end for b in found)
+
+
+@pytest.mark.parametrize("minutes", [5, 10, 20, 25, 60])
+def test_another_grid_counts_who_is_booked_already(world: World, minutes: int) -> None:
+    shop, (kari, ola) = shop_of(world), customers(world)[:2]
+    change(world.store, with_extension(service(world), "capacity", "Integer", 1), "operator:test")
+    start = first_free(world, kari)
+    id_ = shop.book(kari, order("k", start))
+    change(world.store, with_extension(service(world), "slot-minutes", "Integer", minutes), "operator:test")
+    offered = [t for day in shop.free(ola, CODE, world.clock.now, 15) for t in day.times]
+    assert offered and not [t for t in offered if t.start < booking(world, id_).end and start < t.end]
+    for n in range(-4, 5):
+        with suppress(Refused):
+            shop.book(ola, order(f"o{n}", start + n * timedelta(minutes=5)))
+    assert {overlapping(world, start + timedelta(minutes=n)) for n in range(15)} == {1}
+    seats = booking(world, id_).slots
+    assert seats == covering(Department.of(service(world)), start, start + timedelta(minutes=15)) and seats
+    assert all(slot_numbers(world, slot)[1] == 1 for slot in seats)
+    shop.cancel(kari, id_)
+    assert all(slot_numbers(world, slot) == ("free", 0) for slot in seats), "and all of it is given back"
+
+
+def test_another_grid_keeps_the_confirmed_time_of_a_visit_that_asks_for_another(world: World) -> None:
+    shop, (kari, ola) = shop_of(world), customers(world)[:2]
+    change(world.store, with_extension(service(world), "capacity", "Integer", 1), "operator:test")
+    start = first_free(world, kari)
+    id_ = shop.book(kari, order("k", start))
+    say(world, id_, status="booked")
+    later = start + timedelta(hours=2)
+    shop.book(kari, order("m", later, moves=id_))
+    letter = world.store.deliveries_about(f"Appointment/{id_}")[-1]
+    change(world.store, with_extension(service(world), "slot-minutes", "Integer", 20), "operator:test")
+    times = {t.start for day in shop.free(ola, CODE, world.clock.now, 15) for t in day.times}
+    assert not [t for t in times if start - timedelta(minutes=15) < t < start + timedelta(minutes=15)], "both times are kept"
+    assert not [t for t in times if later - timedelta(minutes=15) < t < later + timedelta(minutes=15)]
+    world.store.write(lambda tx: world.keeping.rejected(tx, world.adapters["visma-profil"], letter))
+    assert booking(world, id_).start == start, "a no that comes after the change is heard"
+    times = {t.start for day in shop.free(ola, CODE, world.clock.now, 15) for t in day.times}
+    assert [t for t in times if later - timedelta(minutes=15) < t < later + timedelta(minutes=15)]
+
+
+def test_a_preview_of_another_grid_counts_the_visits_in_it(world: World) -> None:
+    shop, (kari, ola) = shop_of(world), customers(world)[:2]
+    start = first_free(world, kari)
+    ids = {shop.book(kari, order("k", start)), shop.book(ola, order("o", start + timedelta(minutes=15)))}
+    wanted = with_extension(with_extension(service(world), "capacity", "Integer", 1), "slot-minutes", "Integer", 60)
+    assert {b.id for b in world.store.write(lambda tx: hit_by(tx, wanted))} == ids, "two visits within the hour, and one to make them"
+    travel = with_extension(with_extension(service(world), "capacity", "Integer", 1), "buffer-minutes", "Integer", 15)
+    assert {b.id for b in world.store.write(lambda tx: hit_by(tx, travel))} == ids, "no time left for the way"
+
+
+def test_a_department_that_a_vendor_changes_is_fitted_in_the_same_commit(world: World) -> None:
+    world.store.on_changed(follow)
+    roll_slots(world.store)
+    world.store.write(lambda tx: tx.keep(with_extension(service(world), "capacity", "Integer", 2), origin="Client/x"))
+    ahead = [s for s in slots(world).values() if s["start"] > world.clock.now.isoformat()]
+    assert {extension(s, "capacity") for s in ahead} == {2}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 from datetime import date, datetime, time, timedelta
+from types import SimpleNamespace
 
 import pytest
-from customers import CODE, booking, customers, order, shop_of
+from customers import CODE, booking, customers, order, relative_of, shop_of
 from hubs import World
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +17,9 @@ from visiting import text
 
 from hub.booking import Status
 from hub.booking.clock import at, local
+from hub.booking.conventions import with_extension
 from hub.booking.series import Series, made, week_code
+from hub.customer import Customer, Order
 from hub.fhir.query import Query
 from hub.problem import Problem, Refused
 from hub.repeating import Repeating
@@ -59,6 +62,47 @@ def test_excepted_weeks_and_taken_times_are_skipped_and_the_series_goes_on(world
     assert repeating.roll() == 0
     assert starts(world, kari.person) == [first, third] and told.booked == (first,)
     assert repeating.of(kari.person) == [], "its last day has been tried"
+
+
+def test_a_series_that_is_ended_while_its_visits_are_booked_stays_ended(world: World) -> None:
+    kari, repeating = customers(world)[0], Repeating(shop_of(world))
+    told = repeating.start(kari, order("s", in_days(world, 1)))
+    world.clock.now += timedelta(days=7)
+    roll_slots(world.store)
+
+    def book(who: Customer, wanted: Order) -> str:
+        repeating.end(kari, told.series)
+        return shop_of(world).book(who, wanted)
+
+    busy = SimpleNamespace(store=world.store, keeping=world.keeping, book=book)
+    Repeating(busy).roll()  # type: ignore[arg-type]
+    kept = world.store.get("CarePlan", told.series)
+    assert kept is not None and kept.resource["status"] == "revoked" and repeating.of(kari.person) == []
+    assert "series-end" in {line.kind for line in world.store.audit_of(kari.person, 50)}
+
+
+def test_what_a_relative_began_goes_on_where_only_relatives_may_book(world: World) -> None:
+    kari, repeating = customers(world)[0], Repeating(shop_of(world))
+    kept = world.store.get("HealthcareService", CODE)
+    assert kept is not None
+    only = with_extension(kept.resource, "who-may-book", "String", "relative")
+    world.store.write(lambda tx: tx.keep(only, origin="test"))
+    first = in_days(world, 1)
+    repeating.start(relative_of(kari), order("s", first))
+    world.clock.now += timedelta(days=8)
+    roll_slots(world.store)
+    assert repeating.roll() == 2 and len(starts(world, kari.person)) == 4
+
+
+def test_the_same_series_with_other_exceptions_is_another_and_is_told_so(world: World) -> None:
+    kari, repeating = customers(world)[0], Repeating(shop_of(world))
+    first = in_days(world, 1)
+    repeating.start(kari, order("s", first), {"2026-W52"})
+    repeating.start(kari, order("s", first), {"2026-W52"})
+    for skipped, last in ((set(), None), ({"2026-W52"}, date(2026, 12, 31))):
+        with pytest.raises(Refused) as altered:
+            repeating.start(kari, order("s", first), skipped, last)
+        assert altered.value.problem is Problem.ALTERED_DUPLICATE
 
 
 def test_a_visit_plan_of_somebody_elses_making_is_no_series(world: World) -> None:

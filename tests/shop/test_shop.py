@@ -17,6 +17,7 @@ from customers import (
     first_free,
     order,
     relative_of,
+    say,
     set_number,
     shop_of,
     slot_numbers,
@@ -134,15 +135,6 @@ def test_a_confirmed_time_stands_until_the_service_has_answered_to_the_new_one(w
     say(world, id_, status="booked")
     assert booking(world, id_).status is Status.BOOKED
     shop.book(ola, order("o1", old))
-
-
-def say(world: World, id_: str, **stated: Any) -> None:
-    """The EPJ says something of a booking."""
-    from hub.keeping import Speaker
-    from hub.message import Resources
-
-    speaker = Speaker.of(world.adapters["visma-profil"])
-    world.store.write(lambda tx: world.keeping.keep(tx, speaker, Resources(({"resourceType": "Appointment", "id": id_, **stated},))))
 
 
 def reject(world: World, id_: str) -> None:
@@ -266,5 +258,5 @@ def test_rules_bind_on_this_road_too(world: World) -> None:
     start = first_free(world, kari)
     assert problem(shop.hold, kari, order("a", start + 40 * timedelta(days=1))) is Problem.BEYOND_HORIZON
     assert problem(shop.hold, kari, order("b", world.clock.now + 30 * MINUTE)) is Problem.TOO_LATE
-    assert problem(shop.hold, kari, order("c", start + MINUTE)) is Problem.INVALID
+    assert problem(shop.hold, kari, order("c", start + MINUTE)) is Problem.OFF_GRID
     assert world.store.held(kari.holder) == {}

@@ -1,6 +1,6 @@
 """A life of orders on a real store, on both databases: never overbooked, never a lost seat, balances add up, whatever happens in what order.
 
-People hold, confirm, order, move, cancel and let go; holds run out; an administrator changes the staff; the EPJ confirms, moves, cancels
+People hold, confirm, order, move, cancel and let go; holds run out; an administrator changes the staff and the grid; the EPJ confirms, moves, cancels
 and rejects. After each step the store is held against a plain model.
 """
 
@@ -30,6 +30,7 @@ from hub.fhir import definitions, index, validate
 from hub.keeping import Keeping, Speaker
 from hub.message import Resource, Resources
 from hub.problem import Problem, Refused
+from hub.rolling import change
 from hub.settling import Settling
 from hub.shop import HELD_FOR, Shop
 from hub.store import Secrets, Store
@@ -82,7 +83,7 @@ class Orders(RuleBasedStateMachine):
         service: Resource = {
             "resourceType": "HealthcareService", "id": self.code, "active": True, "name": "Hjelp", "type": [{"coding": [{"system": SERVICE_TYPE, "code": "1"}]}],
             "availableTime": [{"daysOfWeek": ["tue"], "availableStartTime": "09:00:00", "availableEndTime": "12:00:00"}],
-            "extension": [{"url": url(k), "valueInteger": v} for k, v in {"capacity": self.capacity, "slot-minutes": 60}.items()],
+            "extension": [{"url": url(k), "valueInteger": v} for k, v in {"capacity": self.capacity, "slot-minutes": 60, "visit-minutes": 60}.items()],
         }
         made = [service, *slots_of(Department.of(service), local(MONDAY).date(), 3)]
         for n in range(PEOPLE):
@@ -141,19 +142,21 @@ class Orders(RuleBasedStateMachine):
     def confirm(self, pick: int) -> None:
         who = list(self.held)[pick % len(self.held)]
         key, start, moves = self.held[who]
+        stays = bool(moves) and self._booking(moves).start == start
         if id_ := self._try(lambda: self.shop.confirm(self.people[who], order(key, start, self.code, 60, moves))):
             self.made[id_] = who
             self.held.pop(who)
-            if moves and not self._confirmed_time(id_):
+            if moves and not stays and not self._confirmed_time(id_):
                 self.free_of_rules.discard(id_)
 
     @precondition(lambda self: self.made)
     @rule(hour=hours, pick=picks)
     def move(self, hour: int, pick: int) -> None:
         moves, who = self._one(pick)
+        stays = self._booking(moves).start == self._at(hour)
         if self._try(lambda: self.shop.book(self.people[who], self._order(f"k{next(self.keys)}", hour, moves))):
             self.held.pop(who, None)
-            if not self._confirmed_time(moves):
+            if not stays and not self._confirmed_time(moves):  # where it is, it may stay, whatever the staff is now
                 self.free_of_rules.discard(moves)
 
     @precondition(lambda self: self.made)
@@ -185,6 +188,14 @@ class Orders(RuleBasedStateMachine):
         if capacity < self.capacity:
             self.free_of_rules |= set(self.made) | {holder for _, holder in self._seats()}
         self.capacity = capacity
+
+    @rule(minutes=st.sampled_from((20, 30, 60)))
+    def grid_changes(self, minutes: int) -> None:
+        """Seats move into the slots that there are then; who only holds may have to begin again."""
+        kept = self.store.get("HealthcareService", self.code)
+        assert kept is not None
+        capacity, _, length = kept.resource["extension"]
+        change(self.store, {**kept.resource, "extension": [capacity, {"url": url("slot-minutes"), "valueInteger": minutes}, length]}, "hub")
 
     def _epj_says(self, id_: str, **stated: Any) -> bool:
         message = Resources(({"resourceType": "Appointment", "id": id_, **stated},))

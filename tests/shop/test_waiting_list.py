@@ -77,6 +77,13 @@ def problem(work: object, *args: object) -> Problem:
     return caught.value.problem
 
 
+def test_the_same_key_for_other_hours_is_another_wait_and_is_told_so(line: Line) -> None:
+    first = line.join(line.kari)
+    assert line.join(line.kari) == first
+    assert problem(line.join, line.kari, "k", time(10), time(12)) is Problem.ALTERED_DUPLICATE
+    assert len(line.list.of(line.kari.person)) == 1
+
+
 @pytest.mark.spec("facts/planning", "TP-09")
 def test_a_cancelled_time_is_held_at_once_for_who_waited_longest(line: Line) -> None:
     line.join(line.ola)

@@ -7,6 +7,7 @@ from store_clock import Clock
 
 from hub.fhir.query import Query, ReferenceIs
 from hub.store import Store
+from hub.store.db import Connection
 from hub.store.loading import Loaded, prepare
 
 TABLES = ("index_token", "index_reference", "index_date", "index_string")
@@ -14,7 +15,7 @@ TABLES = ("index_token", "index_reference", "index_date", "index_string")
 
 def test_it_is_the_same_as_one_by_one(store: Store, clock: Clock) -> None:
     batch = [appointment(f"a{n}", f"p{n % 7}") for n in range(1200)] + [{"resourceType": "Patient", "id": "p1", "name": [{"family": "Ås"}]}]
-    loaded = store.write(lambda tx: tx.load([prepare(each, store._entries) for each in batch], origin="moved"))
+    loaded = store.write(lambda tx: tx.load([prepare(each, store.entries) for each in batch], origin="moved"))
     assert len(loaded.kept) == 1201 and loaded.same == 0 and loaded.other == ()
     one = store.write(lambda tx: tx.keep(appointment("b0", "p1"), origin="moved"))
     kept = store.get("Appointment", "a1")
@@ -34,7 +35,7 @@ def test_what_is_there_already_stays_as_it_is(store: Store) -> None:
     batch = [appointment(f"a{n}") for n in range(10)]
 
     def load() -> Loaded:
-        return store.write(lambda tx: tx.load([prepare(each, store._entries) for each in batch], origin="x"))
+        return store.write(lambda tx: tx.load([prepare(each, store.entries) for each in batch], origin="x"))
 
     store.write(lambda tx: tx.keep({**batch[5], "description": "an earlier one"}, origin="x"))
     first = load()
@@ -48,5 +49,16 @@ def test_what_is_there_already_stays_as_it_is(store: Store) -> None:
 
 def test_of_two_in_one_batch_the_first_counts(store: Store) -> None:
     batch = [appointment("a1"), appointment("a1"), {**appointment("a1"), "description": "another"}]
-    loaded = store.write(lambda tx: tx.load([prepare(each, store._entries) for each in batch], origin="x"))
+    loaded = store.write(lambda tx: tx.load([prepare(each, store.entries) for each in batch], origin="x"))
     assert (len(loaded.kept), loaded.same, loaded.other) == (1, 1, (2,))
+
+
+def test_a_database_that_was_never_analysed_is_before_traffic(store: Store) -> None:
+    """As one that was restored or copied: PostgreSQL planned chains through it so badly that they were answered 503."""
+    store.write(lambda tx: tx.keep(appointment("a1", "p1"), origin="test"))
+    store.ready()
+
+    def known(connection: Connection) -> bool:
+        return connection.sqlite or connection.row("select 1 from pg_class where oid = 'resource'::regclass and reltuples >= 1") is not None
+
+    assert store._database.read(known)

@@ -68,9 +68,13 @@ class Receiver:
     url: str
     answers: int = 200
     """The status it answers with."""
+    retry_after: str = ""
+    """The header of that name, in every answer."""
     got: list[Got] = field(default_factory=list)
     hold: threading.Event = field(default_factory=threading.Event)
     """While cleared, nobody is answered."""
+    came: list[str] = field(default_factory=list)
+    """Paths of every request, answered or not."""
 
     def events(self) -> list[Got]:
         return [g for g in self.got if g.body and g.bundle["resourceType"] == "Bundle" and g.kind == "event-notification"]
@@ -84,11 +88,14 @@ def receiving(port: int = 0) -> Iterator[Receiver]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            made.came.append(self.path)
             made.hold.wait(30)
             if 200 <= made.answers < 300:
                 made.got.append(Got(self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body))
             self.send_response(made.answers)
             self.send_header("content-length", "0")
+            if made.retry_after:
+                self.send_header("retry-after", made.retry_after)
             self.end_headers()
 
         do_PUT = do_POST

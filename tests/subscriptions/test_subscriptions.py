@@ -140,6 +140,26 @@ def test_an_outage_of_hours_loses_nothing_and_keeps_the_order(feed: Feeding, rec
     assert {g.status["focus"].rpartition("/fhir/")[2] for g in told} == {booking, *others}
 
 
+@pytest.mark.parametrize(("said", "seconds"), [
+    ("120", 120), ("1", 5), ("99999999999999999999", 3600), ("9" * 400, 3600), ("\u00b2", 5), ("-1", 5), ("soon", 5), ("Thu, 01 Jan 1970 00:00:00 GMT", 5),
+    ("Fri, 31 Dec 9999 23:59:59 GMT", 3600), ("Thu, 99 Foo 2026 00:00:00 GMT", 5),
+])
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_receiver_is_left_alone_for_as_long_as_it_asks(one: Feeding, receiver: Receiver, status: int, said: str, seconds: int) -> None:
+    """An hour at most; what says nothing is passed over. It was not heeded, and a superscript two stopped the delivery for good."""
+    one.subscribe(one.subscription(receiver.url))
+    receiver.answers, receiver.retry_after = status, said
+    one.book("A")
+    assert one.deliver() == 1
+    (owed,) = [d for d in one.hub.parts.store.deliveries((), "", None, 9) if d.function == "event"]
+    assert (owed.state, owed.tries, round((owed.due_at - one.hub.clock.now).total_seconds())) == (State.DUE, 1, seconds)
+    receiver.answers = 200
+    one.hub.clock.forward(seconds=seconds - 1)
+    assert one.deliver() == 0
+    one.hub.clock.forward(seconds=1)
+    assert one.deliver() == 1 and [g.number for g in receiver.events()] == [1]
+
+
 def test_three_days_of_silence_end_in_error_and_the_client_begins_again(feed: Feeding, receiver: Receiver) -> None:
     id_ = feed.subscribe(feed.subscription(receiver.url))
     receiver.answers = 500

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 
 from receivers import Receiver, receiving
-from subscribers import Feeding
+from subscribers import BACKPORT, OURS, SECRET, Feeding
 
 from hub import app
+from hub.delivery import State
 
 
 def until(true: Callable[[], object]) -> None:
@@ -50,3 +52,76 @@ def test_what_was_owed_when_the_hub_went_down_is_sent_by_the_next(one: Feeding, 
         workers.stop()
         parts.close()
     assert [g.number for g in receiver.events()] == [1, 2]
+
+
+def _restarted(one: Feeding, old: str, new: str) -> app.Parts:
+    """The hub anew, with something else in its settings."""
+    settings = one.hub.home / "hub.toml"
+    text = settings.read_text()
+    assert old in text
+    settings.write_text(text.replace(old, new))
+    return app.put_together(one.hub.home, one.hub.clock)
+
+
+def test_a_client_that_is_taken_out_of_the_settings_is_sent_nothing_more(one: Feeding, receiver: Receiver) -> None:
+    """What it was owed had gone on, and heartbeats with it."""
+    period = [{"url": OURS, "valueString": SECRET}, {"url": f"{BACKPORT}/backport-heartbeat-period", "valueUnsignedInt": 60}]
+    gone = one.subscribe(one.subscription(receiver.url, content="full-resource", extension=period), one.day)
+    stays = one.subscribe(one.subscription(receiver.url))
+    booking = one.book("A", "dagsenter")
+    parts = _restarted(one, 'name = "day"', 'name = "another"')
+    workers = app.worker(parts)
+    workers.start()
+    try:
+        until(lambda: receiver.events())
+        one.hub.clock.forward(minutes=5)
+        parts.feeds.beat(parts.store)
+        one.cancel(booking)
+        until(lambda: len(receiver.events()) == 2)
+    finally:
+        workers.stop()
+        parts.close()
+    assert {g.status["subscription"].rpartition("/")[2] for g in receiver.got if g.kind != "handshake"} == {stays}
+    assert one.api.get(f"/Subscription/{gone}").status_code == 404
+    kept = one.hub.parts.store.get("Subscription", gone)
+    assert kept is not None and (kept.resource["status"], kept.resource["error"]) == ("off", "Klienten er ikke satt opp lenger.")
+
+
+def test_what_a_client_is_owed_of_a_department_that_it_lost_is_not_sent(one: Feeding, receiver: Receiver) -> None:
+    id_, stays = one.subscribe(one.subscription(receiver.url, content="full-resource"), one.day), one.subscribe(one.subscription(receiver.url))
+    lost = one.book("A", "dagsenter")
+    digest = hashlib.sha256(b"day-token").hexdigest()
+    parts = _restarted(one, f'"{digest}"\ndepartments = ["dagsenter"]', f'"{digest}"\ndepartments = ["dagsenter-2"]')
+    workers = app.worker(parts)
+    workers.start()
+    try:
+        until(lambda: receiver.events())
+    finally:
+        workers.stop()
+    (told,) = parts.store.feeds(lambda feeds: feeds.events(id_, 1, 9, 9))
+    delivery = parts.store.delivery(told.delivery)
+    parts.close()
+    assert (told.number, told.focus) == (1, lost) and delivery is not None and delivery.state is State.SUPERSEDED
+    assert [g.status["subscription"].rpartition("/")[2] for g in receiver.events()] == [stays]
+
+
+def test_a_client_whose_many_receivers_are_all_slow_takes_nobody_elses_turn(one: Feeding, receiver: Receiver) -> None:
+    wait = [{"url": OURS, "valueString": SECRET}, {"url": f"{BACKPORT}/backport-timeout", "valueUnsignedInt": 30}]
+    with receiving() as slow:
+        many = [one.subscribe(one.subscription(slow.url, extension=wait)) for _ in range(20)]
+        one.subscribe(one.subscription(receiver.url), one.day)
+        slow.hold.clear()
+        workers = app.worker(one.hub.parts)
+        workers.start()
+        try:
+            one.book("A", "hjemmesykepleie")
+            until(lambda: len(slow.came) >= 20 + app.HEARD_BY - app.HEARD_BY // 4)
+            one.book("B", "dagsenter")
+            until(lambda: receiver.events())
+            tries = [d.tries for d in one.hub.parts.store.deliveries((), "", None, 200) if d.adapter.removeprefix("subscription-") in many and d.function == "event"]
+            assert len(tries) == 40 and not any(tries), "and not only after one of them was given up"
+            slow.hold.set()
+            until(lambda: len(slow.events()) == 40)
+        finally:
+            slow.hold.set()
+            workers.stop()

@@ -8,6 +8,8 @@ from concurrent.futures import Executor
 from datetime import datetime
 from typing import Any
 
+from starlette.requests import ClientDisconnect
+
 from hub.access import AuditLine
 from hub.faces.booking.problems import failed
 from hub.faces.booking.verbs import CHANNEL, JSON, Call, Verbs
@@ -81,6 +83,8 @@ class BookingFace:
                 raise Refused(Problem.NO_SUCH_INTERACTION, f"this address takes {', '.join(self.methods(path))}")
             call = Call(scope["reader"], await _body(scope, receive, headers), found[1], headers, self._clock())
             answer = await asyncio.get_running_loop().run_in_executor(self._pool, self._do, verb, call)
+        except ClientDisconnect:
+            raise
         except Exception as trouble:
             answer = failed(trouble)
             if isinstance(trouble, Refused) and trouble.problem is Problem.NO_SUCH_INTERACTION:

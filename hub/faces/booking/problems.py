@@ -17,11 +17,6 @@ from hub.problem import Problem, Refused, Unavailable
 log = logging.getLogger(__name__)
 PROBLEM_JSON = "application/problem+json"
 TYPE = "https://besoksbro.example/problems/"
-ELSEWHEN = frozenset({
-    Problem.FULL, Problem.HOLD_EXPIRED, Problem.OUTSIDE_OPENING_HOURS, Problem.BEYOND_HORIZON, Problem.TOO_LATE, Problem.OVERLAPS_OWN,
-    Problem.PAUSED, Problem.DECISION_USED_UP, Problem.NO_SUCH_TIME, Problem.INVALID,
-})
-"""Another time might do: the nearest free ones are told."""
 SAID = {
     Problem.WRONG_MEDIA_TYPE: "Innholdstypen støttes ikke her. Bruk application/json.",
     Problem.NO_SUCH_INTERACTION: "Dette kan ikke gjøres med denne adressen. Se beskrivelsen av API-et.",

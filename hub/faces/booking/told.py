@@ -50,20 +50,20 @@ def booking(appointment: Resource, version: int, department: Department | None, 
     return told
 
 
-def service(found: Service) -> Told:
+def service(found: Service, now: datetime) -> Told:
     """A department that can be ordered from, and how much of what is granted is used."""
     department = found.department
     return {
         "department": department.code, "name": department.name, "minutes": department.visit_minutes,
         "lengths": list(department.lengths), "services": sorted(department.service),
-        "horizonDays": department.horizon_days, "answerHours": department.answer_hours, "balances": [balance(b) for b in found.balances],
+        "horizonDays": department.horizon_days, "answerHours": department.answer_hours, "balances": [balance(b, now) for b in found.balances],
     }
 
 
-def balance(of: Balance) -> Told:
+def balance(of: Balance, now: datetime) -> Told:
     return {
-        "unit": of.grant.unit.value, "per": of.grant.per.value, "granted": of.granted, "used": of.used, "left": of.left,
-        **span(of.first, of.until), "text": balance_said(of),
+        "unit": of.grant.unit.value, "per": of.grant.per.value, "every": of.grant.every, "granted": of.granted, "used": of.used, "left": of.left,
+        **span(of.first, of.until), "text": balance_said(of, now),
     }
 
 

@@ -18,8 +18,9 @@ from hub.booking.clock import MIDNIGHT, at, local, read, write
 from hub.booking.conventions import points_to
 from hub.booking.views import is_booking
 from hub.customer import ORDERS, Customer, Order
+from hub.elsewhen import ELSEWHEN
 from hub.faces.booking import bodies, told
-from hub.faces.booking.problems import ELSEWHEN, Elsewhen
+from hub.faces.booking.problems import Elsewhen
 from hub.faces.interaction import Answer, named, tagged
 from hub.faces.portal.viewer import represented
 from hub.problem import Problem, Refused
@@ -71,7 +72,7 @@ class Verbs:
         customer = self._customer(call, about)
         found = [s for s in self.shop.services(customer.person, call.now)
                  if call.may_use(s.department.code) and customer.asker in s.department.askers]
-        return _told({"services": [told.service(s) for s in found]}, customer, "balances")
+        return _told({"services": [told.service(s, call.now) for s in found]}, customer, "balances")
 
     def times(self, call: Call) -> Answer:
         asked = bodies.read(bodies.Times, call.body)

@@ -13,7 +13,7 @@ from typing import Any
 
 from hub.access import AuditLine, Ground, Person, Reader, Scope, may_see
 from hub.booking import Asker, Booking, Department
-from hub.booking.clock import at, moments
+from hub.booking.clock import FIRST_DAY, LAST_DAY, at, moments
 from hub.booking.conventions import DNR, FNR
 from hub.booking.national_id import is_d_number, valid
 from hub.booking.rules import SOFT
@@ -112,6 +112,8 @@ def _order(context: Context, asked: Asked, what: str) -> Order:
     form, moved = asked.form, _booking(context, asked.form.get("besok", "")) if what == "flytt" else None
     try:
         wall = datetime.combine(date.fromisoformat(form.get("dag", "").strip()), time.fromisoformat(form.get("klokke", "").strip()))
+        if not FIRST_DAY <= wall.date() <= LAST_DAY:
+            raise ValueError("a day out of our days")
     except ValueError as wrong:
         raise Refused(Problem.INVALID, "a day like 2026-12-24 and a time like 09:15", "dag") from wrong
     if not moments(wall.replace(tzinfo=None)):

@@ -5,14 +5,27 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 import orjson
 
 from hub.booking import Booking, Decision, Department
-from hub.booking.benefits import CALLS_EACH, SMALL, Figures, Said, figures, period, share, week_name
+from hub.booking.benefits import (
+    CALLS_EACH,
+    COUNTS,
+    HIDDEN,
+    SMALL,
+    Figures,
+    Said,
+    figures,
+    granted_told,
+    period,
+    published,
+    shares,
+    week_name,
+)
 from hub.booking.benefits import shown as told
 from hub.booking.clock import write
 from hub.booking.conventions import BASE, DEPARTMENT
@@ -25,6 +38,8 @@ from hub.fhir.query import DateIs, Query
 from hub.store import micros
 
 WEEKS = (4, 12, 26, 52)
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet would carry out instead of showing it."""
 EVERYTHING = 1_000_000
 MEASURE = f"{BASE}/Measure/selvbestilling"
 COLUMNS = (
@@ -67,7 +82,8 @@ def as_csv(context: Context, asked: Asked) -> Answer:
     writer = csv.writer(made, delimiter=";")
     writer.writerow(COLUMNS)
     names = _names(context)
-    writer.writerows(row(f, names) for f in _figures(context, asked.now, _weeks(asked)))
+    lines = (row(f, names) for f in _figures(context, asked.now, _weeks(asked)))
+    writer.writerows([f"'{cell}" if cell.startswith(FORMULA) else cell for cell in line] for line in lines)
     return Download(made.getvalue().encode("utf-8-sig"), "text/csv", "gevinst.csv")
 
 
@@ -80,14 +96,12 @@ def as_fhir(context: Context, asked: Asked) -> Answer:
 
 def row(f: Figures, names: dict[str, str]) -> list[str]:
     """A line of the table, each figure as it may be published."""
-    c = f.counts
-    counts = [f.self_booked, c["moved-customer"], c["moved-service"], c["cancelled-customer"], c["cancelled-late"], c["cancelled-service"],
-              c["fulfilled"], c["noshow"]]
+    may, exact = published(f), {**f.counts, "calls-avoided": f.calls_avoided}
+    counts = [told(may[name], exact.get(name, 0)) for name in COUNTS]
     answer = f"{round(f.answer.total_seconds() / 60)} min" if f.answer is not None else "–"
-    return [
-        names.get(f.department, f.department), week_name(f.week), f"{f.granted:g}", told(f.ordered), *map(told, counts),
-        share(f.self_booked, c["booked"]), share(c["noshow"], c["noshow"] + c["fulfilled"]), answer, told(f.calls_avoided),
-    ]
+    granted = granted_told(f)
+    given = HIDDEN if granted is None else f"{granted:g}"
+    return [names.get(f.department, f.department), week_name(f.week), given, *counts[:-1], *shares(f), answer, counts[-1]]
 
 
 def plots(found: list[Figures], names: dict[str, str]) -> list[tuple[str, list[Bar]]]:
@@ -97,17 +111,19 @@ def plots(found: list[Figures], names: dict[str, str]) -> list[tuple[str, list[B
         by.setdefault(f.department, []).append(f)
     made = []
     for code, weeks in by.items():
-        most = max([1.0, *(max(f.granted, f.ordered) for f in weeks)])
+        seen = [(f, granted_told(f), published(f)["ordered"]) for f in weeks]
+        most = max([1.0, *(max(granted or 0, ordered or 0) for _, granted, ordered in seen)])
         made.append((names.get(code, code), [
-            Bar(f"uke {f.week[1]}", round(BAR * f.granted / most), round(BAR * (f.ordered if f.ordered >= SMALL else 0) / most),
-                f"{week_name(f.week)}: {told(f.ordered)} bestilt av {f.granted:g} innvilget") for f in weeks]))
+            Bar(f"uke {f.week[1]}", round(BAR * (granted or 0) / most), round(BAR * (ordered or 0) / most),
+                f"{week_name(f.week)}: {told(ordered, f.ordered)} bestilt av {HIDDEN if granted is None else f'{granted:g}'} innvilget")
+            for f, granted, ordered in seen]))
     return made
 
 
 def measure_report(f: Figures, now: datetime) -> dict[str, Any]:
-    """R4 MeasureReport, type summary. A count that may not be told is left out with the reason `masked`."""
-    counts = {"ordered": f.ordered, "self-booked": f.self_booked, **{k: f.counts[k] for k in (
-        "moved-customer", "moved-service", "cancelled-customer", "cancelled-late", "cancelled-service", "fulfilled", "noshow")}}
+    """R4 MeasureReport, type summary: what the table tells, and no more. What may not be told is left out with the reason `masked`."""
+    minutes = None if f.answer is None else round(f.answer.total_seconds() / 60)
+    counts = {"granted": granted_told(f), **published(f), "answer-median-minutes": minutes}
     year, number = f.week
     first = datetime.fromisocalendar(year, number, 1).date()
     return {
@@ -118,8 +134,8 @@ def measure_report(f: Figures, now: datetime) -> dict[str, Any]:
     }
 
 
-def _score(count: int) -> dict[str, Any]:
-    if 0 < count < SMALL:
+def _score(count: float | None) -> dict[str, Any]:
+    if count is None:
         reason = {"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "masked"}
         return {"measureScore": {"extension": [reason]}}
     return {"measureScore": {"value": count}}
@@ -145,4 +161,5 @@ def _figures(context: Context, now: datetime, weeks: int) -> list[Figures]:
         Said(e.at, e.text.partition(" ")[0].removeprefix("Appointment/"), What(e.kind), e.origin in context.customers())
         for e in store.steps([w.value for w in What], asked_before, until) if not e.text.endswith("already so")
     ]
-    return figures([Booking.of(s.resource) for s in found if is_booking(s.resource)], said, decisions, departments)
+    every = [first + n * timedelta(days=7) + timedelta(days=1) for n in range(weeks + 1)]
+    return figures([Booking.of(s.resource) for s in found if is_booking(s.resource)], said, decisions, departments, every)

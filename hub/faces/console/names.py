@@ -59,6 +59,7 @@ STATED: dict[What, str] = {
     What.ON_THE_WAY: "Meldt på vei",
     What.COMPLETE: "Meldt utført",
     What.NOT_HOME: "Meldt bomtur",
+    What.PLAN: "Planlagt av tjenesten",
 }
 STATED_NAMES = {what.value for what in What} | {"received", "duplicate"}
 OTHER_KINDS = {
@@ -81,7 +82,7 @@ STEP_ICONS = {
     "version": "done", "owed": "arrow", "received": "back", "odd-receipt": "warning", Step.SENT: "arrow", Step.ARRIVED: "check",
     Step.ACCEPTED: "check", Step.REJECTED: "cross", Step.EXPIRED: "warning", Step.UNAVAILABLE: "clock",
     Step.OVERDUE: "clock", Step.REFUSED: "cross", What.BOOK: "back", What.MOVE: "back", What.CANCEL: "back", What.CONFIRM: "back",
-    What.ASSIGN: "back", What.ON_THE_WAY: "back", What.COMPLETE: "back", What.NOT_HOME: "back",
+    What.ASSIGN: "back", What.ON_THE_WAY: "back", What.COMPLETE: "back", What.NOT_HOME: "back", What.PLAN: "back",
 }
 DIRECTIONS = {"ut": "Ut", "inn": "Inn"}
 FUNCTIONS = {

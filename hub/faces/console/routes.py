@@ -13,7 +13,7 @@ LOGIN = "/drift/logg-inn"
 
 def routes(context: Context) -> list[BaseRoute]:
     """Every address of the console. Put them before the portal's."""
-    console = Face("console", context, LOGIN)
+    console = Face("console", context, LOGIN, login.known)
     return [
         console.page("/drift", start.start),
         console.page("/drift/koblinger", start.adapters),
@@ -27,6 +27,8 @@ def routes(context: Context) -> list[BaseRoute]:
         console.page("/drift/gevinst.csv", benefits.as_csv),
         console.page("/drift/gevinst.json", benefits.as_fhir),
         console.page("/drift/avdelinger", departments.departments),
+        console.page("/drift/avdelinger/ny", departments.begin),
+        console.form("/drift/avdelinger/ny", departments.make),
         console.page("/drift/avdelinger/{id}", departments.department),
         console.form("/drift/avdelinger/{id}", departments.preview),
         console.form("/drift/avdelinger/{id}/lagre", departments.apply),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from hub.access import AuditLine, Ground, Person, Reader, Scope, may_see
-from hub.booking.messages import LONGEST, SENDING, Message, Thread
+from hub.booking.messages import LONGEST, SENDING, Post, Thread
 from hub.dialogue import Draft
 from hub.faces import words
 from hub.faces.console.names import Named
@@ -119,7 +119,7 @@ def _line(found: Thread, department: str, now: datetime) -> Line:
     return Line(found.id, words.when(found.newest.sent, now), found.topic, department, status)
 
 
-def _said(message: Message, name: str, now: datetime) -> Said:
+def _said(message: Post, name: str, now: datetime) -> Said:
     who = "Tjenesten" if message.from_service else name if message.author == message.patient else f"{message.signed or 'Pårørende'} (pårørende)"
     return Said(who, words.when(message.sent, now), message.text, message.from_service, message.visit)
 

@@ -16,7 +16,7 @@ from hub.faces import words
 _DAY = timedelta(days=1)
 PARTS = ((0, "Natt"), (6, "Morgen"), (9, "Formiddag"), (12, "Ettermiddag"), (17, "Kveld"))
 """From which hour each part of the day begins."""
-PER = {Per.WEEK: "denne uken", Per.MONTH: "denne måneden", Per.ALL: "i alt"}
+PER = {Per.WEEK: "denne uken", Per.MONTH: "denne måneden", Per.YEAR: "i år"}
 
 
 def service_key(code: str) -> str:
@@ -66,23 +66,36 @@ class PartOfDay:
     times: tuple[TimeButton, ...]
 
 
-def offers(services: Iterable[Service]) -> list[Offer]:
+def offers(services: Iterable[Service], now: datetime) -> list[Offer]:
     """The services, each with what is used of what is granted."""
     return [
-        Offer(service_key(s.department.code), s.department.name, tuple(balance_said(b) for b in s.balances), any(b.left for b in s.balances))
+        Offer(service_key(s.department.code), s.department.name, tuple(balance_said(b, now) for b in s.balances), any(b.left for b in s.balances))
         for s in services
     ]
 
 
-def balance_said(balance: Balance) -> str:
-    """`2 av 3 timer brukt denne uken`."""
-    per = PER[balance.grant.per]
+def balance_said(balance: Balance, now: datetime) -> str:
+    """`2 av 3 timer brukt denne uken`; of a period that has not begun `i uke 50`, of several weeks together `i uke 48–51`."""
+    per = _period_said(balance, now)
     if balance.grant.unit is Unit.VISITS:
         return f"{balance.used} av {balance.granted} besøk brukt {per}"
     if balance.granted % 60 == balance.used % 60 == 0:
         hours = balance.granted // 60
         return f"{balance.used // 60} av {hours} {'time' if hours == 1 else 'timer'} brukt {per}"
     return f"{_length(balance.used)} av {_length(balance.granted)} brukt {per}"
+
+
+def _period_said(balance: Balance, now: datetime) -> str:
+    per, first, last = balance.grant.per, words.local(balance.first), words.local(balance.until) - _DAY
+    if per is Per.ALL:
+        return "i alt"
+    if balance.grant.every == 1 and per in PER and balance.first <= now < balance.until:
+        return PER[per]
+    edges = {
+        Per.WEEK: [f"uke {first.isocalendar().week}", str(last.isocalendar().week)], Per.YEAR: [str(first.year), str(last.year)],
+        Per.MONTH: [words.MONTHS[first.month - 1], words.MONTHS[last.month - 1]], Per.DAY: [f"{first:%d.%m}.", f"{last:%d.%m}."],
+    }[per]
+    return "i " + "–".join(edges[:1] if balance.grant.every == 1 else edges)
 
 
 def length_said(minutes: int) -> str:

@@ -79,8 +79,8 @@ def customer(viewer: Viewer) -> Customer:
 
 def services(context: Context, asked: Asked, seen: Viewer) -> Answer:
     """GET /bestill: what can be ordered, and what is used of what is granted."""
-    found = choosing.offers(s for s in context.shop.services(seen.person.reference, asked.now) if customer(seen).asker in s.department.askers)
-    return _page("portal/order.html", asked, seen, offers=found, audit="balances")
+    bookable = (s for s in context.shop.services(seen.person.reference, asked.now) if customer(seen).asker in s.department.askers)
+    return _page("portal/order.html", asked, seen, offers=choosing.offers(bookable, asked.now), audit="balances")
 
 
 def times(context: Context, asked: Asked, seen: Viewer) -> Answer:
@@ -97,7 +97,8 @@ def _times(context: Context, asked: Asked, seen: Viewer, target: Target, *, sorr
         "portal/times.html", asked, seen, target=target,
         cells=choosing.cells(days, day.day if day else None, target.path, target.minutes if target.lengths else 0),
         day=choosing.day_name(day, asked.now) if day else "", parts=choosing.parts_of_day(day.times) if day else (), sorry=_sorry(sorry),
-        near=_near(context, asked, seen, target) if sorry else (), old=_said(target.moved, asked.now), key=context.token(9), status=status,
+        near=_near(context, asked, seen, target) if sorry else (), old=_said(target.moved, asked.now),
+        stands=_stands(target.moved, asked.now), key=context.token(9), status=status,
         lengths=[(n, choosing.length_said(n), n == target.minutes) for n in target.lengths],
     )
 
@@ -114,7 +115,7 @@ def hold(context: Context, asked: Asked, seen: Viewer) -> Answer:
     return _page(
         "portal/confirm.html", asked, seen, target=target, order=held.order, start=words.day(held.order.start, asked.now),
         time=words.span(held.order.start, held.order.end), until=words.clock(held.until), minutes=HELD_FOR // timedelta(minutes=1),
-        old=_said(target.moved, asked.now), deadline=_deadline(held.order.start, target.department.cancel_minutes, asked.now),
+        stands=_stands(target.moved, asked.now), deadline=_deadline(held.order.start, target.department.cancel_minutes, asked.now),
         answer=answer_said(target.department), weekday=words.DAYS[words.local(held.order.start).weekday()], clock=words.clock(held.order.start),
     )
 
@@ -153,14 +154,21 @@ def cancel(context: Context, asked: Asked, seen: Viewer) -> Answer:
     id_ = asked.params["id"]
     if _booking(context, seen, id_) is None or not may_order(seen, asked.now):
         return missing(asked, seen)
-    context.shop.cancel(customer(seen), id_, asked.form.get("grunn", "").strip()[:200])
+    try:
+        context.shop.cancel(customer(seen), id_, asked.form.get("grunn", "").strip()[:200])
+    except Refused as refused:
+        if refused.problem not in (Problem.TOO_LATE, Problem.IMPOSSIBLE_CHANGE):
+            raise
+        return _closed(context, asked, seen, "avbestill")  # the time went by while the page was open, or somebody else changed the visit
     return Redirect(f"/besok/{id_}?avbestilt=1")
 
 
 def _closed(context: Context, asked: Asked, seen: Viewer, wish: str) -> Answer:
-    """What cannot be done any more is told on the visit's own page. A visit that is not the person's, or a service they cannot order, does
-    not exist."""
+    """What cannot be done any more is told on the visit's own page; of one that is cancelled or done its status says it. A visit that is not the
+    person's, or a service they cannot order, does not exist."""
     booking = _booking(context, seen, asked.params.get("id", ""))
+    if booking is not None and booking.status not in (Status.PENDING, Status.BOOKED):
+        return Redirect(f"/besok/{booking.id}")
     return missing(asked, seen) if booking is None else Redirect(f"/besok/{booking.id}?stengt={wish}")
 
 
@@ -203,6 +211,14 @@ def _sorry(refused: Refused | None) -> str:
 
 def _said(booking: Booking | None, now: datetime) -> str:
     return f"{words.day(booking.start, now)} {words.span(booking.start, booking.end)}" if booking else ""
+
+
+def _stands(booking: Booking | None, now: datetime) -> str:
+    """The confirmed time that the person keeps while another is asked for; empty where none is confirmed."""
+    if booking is None or (booking.before is None and booking.status is not Status.BOOKED):
+        return ""
+    first, last = booking.before or (booking.start, booking.end)
+    return f"{words.day(first, now)} {words.span(first, last)}"
 
 
 def _deadline(start: datetime, minutes: int, now: datetime) -> str:

@@ -122,7 +122,7 @@ def fresh(facts: Facts, confirmed_at: datetime | None, pending: bool, now: datet
     `pending`: a letter about this visit is not answered yet.
     """
     if confirmed_at is None:
-        return "Ikke bekreftet ennå"
+        return "" if facts.status == "cancelled" else "Ikke bekreftet ennå"
     if facts.status == "pending" or pending:
         return "Endring på vei til journalsystemet"
     return f"Bekreftet av journalsystemet {words.when(confirmed_at, now)}"

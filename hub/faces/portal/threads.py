@@ -8,7 +8,7 @@ from datetime import datetime
 from hub.access import Information
 from hub.booking import Department
 from hub.booking.conventions import SERVICE_TYPE, codes
-from hub.booking.messages import NOT_RECEIVED, RECEIVED, Message, Thread
+from hub.booking.messages import NOT_RECEIVED, RECEIVED, Post, Thread
 from hub.faces import words
 from hub.faces.context import Context
 from hub.faces.portal import visits
@@ -69,7 +69,7 @@ def line(context: Context, seen: Viewer, found: Thread, now: datetime) -> Line:
     return Line(found.id, found.topic, what_of(context, seen, found.department, now), _when(found.newest.sent, now), status, new)
 
 
-def said(context: Context, seen: Viewer, message: Message, now: datetime) -> Said:
+def said(context: Context, seen: Viewer, message: Post, now: datetime) -> Said:
     card = visits.one(context.store, seen, message.visit, now) if message.visit else None
     return Said(
         _who(context, seen, message, now), _when(message.sent, now), message.text, message.from_service,
@@ -78,7 +78,7 @@ def said(context: Context, seen: Viewer, message: Message, now: datetime) -> Sai
     )
 
 
-def _who(context: Context, seen: Viewer, message: Message, now: datetime) -> str:
+def _who(context: Context, seen: Viewer, message: Post, now: datetime) -> str:
     """Who wrote it, as far as this reader may know: nobody learns of other relatives but the person."""
     if message.from_service:
         service = what_of(context, seen, message.department, now)

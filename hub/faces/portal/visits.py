@@ -49,6 +49,8 @@ class Card:
     """`kl. 09:20–09:50`: when the visit took place; empty while unknown."""
     minutes: int
     over: bool
+    stands: str
+    """The confirmed time from before, `Mandag 30. november kl. 07:30–07:45`, that stands until the service has answered; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,8 @@ class Overview:
     past: tuple[Card, ...]
     more: str
     """Where the earlier past visits go on: `<time>-<key>`; empty when there are none."""
+    further: bool = False
+    """There are more to come than are shown."""
 
 
 def overview(store: Store, viewer: Viewer, now: datetime) -> Overview:
@@ -70,7 +74,7 @@ def overview(store: Store, viewer: Viewer, now: datetime) -> Overview:
     next_one = next((c for c in coming if c.status.stands), None)
     past, more = earlier(store, viewer, now, "", PAST_FIRST)
     early = tuple(c for c in reversed(cards) if c.over and c.start >= now)
-    return Overview(next_one, tuple(c for c in coming if c is not next_one), early + past, more)
+    return Overview(next_one, tuple(c for c in coming if c is not next_one), early + past, more, ahead.next is not None)
 
 
 def earlier(store: Store, viewer: Viewer, now: datetime, cursor: str, count: int = PAST_PAGE) -> tuple[tuple[Card, ...], str]:
@@ -192,6 +196,7 @@ def _card(viewer: Viewer, known: _Known, department: str, stays: Sequence[Resour
         who=booking.performer.split(" ")[0] if peopled else "",
         status=status(facts, now), fresh=fresh(facts, known.confirmed_at, known.waits, now), actual=known.actual,
         minutes=int((facts.end - facts.start) / timedelta(minutes=1)), over=_over(facts, now),
+        stands=f"{words.day(booking.before[0], now)} {words.span(*booking.before)}" if booking.before else "",
     )
 
 

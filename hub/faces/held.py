@@ -7,20 +7,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
 MOST = 64 * 1024
 """Bytes that are held at most: more goes out at once, so that the transport's own limits tell a stream when to wait."""
 
 
-class Together(HttpToolsProtocol):
-    """uvicorn's protocol on such a transport."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(_Held(transport, self.loop))  # type: ignore[arg-type]
-
-
-class _Held:
+class Held:
     """A transport that holds what is written until the turn ends; for the rest the one it stands before."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:

@@ -11,14 +11,15 @@ from typing import Any
 
 import uvicorn
 
-from hub.faces.wire import MOST, Together
+from hub.faces.careful import Careful
+from hub.faces.held import MOST
 
 
 @contextmanager
 def served(app: Any) -> Iterator[int]:
     """The port of an application on the hub's own protocol."""
     listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, http=Together, log_level="error", lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(app, http=Careful, log_level="error", lifespan="off"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     try:
