@@ -13,13 +13,15 @@ from typing import Any
 
 import httpx
 
+from adapters.carriers.edi import edi
 from adapters.carriers.smtp import smtp
 from adapters.epj import script
 from adapters.epj.records import Owed, Records, Visit
 from adapters.epj.settings import Settings
 from adapters.formats.msghead import msghead_format
 from adapters.seals.ebms import ebms
-from hub.adapter import Surroundings, Unopened
+from adapters.seals.edi import edi as edi_seal
+from hub.adapter import Carrier, Seal, Surroundings, Unopened
 from hub.booking.conventions import extension
 from hub.message import Envelope, Letter, Parcel, Receipt, Resource, Resources, Verdict
 from hub.problem import Problem, Refused, Unavailable
@@ -29,8 +31,8 @@ LIVES = timedelta(hours=72)
 AGAIN = 0.5
 """Seconds until a letter that did not arrive is sent again; doubles up to MOST."""
 MOST = 10.0
-MAIL_AGAIN = 120.0
-"""The same for a letter by mail whose receipt did not come."""
+HANDED_ON_AGAIN = 120.0
+"""The same for a letter by mail, or by a message service, whose receipt did not come."""
 READS = 3
 """How many paces it takes until somebody has answered a message."""
 SOAP_FAULT = 500
@@ -53,8 +55,11 @@ class Box:
             settings.home, "besoksbro", settings.hub_party, settings.party, settings.title,
             {"functions": settings.functions, "dialog": settings.dialog, "apprec": settings.apprec, "domain": f"{settings.name}.example", **agreed},
         )
-        self._mail = smtp(replace(around, settings=settings.mail)) if settings.mail else None
-        self.seal, self.format = ebms(around), msghead_format(around)
+        self._carrier: Carrier | None = smtp(replace(around, settings=settings.mail)) if settings.mail else None
+        self.seal: Seal = ebms(around)
+        if settings.edi:
+            self._carrier, self.seal = edi(replace(around, settings=settings.edi)), edi_seal(around)
+        self.format = msghead_format(around)
         self.records = Records(settings.home / "records.db")
         self._client = httpx.Client(timeout=30, trust_env=False)
         self._stop, self._wake = threading.Event(), threading.Event()
@@ -202,7 +207,7 @@ class Box:
 
     def _send(self) -> int:
         owed = self.records.due(time.time())
-        send = self._mail_out if self._mail else self._post
+        send = self._hand_over if self._carrier else self._post
         for letter in owed:
             send(letter)
             if script.chance(self.settings.seed, "twice", letter.id) < self.settings.faults.duplicates:
@@ -210,37 +215,39 @@ class Box:
                 send(letter)
         return len(owed)
 
-    def _mail_out(self, letter: Owed) -> None:
-        """It is sent again until the hub's Acknowledgment is in the mailbox: that the mail server took it says nothing."""
-        assert self._mail is not None
+    def _hand_over(self, letter: Owed) -> None:
+        """It is sent again until the hub's receipt is there: that a server in between took it says nothing."""
+        assert self._carrier is not None
         try:
-            self._mail.send(Parcel(letter.headers, letter.parcel))
-            self.records.later(letter.number, time.time() + MAIL_AGAIN)
+            told = self._carrier.send(Parcel(letter.headers, letter.parcel))
+            if told is not None:
+                self.receive(told)
+            self.records.later(letter.number, time.time() + HANDED_ON_AGAIN)
         except (Unavailable, Refused) as trouble:
             log.warning("a letter could not be sent: %s", trouble.detail)
             self.records.later(letter.number, time.time() + min(AGAIN * 2**letter.tries, MOST))
 
     def _collect(self) -> int:
-        """What the hub sent by mail: kept, its receipt sent, and only then let go of."""
+        """What the hub sent by mail or by a message service: kept, its receipt sent, and only then let go of."""
         taken = 0
         try:
-            for parcel, done in self._mail.collect() if self._mail else ():
-                self._take_mail(parcel)
+            for parcel, done in self._carrier.collect() if self._carrier else ():
+                self._take(parcel)
                 done()
                 taken += 1
         except Unavailable as later:
-            log.warning("the mailbox could not be emptied: %s", later.detail)
+            log.warning("what lies waiting could not be collected: %s", later.detail)
         return taken
 
-    def _take_mail(self, parcel: Parcel) -> None:
-        assert self._mail is not None
+    def _take(self, parcel: Parcel) -> None:
+        assert self._carrier is not None
         if parcel.trouble is not None:
             self.records.count(f"no letter {parcel.trouble.problem.value}")
             return
         try:
             reply = self.receive(parcel)
             if reply is not None and reply.body and reply.status != SOAP_FAULT:
-                self._mail.send(reply)
+                self._carrier.send(reply)
         except NoAnswer:
             return
         except Refused as never:

@@ -43,6 +43,8 @@ class Settings:
     """A CPA's file name in `certs/agreements/`; empty: the national defaults."""
     mail: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the carrier `smtp` (adapters/carriers/smtp.py): then everything goes by mail, and `hub_url` is not used."""
+    edi: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the carrier `edi` (adapters/carriers/edi.py): then everything goes by a Meldingstjener, as it is in a box (meldingstjener.py)."""
     staff: int = 8
     """How many visits its calendar has room for at a time."""
     busy: float = 0.0
