@@ -8,6 +8,7 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from math import ceil
 from pathlib import Path
@@ -123,6 +124,18 @@ def _content(answer: urllib3.BaseHTTPResponse, largest: int, until: float, what:
             raise Unavailable(f"an answer larger, or longer under way, than any {what}")
     answer.release_conn()
     return bytes(body)
+
+
+def later_by(told: str, now: float) -> float | None:
+    """Seconds to wait by `Retry-After`: a number of them, or a date (RFC 9110 10.2.3). `now`: seconds since 1970. None: it says nothing that can be
+    understood."""
+    told = told.strip()
+    if told.isascii() and told.isdecimal():
+        return float(told[:12])
+    try:
+        return max(0.0, parsedate_to_datetime(told).timestamp() - now)
+    except (ValueError, OverflowError):
+        return None
 
 
 def wait_of(settings: Mapping[str, Any]) -> float:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from email.utils import parsedate_to_datetime
 
-from adapters.carriers.connections import Connections, Reply
+from adapters.carriers.connections import Connections, Reply, later_by
 from adapters.carriers.signing import signed
 from adapters.registries import agreements
 from hub.adapter import Surroundings
@@ -49,16 +48,7 @@ class HttpCarrier:
             raise Refused(Problem.RECEIVER_GONE, f"HTTP {status} from the partner")
         if 400 <= status < 500 and status not in self._later:
             raise Refused(Problem.NOT_DELIVERED, f"HTTP {status} from the partner")
-        raise Unavailable(f"HTTP {status} from the partner", self._later_by(headers.get("retry-after", "").strip()))
-
-    def _later_by(self, told: str) -> float | None:
-        """Retry-After: seconds, or a date (RFC 9110 10.2.3). None: it says nothing that can be understood."""
-        if told.isascii() and told.isdecimal():
-            return float(told[:12])
-        try:
-            return max(0.0, parsedate_to_datetime(told).timestamp() - self._clock())
-        except (ValueError, OverflowError):
-            return None
+        raise Unavailable(f"HTTP {status} from the partner", later_by(headers.get("retry-after", ""), self._clock()))
 
     def _sent(self, parcel: Parcel) -> Reply:
         headers = dict(parcel.headers)

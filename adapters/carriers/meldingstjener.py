@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import re
+import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
@@ -15,7 +16,7 @@ from urllib.parse import urlencode
 
 import orjson
 
-from adapters.carriers.connections import Connections, Reply
+from adapters.carriers.connections import Connections, Reply, later_by
 from adapters.carriers.helseid import HelseId
 from hub.adapter import Surroundings
 from hub.config import Misconfigured
@@ -159,7 +160,7 @@ def _list(reply: Reply) -> list[Entry]:
 def _later(reply: Reply) -> Unavailable:
     what = {401: ": it does not take our token (audience, scope, proof)", 403: ": HelseID's client may not act for this HER-id"}
     after = {name.lower(): value for name, value in reply.headers.items()}.get("retry-after", "")
-    return Unavailable(_said(reply) + what.get(reply.status, ""), float(after) if after.isdigit() else None)
+    return Unavailable(_said(reply) + what.get(reply.status, ""), later_by(after, time.time()))
 
 
 def _said(reply: Reply) -> str:
