@@ -56,6 +56,11 @@ class Seal(Protocol):
         ...
 
     @property
+    def proves(self) -> bool:
+        """A parcel itself shows who sent it. Where it does not, the inbox takes none without the partner's token (`token_digest`)."""
+        ...
+
+    @property
     def asks_first(self) -> bool:
         """Before a letter is sent again, the partner is asked what became of it (`enquire`)."""
         ...

@@ -39,6 +39,7 @@ class EbmsSeal:
     `plain` (unencrypted payloads are accepted; test traffic only), `certificates` (whom we believe: adapters/registries/trust.py)."""
 
     acknowledges = True
+    proves = True
 
     def __init__(self, surroundings: Surroundings) -> None:
         settings = surroundings.settings

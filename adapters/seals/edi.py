@@ -41,6 +41,7 @@ class EdiSeal:
 
     acknowledges = True
     asks_first = False
+    proves = False
 
     def __init__(self, surroundings: Surroundings) -> None:
         """Raises Misconfigured."""

@@ -16,6 +16,7 @@ class PlainSeal:
 
     acknowledges = False
     asks_first = False
+    proves = False
 
     def __init__(self, surroundings: Surroundings) -> None:
         self._party, self._own = surroundings.party, surroundings.own_party

@@ -80,9 +80,10 @@ def _send_later(adapter: Adapter, receipt: Parcel) -> None:
 
 
 def authentic(adapter: Adapter, authorization: str) -> bool:
-    """True when the partner showed its bearer token, or signs its parcels and needs none."""
+    """True when the partner showed its bearer token, or signs its parcels and has none. Who neither signs nor has a token posts nothing: a shop that is
+    polled, a carrier of notices."""
     if not adapter.token_digest:
-        return True
+        return adapter.seal.proves
     scheme, _, token = authorization.partition(" ")
     shown = hashlib.sha256(token.strip().encode()).hexdigest()
     return scheme.lower() == "bearer" and hmac.compare_digest(shown, adapter.token_digest)

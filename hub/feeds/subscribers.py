@@ -27,6 +27,7 @@ class OneWay:
 
     acknowledges = False
     asks_first = False
+    proves = False
 
     def __init__(self, puts: bool) -> None:
         """`puts`: an event is a resource, put where it belongs below the endpoint (R4's own criteria with a payload)."""

@@ -48,6 +48,8 @@ def hub(tmp_path: Path, town_url: str) -> Iterator[Machines]:
         path = tmp_path / "home" / "adapters" / f"{name}.toml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(ADAPTER.format(name=name))
+    polled = "".join(line for line in ADAPTER.format(name="polled").splitlines(True) if not line.startswith(("token_digest", "wants")))
+    path.with_name("polled.toml").write_text(polled)
     with hub_on(tmp_path / "home", town_url, more=VENDORS, per_minute=100_000) as made:
         yield made
 
@@ -118,3 +120,12 @@ def test_a_delivery_is_found_by_the_id_it_was_sent_under(hub: Machines) -> None:
 def test_an_adapter_that_is_not_there_is_a_mistake_of_the_operators() -> None:
     with pytest.raises(Misconfigured):
         own_adapters({"clients": [{"id": "x", "adapters": ["none"]}]}, ["visma-profil"])
+
+
+def test_a_partner_that_neither_signs_nor_has_a_token_posts_nothing(hub: Machines) -> None:
+    """A shop that is polled has no token of its own: its inbox was open to anybody's bookings."""
+    order = next(planner(TOWN, "anonymous", hub.clock.now).orders("X"))
+    for shown in ({}, {"authorization": "Bearer shop-token"}, {"authorization": "Bearer "}):
+        answer = httpx.post(f"{hub.url}/inbox/polled", json=order.message("OPPRETT"), headers=shown, trust_env=False)
+        assert answer.status_code == 401 and answer.json()["problem"]["nummer"] == "BB-116", answer.text
+    assert hub.parts.store.get("Appointment", order.appointment) is None and not hub.parts.store.envelopes("polled", None, None, None, 5)
