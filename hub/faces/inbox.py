@@ -80,8 +80,8 @@ def _send_later(adapter: Adapter, receipt: Parcel) -> None:
 
 
 def authentic(adapter: Adapter, authorization: str) -> bool:
-    """True when the partner showed its bearer token, or signs its parcels and has none. Who neither signs nor has a token posts nothing: a shop that is
-    polled, a carrier of notices."""
+    """True when the partner showed its bearer token, or signs its parcels and has none. Who neither signs nor has a token posts nothing: a shop that
+    is polled, a carrier of notices."""
     if not adapter.token_digest:
         return adapter.seal.proves
     scheme, _, token = authorization.partition(" ")

@@ -33,6 +33,8 @@ TURN = 30.0
 """Seconds that a read waits for its turn."""
 CACHE, READS, SPARING = 65_536, 8192, 4096
 """KiB of pages that SQLite keeps for the writer, for each of READERS, and for the writer while it writes something large."""
+POURING = 16_384
+"""Pages of SQLite's journal, 64 MiB of them, while much is loaded."""
 
 
 class Connection:
@@ -156,6 +158,11 @@ class Connection:
 
     def _forget(self) -> None:
         self._off, self._numbers, self.memory = PutOff(), {}, {}
+
+    def pour(self) -> None:
+        """Much comes, from now on: SQLite moves its journal into the file seldom, since the same pages are written again and again."""
+        if self.sqlite:
+            self.raw.execute(f"pragma wal_autocheckpoint = {POURING}")
 
     @contextmanager
     def sparing(self) -> Iterator[None]:

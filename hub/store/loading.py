@@ -55,6 +55,7 @@ def prepare(resource: Resource, entries: Callable[[Resource], Entries]) -> Prepa
 
 def load(connection: Connection, batch: Sequence[Prepared], origin: str, now: datetime) -> Loaded:
     """First versions of those that never were here, in the order of the batch."""
+    connection.pour()
     there = _there(connection, batch)
     new: list[Prepared] = []
     same, other = 0, []
