@@ -24,7 +24,7 @@ from hub.faces.metrics import read_metrics, written
 from hub.store import Standing
 
 SHOP = 'party = "shop"\ncarrier = { kind = "memory" }\nseal = { kind = "plain" }\nformat = { kind = "mapped", mapping = "tjenesteshop.toml" }\n' \
-    'may = ["book"]\nanswers = "reply"\n'
+    f'may = ["book"]\nanswers = "reply"\ntoken_digest = "{hashlib.sha256(b"shop-token").hexdigest()}"\n'
 EPJ = 'party = "epj"\ncarrier = { kind = "memory" }\nseal = { kind = "plain" }\nformat = { kind = "fhir" }\nwants = ["booking"]\nmay = ["confirm"]\n'
 TOKEN = f'[metrics]\ntoken_digest = "{hashlib.sha256(b"watch").hexdigest()}"\n'
 LINE = re.compile(r'([a-z_]+)(?:\{([a-z]+="[^"\n]*"(?:,[a-z]+="[^"\n]*")*)\})? (\d+(?:\.\d+)?(?:e[+-]\d+)?)')
@@ -65,7 +65,7 @@ def samples(text: str) -> dict[str, float]:
 
 def test_it_counts_what_waits_what_came_and_what_was_refused(hub: Machines) -> None:
     orders = list(islice(planner(TOWN, "metrics", hub.clock.now).orders("M"), 3))
-    with hub.http() as shop:
+    with hub.http(authorization="Bearer shop-token") as shop:
         for order in orders:
             shop.post("/inbox/shop", json=order.message("OPPRETT"))
         shop.post("/inbox/shop", json={**orders[0].message("OPPRETT"), "meldingsId": "x", "handling": "NONSENSE"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from collections.abc import Iterator
@@ -23,14 +24,15 @@ from hub.fhir import definitions
 from hub.fhir.query import Query
 
 ON = "[sandbox]\non = true\n"
-SHOP = """
+SHOP = f"""
 title = "Tjenesteshop"
 party = "tjenesteshop"
-carrier = { kind = "memory" }
-seal = { kind = "plain" }
-format = { kind = "mapped", mapping = "tjenesteshop.toml" }
+carrier = {{ kind = "memory" }}
+seal = {{ kind = "plain" }}
+format = {{ kind = "mapped", mapping = "tjenesteshop.toml" }}
 may = ["book", "move", "cancel"]
 answers = "reply"
+token_digest = "{hashlib.sha256(b"simple-token").hexdigest()}"
 """
 DEVICE = {"resourceType": "Device", "status": "active", "identifier": [{"system": "urn:x", "value": "1"}]}
 

@@ -172,7 +172,7 @@ def test_the_first_document_is_a_dialogmelding_1_0(world: World, office: Office)
     posted = Posted(world, office, "imap")
     booked(world)
     world.deliver()
-    (parcel, _), *_ = list(posted.world.box._mail.collect())  # type: ignore[union-attr]
+    (parcel, _), *_ = list(posted.world.box._carrier.collect())  # type: ignore[union-attr]
     envelope = posted.world.box.seal.open(parcel, world.clock.now)
     assert dialog.NAMESPACES["1.0"].encode() in envelope.content.body and dialog.NAMESPACES["1.1"].encode() not in envelope.content.body
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,15 +20,16 @@ from test_scheduling import JSON, number, one
 
 from adapters.demo.shop import Order, planner
 
-SHOP = """
+SHOP = f"""
 title = "Shop"
 party = "shop"
-carrier = { kind = "memory" }
-seal = { kind = "plain" }
-format = { kind = "mapped", mapping = "tjenesteshop.toml" }
+carrier = {{ kind = "memory" }}
+seal = {{ kind = "plain" }}
+format = {{ kind = "mapped", mapping = "tjenesteshop.toml" }}
 wants = []
 may = ["book", "move", "cancel"]
 answers = "reply"
+token_digest = "{hashlib.sha256(b"simple-token").hexdigest()}"
 """
 
 
