@@ -5,29 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import uvicorn
+from serving import served
 
+from adapters.demo.processes import free_ports
 from hub.faces.careful import Careful
 from hub.faces.held import MOST
-
-
-@contextmanager
-def served(app: Any) -> Iterator[int]:
-    """The port of an application on the hub's own protocol."""
-    listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, http=Careful, log_level="error", lifespan="off"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    try:
-        yield listening.getsockname()[1]
-    finally:
-        server.should_exit = True
-        thread.join()
-        listening.close()
 
 
 def test_head_and_body_come_as_one_and_a_stream_does_not_wait_for_its_end() -> None:
@@ -41,7 +25,8 @@ def test_head_and_body_come_as_one_and_a_stream_does_not_wait_for_its_end() -> N
             await send({"type": "http.response.body", "body": b"x" * (3 * MOST), "more_body": True})
         await send({"type": "http.response.body", "body": b"" if scope["path"] == "/stream" else b"short"})
 
-    with served(app) as port, socket.create_connection(("127.0.0.1", port), 30) as client:
+    (port,) = free_ports(1)
+    with served(app, port, http=Careful, lifespan="off"), socket.create_connection(("127.0.0.1", port), 30) as client:
         for _ in range(2):
             client.sendall(b"GET /short HTTP/1.1\r\nhost: x\r\n\r\n")
             assert client.recv(65536).endswith(b"\r\n\r\nshort"), "in one piece, and the connection is kept"

@@ -6,20 +6,19 @@ Visma Profil: HTTP under a CPA. Acos CosDoc: SMTP and IMAP under a CPA, Dialogme
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from cryptography import x509
 from hubs import EPJ, FUNCTIONS, HUB, ROOT, World
 from letters_by_mail import box_settings, secret
 from postoffice import DOMAIN, HOST, PASSWORD, Office
+from serving import served
 from test_flow import booked, status
 
 from adapters.demo.processes import free_ports, wait_for
@@ -99,17 +98,6 @@ class Town:
             home, NAME, "EPJ i boks", EPJ, HUB, hub_url, self.epj_port, dialog="1.0" if self.vendor == "acos-cosdoc" else "1.1", mail=mail,
             agreement="" if self.vendor == "tieto-gerica" else CPA, faults=faults, functions=FUNCTIONS,
         )
-
-
-@contextmanager
-def served(asgi: Any, port: int) -> Iterator[None]:
-    server = uvicorn.Server(uvicorn.Config(asgi, HOST, port, log_level="error", access_log=False))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    wait_for(lambda: server.started, "the server answering", 30)
-    yield
-    server.should_exit = True
-    thread.join(10)
 
 
 @pytest.mark.spec("facts/ebxml", "8")

@@ -13,11 +13,14 @@ from adapters.demo.processes import wait_for
 
 
 @contextmanager
-def served(asgi: Any, port: int) -> Iterator[None]:
-    server = uvicorn.Server(uvicorn.Config(asgi, "127.0.0.1", port, log_level="error", access_log=False))
+def served(asgi: Any, port: int, **options: Any) -> Iterator[None]:
+    """On 127.0.0.1. `options`: of uvicorn.Config."""
+    server = uvicorn.Server(uvicorn.Config(asgi, "127.0.0.1", port, log_level="error", access_log=False, **options))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     wait_for(lambda: server.started, "the server answering", 30)
-    yield
-    server.should_exit = True
-    thread.join(10)
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(10)
