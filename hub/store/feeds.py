@@ -20,6 +20,7 @@ ADAPTER = "subscription-"
 """What the adapter name of a subscription's deliveries begins with; the Subscription's id stands behind it."""
 _FIELDS = "f.id, f.status, f.reader, f.scopes, f.hidden, f.events, f.period, f.beat_at, f.ends, r.body"
 _FROM = f"select {_FIELDS} from feed f join resource r on r.type = 'Subscription' and r.id = f.id"
+_ACTIVE = "active feeds"
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -112,10 +113,17 @@ class Feeds:
         return next(iter(self._feeds(f"{_FROM} where f.id = ?", id_)), None)
 
     def active(self) -> list[Feed]:
-        """Those that hear of changes; without what is hidden, so that no key is needed to keep a change."""
-        if self.connection.row("select 1 from feed where status = 'active' limit 1") is None:  # what was put off need not come in for this
-            return []
-        return self._feeds(f"{_FROM} where f.status = 'active' order by f.id", opened=False)
+        """Those that hear of changes; without what is hidden, so that no key is needed to keep a change. Within a write: what a commit found
+        once it finds again, until one of them is another."""
+        known: list[Feed] | None = self.connection.memory.get(_ACTIVE)
+        if known is None:
+            some = self.connection.row("select 1 from feed where status = 'active' limit 1")  # what was put off need not come in for this
+            known = self._feeds(f"{_FROM} where f.status = 'active' order by f.id", opened=False) if some else []
+            self.connection.memory[_ACTIVE] = known
+        return known
+
+    def _changed(self) -> None:
+        self.connection.memory.pop(_ACTIVE, None)
 
     def all(self) -> list[Feed]:
         return self._feeds(f"{_FROM} order by f.id")
@@ -133,6 +141,7 @@ class Feeds:
 
     def put(self, feed: Feed) -> None:
         """Keeps it; what a feed has counted stays counted."""
+        self._changed()
         hidden = self.secrets.encrypt(orjson.dumps({"secret": feed.secret, "headers": feed.headers}), feed.adapter)
         self.connection.run(
             "insert into feed (id, status, reader, scopes, hidden, events, period, beat_at, ends) values (?, ?, ?, ?, ?, 0, ?, ?, ?)"
@@ -143,6 +152,7 @@ class Feeds:
         )
 
     def set_status(self, id_: str, status: str) -> None:
+        self._changed()
         self.connection.run("update feed set status = ? where id = ?", (status, id_))
 
     def beaten(self, id_: str, now: datetime) -> None:
@@ -151,6 +161,7 @@ class Feeds:
 
     def number(self, id_: str) -> int:
         """The next event's number; they begin at 1."""
+        self._changed()
         row = self.connection.row("update feed set events = events + 1 where id = ? returning events", (id_,))
         assert row is not None
         return int(row[0])
@@ -192,6 +203,7 @@ class Feeds:
 
     def drop(self, id_: str) -> None:
         """It is deleted, and its events with it; their deliveries stay, as every delivery does."""
+        self._changed()
         self.connection.run("delete from feed_event where feed = ?", (id_,))
         self.connection.run("delete from feed where id = ?", (id_,))
 

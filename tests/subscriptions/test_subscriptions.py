@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,6 +16,7 @@ from subscribers import BACKPORT, OURS, SECRET, Feeding
 from hub.delivery import State
 from hub.fhir import definitions
 from hub.fhir.xml import from_xml
+from hub.store import Transaction
 
 
 def number(answer: httpx.Response) -> tuple[int, str]:
@@ -62,6 +64,36 @@ def test_the_three_contents(feed: Feeding, receiver: Receiver, content: str) -> 
         assert len(entries) == 1 and b"Patient/" not in told.body and person.encode() not in told.body
     looks = {line.kind for p in TOWN.persons for line in feed.hub.parts.store.audit_of(p.reference, 50) if line.reader == "vendor:simple"}
     assert ("notify Appointment" in looks) == (content != "empty"), "what was told of a person stands in that person's log"
+
+
+def test_in_one_commit_each_change_is_heard_by_what_was_active_then(feed: Feeding, receiver: Receiver) -> None:
+    """The writer asks once in a commit who hears; a subscription that one of its writes changes is another for those behind it."""
+    id_ = feed.subscribe(feed.subscription(receiver.url, content="id-only"))
+    parts = feed.hub.parts
+    kept = [parts.store.get("Appointment", feed.book(name).rpartition("/")[2]) for name in ("B", "C", "D")]
+    while feed.deliver():
+        pass
+    seen = len(receiver.got)
+
+    def note(tx: Transaction, which: int) -> None:
+        found = kept[which]
+        assert found is not None
+        tx.keep({**found.resource, "status": "arrived"}, origin="test")
+
+    def turn(tx: Transaction, status: str) -> None:
+        found = tx.feeds.get(id_)
+        assert found is not None
+        parts.feeds.set_status(tx, found, status)
+
+    works: list[Callable[[Transaction], None]] = [
+        lambda tx: note(tx, 0), lambda tx: turn(tx, "requested"), lambda tx: note(tx, 1), lambda tx: turn(tx, "active"), lambda tx: note(tx, 2),
+    ]
+    for done in parts.store.write_all(works):
+        done.result()
+    while feed.deliver():
+        pass
+    assert [g.number for g in receiver.got[seen:]] == [4, 5]
+    assert {g.status["focus"].rpartition("/fhir/")[2] for g in receiver.got[seen:]} == {found.reference for found in (kept[0], kept[2]) if found}
 
 
 def test_filters_narrow_a_topic(feed: Feeding, receiver: Receiver) -> None:
