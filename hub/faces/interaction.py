@@ -28,8 +28,14 @@ Header = tuple[bytes, bytes]
 READS = ("GET", "HEAD")
 MIRRORED = (b"x-request-id", b"x-correlation-id")
 """Headers that go back as they came."""
+LARGEST_FORM, LARGEST = 64 * 1024, 4 * 1024 * 1024
+"""Bytes of a search form, and of a resource or Bundle."""
 READ_ON = 64 * 1024 * 1024
 """Bytes of a body that is too large that are read on for."""
+_TOLD_WITH: dict[Problem, tuple[Header, ...]] = {
+    Problem.NOT_AUTHENTICATED: ((b"www-authenticate", b'Bearer realm="besoksbro"'),),
+    Problem.WRONG_MEDIA_TYPE: ((b"accept-encoding", b"gzip"),),  # RFC 9110 15.5.16
+}
 _VERSION = re.compile(r'(?:W/)?"(\d{1,18})"', re.ASCII)
 _TAG = re.compile(r'"[^"]*"')
 
@@ -152,8 +158,7 @@ def version_headers(found: Stored) -> tuple[Header, ...]:
 
 def refusal(of: Refused) -> Answer:
     """What was refused, as an OperationOutcome."""
-    headers: tuple[Header, ...] = ((b"www-authenticate", b'Bearer realm="besoksbro"'),) if of.problem is Problem.NOT_AUTHENTICATED else ()
-    return Answer(OUTCOME[of.problem][0], outcome(of.problem, of.detail, of.where, of.issues, of.instead), headers)
+    return Answer(OUTCOME[of.problem][0], outcome(of.problem, of.detail, of.where, of.issues, of.instead), _TOLD_WITH.get(of.problem, ()))
 
 
 def later(of: Unavailable) -> Answer:
@@ -190,6 +195,11 @@ def below(scope: Any) -> tuple[str, ...]:
     if found is None:
         found = scope["below"] = tuple([part for part in scope["path"][len(scope.get("root_path", "")):].split("/") if part])
     return found
+
+
+def largest(path: tuple[str, ...]) -> int:
+    """Bytes of a body that is sent to this address below the base."""
+    return LARGEST_FORM if path[-1:] == ("_search",) else LARGEST
 
 
 async def read_body(receive: Any, largest: int) -> bytes | None:
