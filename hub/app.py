@@ -241,7 +241,7 @@ def reset_sandbox(parts: Parts) -> int:
 def worker(parts: Parts) -> Workers:
     """The workers of one process: for partners, with what keeps the house, and for subscribers."""
     lived = seals(parts.hub, parts.texts.values())
-    parts.store.write(parts.feeds.reconsider)
+    parts.feeds.reconsider(parts.store)
     subscribers = Worker(replace(parts.flow, adapters=parts.subscribers), HEARD_BY, [
         Chore(timedelta(seconds=5), lambda _: parts.feeds.beat(parts.store)),
     ], parts.subscribers.due)

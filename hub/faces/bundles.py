@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from email.utils import format_datetime, parsedate_to_datetime
+from email.utils import format_datetime
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -25,6 +25,7 @@ from hub.problem import Problem, Refused, Unavailable
 from hub.scheduling.desk import Desk, client
 from hub.scopes import needed
 from hub.store import Store, Transaction
+from hub.store.resources import instant
 
 MOST_ENTRIES = 1000
 _ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": 3, "HEAD": 3}
@@ -222,7 +223,7 @@ def _told(answer: Answer) -> tuple[bytes, dict[str, str], bytes]:
         response["location"] = "/".join(location.split("/")[-4:])
     if "etag" in headers:
         response["etag"] = headers["etag"]
-    if "last-modified" in headers:
-        response["lastModified"] = parsedate_to_datetime(headers["last-modified"]).isoformat()
+    if answer.modified is not None:
+        response["lastModified"] = instant(answer.modified)
     failed = answer.status >= 400
     return b"" if failed else answer.body, response, answer.body if failed else b""

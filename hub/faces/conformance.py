@@ -21,7 +21,7 @@ OPERATIONS = [{"name": "message", "definition": "https://besoksbro.example/fhir/
 PUBLIC = (("metadata",), ("openapi.json",), (".well-known", "smart-configuration"))
 """What else anybody may read."""
 UNDERSTOOD = ("url", "_id")
-_HEADERS = ((b"cache-control", b"public, max-age=300"),)
+_HEADERS = ((b"cache-control", b"public, max-age=300"), (b"vary", b"accept"))
 
 
 def open_to_all(path: tuple[str, ...]) -> bool:
@@ -67,7 +67,7 @@ def answer(asked: Asked, pairs: list[tuple[str, str]], profiles: Profiles, base:
 
 def _page(matches: list[Resource], asked: dict[str, str], where: str, used: list[tuple[str, str]], base: str, note: bytes | None) -> bytes:
     count = 0 if asked.get("_summary") == "count" else paging.count_of(asked.get("_count", str(paging.USUAL)))
-    used += [(name, asked[name]) for name in ("_count", "_summary") if name in asked]
+    used += [(name, asked[name]) for name in ("_count", "_summary", "_format", "_pretty") if name in asked]
     rest = [r for r in matches if r["id"] > asked.get("_after", "")]
     shown = [Stored(r["resourceType"], r["id"], 1, 0, 0, orjson.dumps(r).decode()) for r in rest[:count]]
     links = [("self", f"{where}?{urlencode(used)}".rstrip("?"))]

@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC
+from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any, Protocol
 
@@ -76,6 +76,16 @@ class Asked:
     def lenient(self) -> bool:
         return "handling=lenient" in self.prefers
 
+    def require_read(self, current: Stored) -> None:
+        """As `require`, of what is only read: `If-None-Match` and the times say there when to answer 304.
+
+        Raises:
+            Refused: OUT_OF_DATE.
+        """
+        wanted = self.header(b"if-match")
+        if wanted and not named(wanted, current.etag):
+            raise Refused(Problem.OUT_OF_DATE, f"this is version {current.version}")
+
     def require(self, current: Stored | None) -> None:
         """What the client says of the version it saw (`If-Match`, `If-None-Match`, `If-Unmodified-Since`) holds for the current one (RFC 9110 13.1).
 
@@ -108,6 +118,8 @@ class Answer:
     """Where it is neither JSON nor XML of FHIR."""
     written: str = ""
     """`Type/id` of what was written or deleted."""
+    modified: datetime | None = None
+    """When the version that it tells of was made: to the second in `Last-Modified`, and as `meta.lastUpdated` in a Bundle."""
 
     def with_headers(self, *more: Header) -> Answer:
         return replace(self, headers=(*self.headers, *more))

@@ -139,8 +139,9 @@ def metadata(base: str) -> dict[str, Any]:
 
 
 def smart(base: str) -> dict[str, Any]:
-    """SMART App Launch 2.0, the part for backend services."""
-    return {**metadata(base), "capabilities": ["client-confidential-asymmetric", "permission-v1", "permission-v2"]}
+    """SMART App Launch 2.0, the part for backend services. The PKCE methods are required of every server, also of one where nobody logs in."""
+    capabilities = ["client-confidential-asymmetric", "permission-v1", "permission-v2"]
+    return {**metadata(base), "code_challenge_methods_supported": ["S256"], "capabilities": capabilities}
 
 
 _SCOPES = [

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from hub.fhir.query import Entries
 from hub.message import Resource
-from hub.store.db import Connection
+from hub.store.db import Connection, Database
 from hub.store.resources import INDEXES, RESOURCE, VERSION, as_kept, entry_rows, instant, keep_entries, place
 from hub.store.values import Stored, moment
 
@@ -113,11 +113,16 @@ def _insert(connection: Connection, new: Sequence[Prepared], origin: str, now: d
     return kept
 
 
-def look_over_once(connection: Connection) -> None:
-    """As `look_over`, where PostgreSQL never did: of what was restored, or copied, it knows nothing until much of it has changed."""
-    never = "select 1 from pg_class where oid = 'resource'::regclass and reltuples < 0"
-    if not connection.sqlite and connection.row(never) and connection.row("select 1 from resource limit 1"):
-        look_over(connection)
+def look_over_once(database: Database) -> None:
+    """As `look_over`, where PostgreSQL never did: of what was restored, or copied, it knows nothing until much of it has changed. By a connection
+    of its own: in a large database it takes a while, and nobody's write waits for it."""
+    connection = database.connect()
+    try:
+        never = "select 1 from pg_class where oid = 'resource'::regclass and reltuples < 0"
+        if not connection.sqlite and connection.row(never) and connection.row("select 1 from resource limit 1"):
+            look_over(connection)
+    finally:
+        connection.close()
 
 
 def look_over(connection: Connection) -> None:

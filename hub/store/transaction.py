@@ -225,8 +225,7 @@ class Transaction:
 
     def withdraw_all(self, adapter: str) -> None:
         """Nothing that is due or sent to this adapter is sent any more."""
-        for old in deliveries.waiting(self.connection, adapter):
-            deliveries.superseded(self.connection, old, "", self.now)
+        deliveries.withdraw(self.connection, "adapter", adapter, self.now)
 
     @property
     def feeds(self) -> Feeds:

@@ -115,3 +115,13 @@ def test_versions_of_one_commit_bear_times_in_the_order_of_the_log(hub: Machines
         assert api.post("/", json={"resourceType": "Bundle", "type": "transaction", "entry": [entry] * 3}).status_code == 200
     times = [str(found["meta"]["lastUpdated"]) for found in resources(api.get("/Device/_history"))]  # type: ignore[index]
     assert times == sorted(times, reverse=True) and len(times) == 6
+
+
+def test_the_answer_to_a_bundle_tells_the_time_that_the_resource_bears(api: httpx.Client) -> None:
+    """R4 Bundle.entry.response.lastModified: it has to match meta.lastUpdated; it was cut to the second."""
+    entries = [{"request": {"method": "PUT", "url": "Device/same"}, "resource": {"resourceType": "Device", "id": "same"}},
+               {"request": {"method": "GET", "url": "Device/same"}}]
+    for _ in range(3):
+        answer = api.post("/", json={"resourceType": "Bundle", "type": "transaction", "entry": entries}).json()
+        assert [e["response"]["lastModified"] == e["resource"]["meta"]["lastUpdated"] for e in answer["entry"]] == [True, True]
+        entries[0]["resource"]["lotNumber"] = str(_)  # type: ignore[index]
