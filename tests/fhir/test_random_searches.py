@@ -293,7 +293,7 @@ def test_random_searches_find_order_count_and_include_what_the_model_does(api: h
                    if e["search"]["mode"] == "match")
         assert part != ("_summary", "text") or ([e for e in entries if e["search"]["mode"] == "include"] == [] and "_include" not in cut["link"][0]["url"])
         sizes.append((len(matches), len(alongs)))
-    assert sum(0 < many < 14 for many, _ in sizes) > 40 and sum(many > 0 for _, many in sizes) > 30, "and not all of them find nothing, or everything"
+    assert sum(0 < many < 14 for many, _ in sizes) > 40 and sum(many > 0 for _, many in sizes) > 20, "and not all of them find nothing, or everything"
 
 
 def test_pages_hold_while_rows_come_change_and_go(api: httpx.Client) -> None:
