@@ -199,11 +199,12 @@ def fhir(parts: Parts, pool: ThreadPoolExecutor) -> Any:
     """The FHIR face behind the gate."""
     known, base, desk = definitions.load(), f"{parts.hub.base_url}/fhir", Desk(parts.flow.keeping, Elsewhen(parts.shop))
     hash_id = open_secrets(parts.hub).hash_id
-    rest = Rest(parts.store, known, by_token(parts.hub.vendors), base, parts.clock, hash_id, desk, pool, parts.feeds)
-    beside = Beside(rest, (
+    others = (
         Operations(parts.store, desk, base, parts.clock, parts.asking.free), Exports(parts.store, known, base, parts.clock, hash_id),
         Subscriptions(parts.store, parts.feeds, parts.clock), Tracing(parts.store, own_adapters(parts.hub.tables, parts.texts)),
-    ), pool, known)
+    )
+    rest = Rest(parts.store, known, by_token(parts.hub.vendors), base, parts.clock, hash_id, desk, pool, parts.feeds, others)
+    beside = Beside(rest, others, pool, known)
     return Sandbox(beside, partial(reset_sandbox, parts), pool) if sandbox.switched_on(parts.hub) else beside
 
 
@@ -240,7 +241,7 @@ def reset_sandbox(parts: Parts) -> int:
 def worker(parts: Parts) -> Workers:
     """The workers of one process: for partners, with what keeps the house, and for subscribers."""
     lived = seals(parts.hub, parts.texts.values())
-    parts.store.write(parts.feeds.reconsider)
+    parts.feeds.reconsider(parts.store)
     subscribers = Worker(replace(parts.flow, adapters=parts.subscribers), HEARD_BY, [
         Chore(timedelta(seconds=5), lambda _: parts.feeds.beat(parts.store)),
     ], parts.subscribers.due)

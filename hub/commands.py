@@ -37,7 +37,7 @@ class Result:
 def listening(hub: Hub) -> dict[str, Any]:
     """How uvicorn listens: address, what it keeps to itself, and TLS as `[tls]` says."""
     told: dict[str, Any] = {
-        "host": hub.host, "port": hub.port, "log_level": "warning", "access_log": False, "server_header": False, "date_header": False,
+        "host": hub.host, "port": hub.port, "log_level": "warning", "access_log": False, "server_header": False,
         "proxy_headers": False, "http": Careful, "ws": "none", "log_config": None,
     }
     if hub.tls is not None:

@@ -128,7 +128,7 @@ def codes(concepts: Mapping[str, Any] | Iterable[Mapping[str, Any]] | None, syst
 
 def points_to(reference: Mapping[str, Any] | None, type_: str) -> str:
     """The id in a literal reference to a resource of this type; empty when it points elsewhere, also at another server."""
-    kind, _, id_ = str((reference or {}).get("reference", "")).rpartition("/")
+    kind, _, id_ = str((reference or {}).get("reference", "")).partition("/_history/")[0].rpartition("/")
     return id_ if kind == type_ else ""
 
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from hub.access import Reader
 from hub.faces.formats import acceptable, in_json, worded
 from hub.faces.interaction import JSON, Answer, Asked, allow, below, failed, read_body, respond
+from hub.faces.packing import PACKED, VARIES, packed, unpacked, wants
 from hub.fhir.definitions import Definitions
 from hub.problem import Problem, Refused
 
@@ -60,7 +61,7 @@ class Beside:
         asked = Asked(method, path, scope["query_string"].decode("latin-1"), headers, body or b"")
         answer, format_ = await self._aside(self._guarded, part, asked, scope["reader"], body is None)
         if isinstance(answer, File):
-            await self._stream(send, answer, method)
+            await self._stream(send, answer, method, wants(asked.header(b"accept-encoding")))
         else:
             await respond(send, method, headers, answer, format_)
 
@@ -75,6 +76,7 @@ class Beside:
                 raise Refused(Problem.NO_SUCH_INTERACTION, "this method does not go with this address")
             if too_large:
                 raise Refused(Problem.TOO_LARGE, f"a body of more than {part.largest} bytes")
+            asked = unpacked(asked, part.largest)
             answer = part.answer(in_json(asked, self._definitions) if asked.body else asked, reader)
         except Exception as trouble:
             answer = failed(trouble)
@@ -82,10 +84,11 @@ class Beside:
                 answer = answer.with_headers(allow(methods))
         return answer if isinstance(answer, File) else worded(answer, format_, self._definitions), format_
 
-    async def _stream(self, send: Any, file: File, method: str) -> None:
+    async def _stream(self, send: Any, file: File, method: str, pack: bool) -> None:
         """A piece is made when the one before was taken: a slow client costs no memory."""
-        headers = [(b"content-type", file.media_type.encode()), (b"cache-control", b"no-store")]
+        headers = [(b"content-type", file.media_type.encode()), (b"cache-control", b"no-store"), *(PACKED if pack else VARIES)]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        while method != "HEAD" and (piece := await self._aside(next, file.pieces, None)) is not None:
+        pieces = packed(file.pieces) if pack else file.pieces
+        while method != "HEAD" and (piece := await self._aside(next, pieces, None)) is not None:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})

@@ -1,4 +1,5 @@
-"""Batch and transaction (R4 3.1.0.11): a batch's entries stand alone; a transaction's are kept together or not at all."""
+"""Batch and transaction (R4 3.1.0.11): a batch's entries stand alone, each as if it had come by itself, operations too; a transaction's are
+interactions, kept together or not at all."""
 
 from __future__ import annotations
 
@@ -7,13 +8,13 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from email.utils import format_datetime, parsedate_to_datetime
+from email.utils import format_datetime
 from functools import partial
 from http import HTTPStatus
 from typing import Any
 
-from hub.access import Reader
-from hub.faces.interaction import Answer, Asked, later, refusal
+from hub.faces.conformance import open_to_all
+from hub.faces.interaction import JSON, Answer, Asked, later, refusal
 from hub.faces.links import Links
 from hub.faces.reading import Reading
 from hub.faces.writing import Route, Writing
@@ -24,6 +25,7 @@ from hub.problem import Problem, Refused, Unavailable
 from hub.scheduling.desk import Desk, client
 from hub.scopes import needed
 from hub.store import Store, Transaction
+from hub.store.resources import instant
 
 MOST_ENTRIES = 1000
 _ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": 3, "HEAD": 3}
@@ -52,8 +54,10 @@ class Bundles:
     desk: Desk
     definitions: Definitions
     writing: Callable[[Transaction], Writing]
-    reading: Callable[[Store | Transaction], Reading]
+    reading: Callable[[Transaction], Reading]
     route: Route
+    alone: Callable[[Asked], Answer | Callable[[Transaction], Answer]]
+    """What an entry of a batch asks for: the answer, or what is left to do in a transaction."""
     base: str
 
     def execute(self, asked: Asked) -> Answer:
@@ -76,9 +80,8 @@ class Bundles:
     def _alone(self, entry: _Entry) -> Answer:
         try:
             _scope(entry)
-            if entry.asked.method in ("GET", "HEAD"):
-                return self.route(entry.asked, self.reading(self.store), None)
-            return self.store.write(lambda tx: self.route(entry.asked, self.reading(tx), self.writing(tx)))
+            found = self.alone(entry.asked)
+            return _fit(entry, self.store.write(found) if callable(found) else found)
         except Refused as refused:
             return refusal(refused)
         except Unavailable as unavailable:
@@ -91,12 +94,14 @@ class Bundles:
         touched: set[str] = set()
         for entry in sorted(entries, key=lambda e: _ORDER[e.asked.method]):
             _scope(entry)
+            if any(part.startswith("$") for part in entry.asked.path):
+                raise Refused(Problem.NO_SUCH_INTERACTION, "an operation stands in a batch, not in a transaction", f"{entry.where}.request.url")
             try:
                 asked = replace(entry.asked, promised=entry.id)
                 if isinstance(entry.resource, dict) and entry.resource.get("resourceType") != "Binary":
                     links = Links(places, partial(writing.match, asked), self.definitions, self.base, entry.full_url)
                     asked = replace(asked, body=strict_json.dump(links.followed(entry.resource)))
-                answers[entry.number] = answer = self.route(asked, reading, writing)
+                answers[entry.number] = answer = _fit(entry, self.route(asked, reading, writing))
             except Refused as refused:
                 raise refused.within(entry.where) from refused
             _once(entry, answer, touched)
@@ -185,12 +190,19 @@ def _body(resource: Any, method: str, where: str) -> tuple[bytes, bytes]:
 def _scope(entry: _Entry) -> None:
     if entry.asked.path and ":" in entry.asked.path[0]:
         raise Refused(Problem.INVALID, "another server's address: the url of an entry is relative, or under our own", f"{entry.where}.request.url")
-    asked, need = entry.asked, needed(entry.asked.method, entry.asked.path)
-    reader: Reader | None = asked.reader
-    if need is None or reader is None:
-        raise Refused(Problem.NO_SUCH_INTERACTION, "an entry is an interaction with one type", entry.where)
-    if not reader.may(*need):
+    asked, reader = entry.asked, entry.asked.reader
+    if not asked.path or reader is None:
+        raise Refused(Problem.NO_SUCH_INTERACTION, "a Bundle does not stand in another", f"{entry.where}.request.url")
+    need = None if open_to_all(asked.path) else needed(asked.method, asked.path)
+    if need is not None and not reader.may(*need):
         raise Refused(Problem.SCOPE_MISSING, f"this token does not give {need[0]}.{need[1]}", entry.where)
+
+
+def _fit(entry: _Entry, answer: Answer) -> Answer:
+    """As an entry may have it: the answer to HEAD has no resource, and what is none is no answer here. Raises Refused NO_SUCH_INTERACTION."""
+    if answer.body and answer.media_type not in ("", "application/json", JSON):
+        raise Refused(Problem.NO_SUCH_INTERACTION, "what is answered by no resource is asked for by itself", f"{entry.where}.request.url")
+    return replace(answer, body=b"") if entry.asked.method == "HEAD" and answer.status < 400 else answer
 
 
 def _once(entry: _Entry, answer: Answer, touched: set[str]) -> None:
@@ -211,7 +223,7 @@ def _told(answer: Answer) -> tuple[bytes, dict[str, str], bytes]:
         response["location"] = "/".join(location.split("/")[-4:])
     if "etag" in headers:
         response["etag"] = headers["etag"]
-    if "last-modified" in headers:
-        response["lastModified"] = parsedate_to_datetime(headers["last-modified"]).isoformat()
+    if answer.modified is not None:
+        response["lastModified"] = instant(answer.modified)
     failed = answer.status >= 400
     return b"" if failed else answer.body, response, answer.body if failed else b""

@@ -7,18 +7,26 @@ from urllib.parse import urlencode
 import orjson
 
 from hub.faces.interaction import READS, Answer, Asked
-from hub.fhir import bundle
+from hub.fhir import bundle, paging
 from hub.fhir.outcome import ignored
 from hub.fhir.profiles import Profiles
 from hub.message import Resource
 from hub.problem import Problem, Refused
+from hub.store import Stored
 
 TYPES = ("StructureDefinition", "ValueSet")
 OPERATIONS = [{"name": "message", "definition": "https://besoksbro.example/fhir/OperationDefinition/message", "documentation":
                "What became of a message of the caller's own, by its id."}]
 """What is asked of the whole server."""
+PUBLIC = (("metadata",), ("openapi.json",), (".well-known", "smart-configuration"))
+"""What else anybody may read."""
 UNDERSTOOD = ("url", "_id")
-_HEADERS = ((b"cache-control", b"public, max-age=300"),)
+_HEADERS = ((b"cache-control", b"public, max-age=300"), (b"vary", b"accept"))
+
+
+def open_to_all(path: tuple[str, ...]) -> bool:
+    """Anybody may read this address below the FHIR base, without a token."""
+    return path in PUBLIC or path[:1] in [(type_,) for type_ in TYPES]
 
 
 def rows() -> list[Resource]:
@@ -49,14 +57,23 @@ def answer(asked: Asked, pairs: list[tuple[str, str]], profiles: Profiles, base:
             raise Refused(Problem.UNKNOWN_RESOURCE, f"no {type_} with that id")
         return _given(orjson.dumps(found))
     wanted = {name: value.split(",") for name, value in pairs if name in UNDERSTOOD and value}
-    others = sorted({name[:40] for name, _ in pairs if name not in UNDERSTOOD and name not in ("_count", "_format", "_pretty", "_summary")})
+    others = sorted({name[:40] for name, _ in pairs if name not in UNDERSTOOD and name not in ("_count", "_format", "_pretty", "_summary", "_after")})
     if others and asked.strict:
         raise Refused(Problem.BAD_SEARCH, f"{type_} is searched by {' and '.join(UNDERSTOOD)}")
-    matches = [r for r in of_type if _matches(r, wanted, profiles)]
+    matches = sorted([r for r in of_type if _matches(r, wanted, profiles)], key=lambda r: str(r["id"]))
     note = ignored(["what this type is not searched by"] if others else [])
-    used = urlencode([(name, ",".join(values)) for name, values in wanted.items()])
-    links = [("self", f"{base}/{type_}" + (f"?{used}" if used else ""))]
-    return _given(bundle.made([orjson.dumps(r) for r in matches], len(matches), links, note))
+    return _given(_page(matches, dict(pairs), f"{base}/{type_}", [(name, ",".join(values)) for name, values in wanted.items()], base, note))
+
+
+def _page(matches: list[Resource], asked: dict[str, str], where: str, used: list[tuple[str, str]], base: str, note: bytes | None) -> bytes:
+    count = 0 if asked.get("_summary") == "count" else paging.count_of(asked.get("_count", str(paging.USUAL)))
+    used += [(name, asked[name]) for name in ("_count", "_summary", "_format", "_pretty") if name in asked]
+    rest = [r for r in matches if r["id"] > asked.get("_after", "")]
+    shown = [Stored(r["resourceType"], r["id"], 1, 0, 0, orjson.dumps(r).decode()) for r in rest[:count]]
+    links = [("self", f"{where}?{urlencode(used)}".rstrip("?"))]
+    if len(rest) > count > 0:
+        links.append(("next", f"{where}?{urlencode([*used, ('_after', shown[-1].id)])}"))
+    return bundle.searchset(base, shown, (), len(matches), links, note)
 
 
 def _matches(resource: Resource, wanted: dict[str, list[str]], profiles: Profiles) -> bool:

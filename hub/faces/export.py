@@ -96,13 +96,14 @@ class Exports:
         for type_ in types:
             self._asked(reader, type_, tuple(filters))
         elements, unnamed = bulk.elements(wanted["_elements"], types, asked.lenient, self._definitions)
-        since, now, id_ = _since(wanted["_since"]), self._clock(), str(uuid.uuid4())
+        since, id_ = _since(wanted["_since"]), str(uuid.uuid4())
         request = f"{self._base}/{'/'.join(asked.path)}" + (f"?{asked.query}" if asked.query else "")
 
         def begin(tx: Transaction) -> None:
-            tx.audit(AuditLine(now, "", reader.reference, reader.ground.value, "export", "", "fhir"))
+            upto, at = tx.stands()
+            tx.audit(AuditLine(tx.now, "", reader.reference, reader.ground.value, "export", "", "fhir"))
             tx.export(Export(
-                id_, reader.reference, request, types, asked.path == PATIENT, since, tx.newest(), now, now + KEPT, tuple(filters), tuple(elements)))
+                id_, reader.reference, request, types, asked.path == PATIENT, since, upto, at, tx.now + KEPT, tuple(filters), tuple(elements)))
 
         self._store.write(begin)
         told = [f"the parameter {name[:40]}" for name in ignored] + ["a type of _type that is not exported here"] * bool(unknown)

@@ -71,12 +71,10 @@ def media_type(text: str) -> tuple[str, dict[str, str]]:
 
 
 def kind_of(asked: Asked) -> str:
-    """The media type of the body; empty: it does not say. Raises Refused WRONG_MEDIA_TYPE for a text, or a compression, that we do not read."""
+    """The media type of the body; empty: it does not say. Raises Refused WRONG_MEDIA_TYPE for a text that we do not read."""
     kind, parameters = media_type(asked.header(b"content-type"))
     if parameters.get("charset", "utf-8").lower() not in ("utf-8", "utf8", "us-ascii"):
         raise Refused(Problem.WRONG_MEDIA_TYPE, "a body is UTF-8")
-    if asked.header(b"content-encoding").strip().lower() not in ("", "identity"):
-        raise Refused(Problem.WRONG_MEDIA_TYPE, "a body is sent uncompressed")
     if parameters.get("fhirversion", "") not in RELEASES:
         raise Refused(Problem.WRONG_MEDIA_TYPE, "this is FHIR 4.0")
     return kind

@@ -9,7 +9,8 @@ from typing import Any
 
 from hub.access import AuditLine
 from hub.faces.formats import acceptable, with_format, worded
-from hub.faces.interaction import JSON, Answer, Asked, allow, failed
+from hub.faces.interaction import JSON, Answer, Asked, allow, failed, largest
+from hub.faces.packing import unpacked
 from hub.fhir.definitions import Definitions
 from hub.problem import Problem, Refused
 from hub.store import Lacking, Store, Transaction
@@ -52,6 +53,9 @@ class Guarded:
         """The format that is wanted, and what can be answered before any transaction."""
         format_ = JSON
         try:
+            if b"content-encoding" in asked.headers:
+                format_ = acceptable(asked)
+                asked = unpacked(asked, largest(asked.path))
             format_ = acceptable(with_format(asked))
             if too_large:
                 raise Refused(Problem.TOO_LARGE, "the body is too large: a search form has 64 KiB, a resource or Bundle 4 MiB")

@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC
+from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any, Protocol
 
@@ -28,8 +28,14 @@ Header = tuple[bytes, bytes]
 READS = ("GET", "HEAD")
 MIRRORED = (b"x-request-id", b"x-correlation-id")
 """Headers that go back as they came."""
+LARGEST_FORM, LARGEST = 64 * 1024, 4 * 1024 * 1024
+"""Bytes of a search form, and of a resource or Bundle."""
 READ_ON = 64 * 1024 * 1024
 """Bytes of a body that is too large that are read on for."""
+_TOLD_WITH: dict[Problem, tuple[Header, ...]] = {
+    Problem.NOT_AUTHENTICATED: ((b"www-authenticate", b'Bearer realm="besoksbro"'),),
+    Problem.WRONG_MEDIA_TYPE: ((b"accept-encoding", b"gzip"),),  # RFC 9110 15.5.16
+}
 _VERSION = re.compile(r'(?:W/)?"(\d{1,18})"', re.ASCII)
 _TAG = re.compile(r'"[^"]*"')
 
@@ -70,6 +76,16 @@ class Asked:
     def lenient(self) -> bool:
         return "handling=lenient" in self.prefers
 
+    def require_read(self, current: Stored) -> None:
+        """As `require`, of what is only read: `If-None-Match` and the times say there when to answer 304.
+
+        Raises:
+            Refused: OUT_OF_DATE.
+        """
+        wanted = self.header(b"if-match")
+        if wanted and not named(wanted, current.etag):
+            raise Refused(Problem.OUT_OF_DATE, f"this is version {current.version}")
+
     def require(self, current: Stored | None) -> None:
         """What the client says of the version it saw (`If-Match`, `If-None-Match`, `If-Unmodified-Since`) holds for the current one (RFC 9110 13.1).
 
@@ -102,6 +118,8 @@ class Answer:
     """Where it is neither JSON nor XML of FHIR."""
     written: str = ""
     """`Type/id` of what was written or deleted."""
+    modified: datetime | None = None
+    """When the version that it tells of was made: to the second in `Last-Modified`, and as `meta.lastUpdated` in a Bundle."""
 
     def with_headers(self, *more: Header) -> Answer:
         return replace(self, headers=(*self.headers, *more))
@@ -152,8 +170,7 @@ def version_headers(found: Stored) -> tuple[Header, ...]:
 
 def refusal(of: Refused) -> Answer:
     """What was refused, as an OperationOutcome."""
-    headers: tuple[Header, ...] = ((b"www-authenticate", b'Bearer realm="besoksbro"'),) if of.problem is Problem.NOT_AUTHENTICATED else ()
-    return Answer(OUTCOME[of.problem][0], outcome(of.problem, of.detail, of.where, of.issues, of.instead), headers)
+    return Answer(OUTCOME[of.problem][0], outcome(of.problem, of.detail, of.where, of.issues, of.instead), _TOLD_WITH.get(of.problem, ()))
 
 
 def later(of: Unavailable) -> Answer:
@@ -190,6 +207,11 @@ def below(scope: Any) -> tuple[str, ...]:
     if found is None:
         found = scope["below"] = tuple([part for part in scope["path"][len(scope.get("root_path", "")):].split("/") if part])
     return found
+
+
+def largest(path: tuple[str, ...]) -> int:
+    """Bytes of a body that is sent to this address below the base."""
+    return LARGEST_FORM if path[-1:] == ("_search",) else LARGEST
 
 
 async def read_body(receive: Any, largest: int) -> bytes | None:

@@ -24,8 +24,6 @@ from hub.scopes import needed
 
 log = logging.getLogger(__name__)
 LARGEST_FORM = 64 * 1024
-PUBLIC = (("metadata",), ("openapi.json",), (".well-known", "smart-configuration"))
-"""What anybody may read below the FHIR base; and the types of hub.faces.conformance."""
 ERRORS: dict[Problem, tuple[int, str]] = {
     Problem.BAD_CLIENT: (401, "invalid_client"), Problem.BAD_GRANT: (400, "unsupported_grant_type"),
     Problem.BAD_PROOF: (400, "invalid_dpop_proof"), Problem.DPOP_NONCE: (400, "use_dpop_nonce"),
@@ -52,7 +50,7 @@ class Admission:
         path = below(scope)
         if scope["method"] == "OPTIONS":
             return await self._options(scope, send, self._inner.methods(path))
-        if path in PUBLIC or (path and path[0] in conformance.TYPES):
+        if conformance.open_to_all(path):
             await self._inner(scope, receive, send)
             return None
         raw = scope.get("raw_path") or scope["path"].encode()
@@ -141,8 +139,9 @@ def metadata(base: str) -> dict[str, Any]:
 
 
 def smart(base: str) -> dict[str, Any]:
-    """SMART App Launch 2.0, the part for backend services."""
-    return {**metadata(base), "capabilities": ["client-confidential-asymmetric", "permission-v1", "permission-v2"]}
+    """SMART App Launch 2.0, the part for backend services. The PKCE methods are required of every server, also of one where nobody logs in."""
+    capabilities = ["client-confidential-asymmetric", "permission-v1", "permission-v2"]
+    return {**metadata(base), "code_challenge_methods_supported": ["S256"], "capabilities": capabilities}
 
 
 _SCOPES = [

@@ -71,6 +71,7 @@ def patient_of(parameters: list[tuple[str, Any]]) -> str:
 
 def _when(text: str, name: str) -> datetime:
     """An instant; or a date (R4's dateTime may be one), which begins and ends as it does in Norway. Raises Refused INVALID, NO_SUCH_TIME."""
+    text = text.replace(" ", "+")  # as it stands in an address
     with suppress(ValueError):
         if len(text) <= len("2026-12-01"):
             return datetime.fromtimestamp(times.span(text)[name == "end"] / 1_000_000, UTC)

@@ -23,6 +23,8 @@ from hub.store import Stored
 from hub.store.values import persons
 
 USUAL_HISTORY = 50
+SHAPE = ("_format", "_pretty")
+"""How an answer looks, also that of the next page."""
 MOST_SLOTS = 1_000_000
 
 
@@ -50,13 +52,14 @@ class Reading:
             raise Refused(Problem.UNKNOWN_RESOURCE, f"no {type_} with that id or version")
         if found.deleted:
             raise Refused(Problem.DELETED, f"this {type_} was deleted")
+        asked.require_read(found)
         if _unchanged(asked, found):
-            return Answer(304, b"", version_headers(found), persons([found]), f"{interaction} {type_}")
+            return Answer(304, b"", version_headers(found), persons([found]), f"{interaction} {type_}", modified=found.last_updated)
         body = found.body
         if asked.query:
             parts = [pair for pair in asked.pairs if pair[0] in ("_summary", "_elements")]
             body = self._part(found, search.parse(type_, parts, False, self._definitions, self._hash_id)).body
-        return Answer(200, body, version_headers(found), persons([found]), f"{interaction} {type_}")
+        return Answer(200, body, version_headers(found), persons([found]), f"{interaction} {type_}", modified=found.last_updated)
 
     def history(self, asked: Asked, type_: str = "", id_: str = "") -> Answer:
         """Of one resource, one type, or everything; `_count`, `_since`, `_at`. Newest first, in pages that new versions do not shift.
@@ -79,8 +82,8 @@ class Reading:
         else:
             shown, after = self.sight.log(asked.reader, type_, bounds, before, count)
         where = "/".join(part for part in (self._base, type_, id_, "_history") if part)
-        kept = [(n, v) for n, v in asked.pairs if n in ("_count", "_since", "_at")]
-        links = [("self", _with(where, kept))]
+        kept = [pair for pair in asked.pairs if pair[0] in ("_count", "_since", "_at", *SHAPE)]
+        links = [("self", _with(where, kept + [pair for pair in asked.pairs if pair[0] == "_cursor"]))]
         if after is not None:
             links.append(("next", _with(where, [*kept, ("_cursor", paging.token((after, 0), False, self._hash_id))])))
         return Answer(200, bundle.history(self._base, shown, total, links), (), persons(shown), f"history {type_ or 'all'}")
@@ -92,9 +95,11 @@ class Reading:
             raise Refused(Problem.BAD_SEARCH, f"a national id is searched for in the body of POST {type_}/_search alone, so that no log holds it")
         parsed = search.parse(type_, pairs, asked.strict, self._definitions, self._hash_id, self._base)
         page = self._source.search(limited(asked.reader, parsed.query, self._definitions))
-        shown = [pair for pair in parsed.used if not search.national([pair])] if secret else parsed.used
+        shown = [pair for pair in parsed.used if not secret or not search.national([pair])]
         whole = asked.path == (type_,) and asked.query.isascii() and 0 < len(pairs) == len(shown)  # the address as it came is the search
-        links = [("self", f"{self._base}/{type_}?{asked.query}" if whole else self._link(type_, shown))]
+        shown += [pair for pair in pairs if pair[0] in SHAPE]
+        here = [pair for pair in pairs if pair[0] == "_cursor"]
+        links = [("self", f"{self._base}/{type_}?{asked.query}" if whole else self._link(type_, shown + here))]
         for relation, cursor in (("next", page.next), ("previous", page.before)):
             if cursor is not None:
                 links.append((relation, self._link(type_, [*shown, ("_cursor", paging.token(cursor, relation == "previous", self._hash_id))])))

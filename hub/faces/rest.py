@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
@@ -19,10 +19,11 @@ import orjson
 
 from hub.access import Reader
 from hub.faces import conformance
+from hub.faces.beside import Part
 from hub.faces.bundles import Bundles
 from hub.faces.formats import form, in_json
 from hub.faces.guarded import Guarded, Work
-from hub.faces.interaction import READS, Answer, Asked, below, named, read_body, respond
+from hub.faces.interaction import READS, Answer, Asked, below, largest, named, read_body, respond
 from hub.faces.parameters import parameters_of
 from hub.faces.reading import Reading
 from hub.faces.turn import Turn
@@ -37,8 +38,6 @@ from hub.problem import Problem, Refused
 from hub.scheduling.desk import Desk
 from hub.store import Store, Transaction
 
-LARGEST_FORM = 64 * 1024
-LARGEST = 4 * 1024 * 1024
 LONG = (("$publish",), ("$everything",), ("$validate",), ("_history",))
 """Reads that take longer than the event loop can wait."""
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
@@ -52,10 +51,13 @@ class Rest:
     def __init__(
         self, store: Store, definitions: Definitions, authenticate: Callable[[str], Reader | None], base_url: str,
         clock: Callable[[], datetime], hash_id: HashId, desk: Desk | None = None, pool: Executor | None = None, feeds: Feeds | None = None,
+        parts: Sequence[Part] = (),
     ) -> None:
-        """`desk`, `feeds`: where writes go; None: this face only reads. `pool`: where writes run; None: one of our own."""
+        """`desk`, `feeds`: where writes go; None: this face only reads. `pool`: where writes run; None: one of our own. `parts`: what `Beside`
+        serves, for the entries of a batch."""
         self._store, self._definitions, self._authenticate = store, definitions, authenticate
         self._base, self._clock, self._hash_id, self._desk, self._feeds = base_url.rstrip("/"), clock, hash_id, desk, feeds
+        self._parts = parts
         self._pool = pool or ThreadPoolExecutor()
         server = definitions.capability["rest"][0]
         operations = [*server.get("operation", ()), *conformance.OPERATIONS]
@@ -81,7 +83,7 @@ class Rest:
         headers = dict(scope["headers"])
         method, parts = scope["method"], below(scope)
         searching, writing = parts[-1:] == ("_search",), method in WRITES
-        body = await read_body(receive, LARGEST_FORM if searching else LARGEST) if writing else b""
+        body = await read_body(receive, largest(parts)) if writing else b""
         asked = Asked(
             method, parts, scope["query_string"].decode("latin-1"), headers, body or b"",
             scope["reader"] if "reader" in scope else self._reader(headers),
@@ -124,10 +126,20 @@ class Rest:
         if not asked.path:
             if asked.method != "POST":
                 raise Refused(Problem.NO_SUCH_INTERACTION, "a batch or transaction is posted here")
-            return Bundles(self._store, desk, self._definitions, self._writes, self._reads, self._route, self._base).execute(asked)
+            return Bundles(self._store, desk, self._definitions, self._writes, self._reads, self._route, self._alone, self._base).execute(asked)
         if asked.method in ("POST", "PUT") and asked.path[0] in self._definitions.served and not asked.path[-1].startswith(("_", "$")):
             asked = replace(asked, stated=stated(asked, asked.path[0], self._definitions, self._base))  # while nobody waits for the writer
         return lambda tx: self._route(asked, self._reads(tx), self._writes(tx))
+
+    def _alone(self, asked: Asked) -> Answer | Work:
+        """An entry of a batch, as if it had come by itself."""
+        part = next((part for part in self._parts if part.methods(asked.path)), None)
+        if part is None or asked.reader is None:
+            return self._answered(asked)
+        answer = part.answer(asked, asked.reader) if part.worded and asked.method in part.methods(asked.path) else None
+        if not isinstance(answer, Answer):
+            raise Refused(Problem.NO_SUCH_INTERACTION, "this method, or this operation, is no entry of a batch")
+        return answer
 
     def _conformance(self, asked: Asked) -> Answer:
         pairs = asked.pairs + (form(asked) if asked.path[1:] == ("_search",) else [])

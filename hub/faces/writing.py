@@ -129,7 +129,7 @@ class Writing:
         asked.require(before)
         gone = self._tx.remove(before, origin=_reader(asked).reference)
         self._audit(asked, persons([before]), f"delete {type_}")
-        return Answer(204, b"", ((b"etag", gone.etag.encode()),), written=before.reference)
+        return Answer(204, b"", ((b"etag", gone.etag.encode()),), written=before.reference, modified=gone.last_updated)
 
     def match(self, asked: Asked, type_: str, criteria: str) -> Stored | None:
         """The one resource that matches; None: none does. Raises Refused MANY_MATCHES, BAD_SEARCH."""
@@ -229,7 +229,7 @@ class Writing:
         headers = (*version_headers(kept), (b"location" if status == 201 else b"content-location", location))
         prefers = asked.prefers
         body = b"" if "return=minimal" in prefers else informed("kept") if "return=operationoutcome" in prefers else kept.body
-        return Answer(status, body, headers, written=kept.reference)
+        return Answer(status, body, headers, written=kept.reference, modified=kept.last_updated)
 
 
 def stated(asked: Asked, type_: str, definitions: Definitions, base: str) -> Resource:

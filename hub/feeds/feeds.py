@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import orjson
 
@@ -38,6 +38,8 @@ MOST = 20
 """Subscriptions that one client may have."""
 GIVE_UP = timedelta(hours=72)
 """How long an event is tried; then the subscription is in error."""
+A_PART = 500
+"""Deliveries that are withdrawn at once."""
 GREET = timedelta(minutes=1)
 """How long a handshake is tried."""
 _TYPES = {EVENT: "event-notification", HANDSHAKE: "handshake", HEARTBEAT: "heartbeat"}
@@ -130,13 +132,13 @@ class Feeds:
             return None
         return wish.content if wish.content == "empty" or self.sees(tx, reader, change.type, change.id) else "id-only"
 
-    def _saw(self, tx: Transaction, reader: Reader, before: Stored, conditions: tuple[Condition, ...]) -> bool:
+    def _saw(self, source: Store | Transaction, reader: Reader, before: Stored, conditions: tuple[Condition, ...]) -> bool:
         """As `sees`, of a version that is no longer the current one."""
         try:
             asked = limited(reader, Query(before.type, conditions), self._definitions)
         except Refused:
             return False
-        return meets(before, tx.entries(before.resource), asked.conditions)
+        return meets(before, source.entries(before.resource), asked.conditions)
 
     def sees(self, source: Store | Transaction, reader: Reader, type_: str, id_: str, conditions: tuple[Condition, ...] = ()) -> bool:
         """The reader's scopes and departments give this resource, and it meets the conditions."""
@@ -151,23 +153,24 @@ class Feeds:
         known = self._known(feed.reader)
         return replace(known, scopes=known.scopes & Scopes.of(feed.scopes)) if known else None
 
-    def reconsider(self, tx: Transaction) -> None:
+    def reconsider(self, store: Store) -> None:
         """At a start, when the configuration may be another: who is no longer known there hears nothing more, and of what is owed nothing is
-        sent that the client would not be told of today. Its number stays, so that the client sees that something is missing."""
-        for feed in tx.feeds.all():
-            reader = self._reader(feed)
-            if reader is not None:
-                for delivery, events in tx.feeds.owed(feed).items():
-                    if not all(self._given(tx, reader, event) for event in events):
-                        tx.feeds.withdraw(delivery, tx.now)
-            elif feed.status in ("requested", "active"):
-                self.set_status(tx, feed, "off", "Klienten er ikke satt opp lenger.")
+        sent that the client would not be told of today. Its number stays, so that the client sees that something is missing.
 
-    def _given(self, tx: Transaction, reader: Reader, event: Event) -> bool:
+        All of it is looked at in reads, and withdrawn A_PART at a time: nobody's write waits long, and what broke off is done again."""
+        for feed in store.feeds(lambda feeds: feeds.all()):
+            reader, unsent = self._reader(feed), store.feeds(lambda feeds, feed=feed: feeds.unsent(feed))  # type: ignore[misc]
+            lost = list(dict.fromkeys(event.delivery for event in unsent if reader is None or not self._given(store, reader, event)))
+            for first in range(0, len(lost), A_PART):
+                store.write(lambda tx, some=lost[first:first + A_PART]: tx.feeds.withdraw(some, tx.now))  # type: ignore[misc]
+            if reader is None and feed.status in ("requested", "active"):
+                store.write(partial(self.set_status, feed=feed, status="off", error="Klienten er ikke satt opp lenger."))
+
+    def _given(self, store: Store, reader: Reader, event: Event) -> bool:
         """The reader's departments and scopes give the version that an event is about, or the one before it, which it left."""
         type_, _, id_ = event.focus.partition("/")
-        versions = (tx.version(type_, id_, number) for number in (event.version, event.version - 1))
-        return any(version is not None and not version.deleted and self._saw(tx, reader, version, ()) for version in versions)
+        versions = (store.version(type_, id_, number) for number in (event.version, event.version - 1))
+        return any(version is not None and not version.deleted and self._saw(store, reader, version, ()) for version in versions)
 
     def _tell(self, tx: Transaction, feed: Feed, wish: Wish, heard: Iterable[tuple[Change, str]]) -> None:
         """One event for each change, as many in a notification as the client takes; what waits untried goes along with the first."""

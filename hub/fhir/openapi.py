@@ -11,7 +11,9 @@ JSON, XML = "application/fhir+json", "application/fhir+xml"
 AT_TYPE, AT_INSTANCE = "/${}", "/{{id}}/${}"
 OPERATIONS: dict[str, tuple[tuple[str, str], ...]] = {
     "find": (("get", AT_TYPE), ("post", AT_TYPE)), "cancel": (("post", AT_TYPE), ("post", AT_INSTANCE)), "publish": (("get", AT_TYPE),),
-    "everything": (("get", AT_INSTANCE),), "status": (("get", AT_INSTANCE),), "events": (("get", AT_INSTANCE),), "export": (("get", AT_TYPE),),
+    "everything": (("get", AT_INSTANCE), ("post", AT_INSTANCE)), "events": (("get", AT_INSTANCE), ("post", AT_INSTANCE)),
+    "status": (("get", AT_TYPE), ("post", AT_TYPE), ("get", AT_INSTANCE), ("post", AT_INSTANCE)), "export": (("get", AT_TYPE), ("post", AT_TYPE)),
+    "validate": (("post", AT_TYPE), ("get", AT_INSTANCE), ("post", AT_INSTANCE)),
 }
 """How an operation is called; one that is not listed is posted to its type."""
 RESULT = ("_count", "_sort", "_total", "_summary", "_elements", "_include", "_revinclude", "_format")
@@ -41,8 +43,8 @@ def document(statement: Json, definitions: Definitions, base: str) -> Json:
         paths["/_history"] = {"get": _operation("history-system", "Everything that changed", "Bundle", _HISTORY)}
     for operation in server.get("operation", ()):
         summary = operation.get("documentation", operation["name"])
-        asked = _operation(operation["name"], summary, "Parameters", body="Parameters")
-        paths[f"/${operation['name']}"] = {"get": _operation("export", summary, "")} if operation["name"] == "export" else {"post": asked}
+        asked = _operation(f"{operation['name']}Post", summary, "Parameters", body="Parameters")
+        paths[f"/${operation['name']}"] = {"post": asked} | ({"get": _operation("export", summary, "")} if operation["name"] == "export" else {})
     for row in server["resource"]:
         for path, method, operation in (*_interactions(row), *_operations(row)):
             paths.setdefault(path, {})[method] = operation

@@ -112,9 +112,11 @@ def _results(type_: str, result: tuple[tuple[str, str], ...], definitions: Defin
         raise Refused(Problem.BAD_SEARCH, "_total is none, estimate or accurate")
     asked = ((name, value) for name, value in result if name.startswith(("_include", "_revinclude")))
     includes = tuple(include for name, value in asked for include in _includes(type_, name, value, definitions))
+    if summary == "text":  # what is said in words alone brings nothing along (R4 3.1.1.5.8)
+        includes, result = (), tuple(pair for pair in result if not pair[0].startswith(("_include", "_revinclude")))
     return _Results(
         result, 0 if counting else count, paging.order(type_, last.get("_sort", ""), definitions),
-        counting or last.get("_total") in ("estimate", "accurate"), includes if summary != "text" else (), counting,
+        counting or last.get("_total") in ("estimate", "accurate"), includes, counting,
         "" if summary in ("count", "false") else summary, tuple(alternatives.split(last["_elements"])) if "_elements" in last else (),
     )
 

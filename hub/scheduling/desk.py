@@ -21,7 +21,7 @@ from hub.booking.statement import times, which
 from hub.booking.views import stated_department
 from hub.keeping import Keeping, Speaker, count_seats
 from hub.message import Resource, Resources
-from hub.problem import Problem, Refused, asked_by
+from hub.problem import Issue, Problem, Refused, asked_by
 from hub.store import Stored, Transaction
 
 HOLD = timedelta(minutes=10)
@@ -163,11 +163,10 @@ class Desk:
         booking says so of that participant.
 
         Raises:
-            Refused: INVALID, UNKNOWN_BOOKING, or what the rules say.
+            Refused: INVALID, also of a booking that is not there: it is named in what was sent, and not by the address; or what the rules say.
         """
         self.keeping.check(response)
-        id_ = points_to(response.get("appointment"), "Appointment")
-        booking = self._own(tx, caller, id_, "AppointmentResponse.appointment")
+        booking = self._meant(tx, caller, response["appointment"])
         actor = response.get("actor") or {}
         if (person := points_to(actor, "Patient")) and all(points_to(p.get("actor"), "Patient") != person for p in booking.resource["participant"]):
             raise Refused(Problem.INVALID, "the actor takes no part in this appointment", "AppointmentResponse.actor")
@@ -181,12 +180,26 @@ class Desk:
             tx.keep({**booking.resource, "participant": answered}, origin=caller.name)
         return tx.keep({**response, "id": self.fresh_id()}, origin=caller.name)
 
-    def _own(self, tx: Transaction, caller: Speaker, id_: str, where: str = "Appointment.id") -> Stored:
+    def _own(self, tx: Transaction, caller: Speaker, id_: str) -> Stored:
         """A booking of the caller's departments; another's is as unknown as none."""
         kept = tx.get("Appointment", id_) if id_ else None
-        if kept is None or kept.deleted or (caller.departments and stated_department(kept.resource) not in caller.departments):
-            raise Refused(Problem.UNKNOWN_BOOKING, "no such booking", where)
+        if kept is None or not self._theirs(caller, kept):
+            raise Refused(Problem.UNKNOWN_BOOKING, "no such booking", "Appointment.id")
         return kept
+
+    def _meant(self, tx: Transaction, caller: Speaker, reference: Resource) -> Stored:
+        """The booking that an answer means, by a literal reference or, without one, by an identifier."""
+        known_as, id_ = reference.get("identifier") or {}, points_to(reference, "Appointment")
+        by_name = "reference" not in reference and known_as.get("value")
+        found = tx.find("Appointment", identifier=f"{known_as.get('system', '')}|{known_as['value']}") if by_name else [tx.get("Appointment", id_)]
+        own = [kept for kept in found if kept is not None and self._theirs(caller, kept)]
+        if len(own) != 1:
+            where, text = "AppointmentResponse.appointment", "no such booking"
+            raise Refused(Problem.INVALID, text, where, (Issue("not-found", where, text, Problem.UNKNOWN_BOOKING),))
+        return own[0]
+
+    def _theirs(self, caller: Speaker, kept: Stored) -> bool:
+        return not kept.deleted and (not caller.departments or stated_department(kept.resource) in caller.departments)
 
     def _kept(self, tx: Transaction, caller: Speaker, stated: Resource) -> Stored:
         self.keeping.keep(tx, caller, Resources((stated,)))

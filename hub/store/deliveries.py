@@ -85,12 +85,6 @@ def untouched(connection: Connection, id_: str) -> Delivery | None:
     return of(row) if row else None
 
 
-def waiting(connection: Connection, adapter: str) -> list[Delivery]:
-    """Everything that is still to be sent to an adapter, oldest first."""
-    rows = connection.rows(f"select {FIELDS} from delivery where adapter = ? and {OPEN} and state in ('due', 'sent') order by number", (adapter,))
-    return [of(row) for row in rows]
-
-
 def update(connection: Connection, after: Delivery, before: Delivery) -> None:
     """Compare and set on the state; the lease ends.
 
@@ -167,3 +161,13 @@ def superseded(connection: Connection, old: Delivery, by: str, now: datetime) ->
     """A newer state of the same appointment is owed: this one is not sent any more. `by`: its id; empty: nothing comes in its place."""
     connection.run("update delivery set state = 'superseded', due_at = ? where id = ?", (micros(now), old.id))
     step(connection, now, old.subject, Step.SUPERSEDED.value, f"by {by}" if by else "withdrawn", old.id, None, old.adapter)
+
+
+def withdraw(connection: Connection, column: str, value: str, now: datetime) -> None:
+    """What is due or sent, and has this in this column, is not sent any more; nothing comes in its place."""
+    which = f"{column} = ? and {OPEN} and state in ('due', 'sent')"
+    connection.run(
+        f"insert into step (at, subject, kind, text, delivery, origin) select ?, subject, '{Step.SUPERSEDED.value}', 'withdrawn', id, adapter"
+        f" from delivery where {which} order by number", (micros(now), value),
+    )
+    connection.run(f"update delivery set state = 'superseded', due_at = ? where {which}", (micros(now), value))

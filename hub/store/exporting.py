@@ -18,7 +18,7 @@ from hub.fhir.query import Condition, Entries, IdIs, Query
 from hub.message import Resource
 from hub.store import resources, searching
 from hub.store.db import Connection, Database
-from hub.store.resources import COLUMNS, stored
+from hub.store.resources import COLUMNS, EXPORTED, stored
 from hub.store.tables import BIG, TEXT
 from hub.store.values import Stored, micros, moment
 
@@ -108,6 +108,9 @@ def add(connection: Connection, export: Export) -> None:
         f"insert into export ({_FIELDS}) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (export.id, export.owner, export.request, _asked(export), int(export.of_patients), export.since, export.upto,
          micros(export.at), micros(export.expires)),
+    )
+    connection.run(
+        "insert into house_note (name, value, at) values (?, '', ?) on conflict (name) do update set at = excluded.at", (EXPORTED, micros(export.at)),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, NamedTuple
@@ -9,7 +10,6 @@ from typing import Any, ClassVar, NamedTuple
 import orjson
 from sqlmodel import Field, SQLModel
 
-from hub.delivery import Delivery
 from hub.store import deliveries
 from hub.store.db import Connection
 from hub.store.secrets import Secrets
@@ -180,21 +180,24 @@ class Feeds:
             "select number, subject, version, at, delivery from feed_event where feed = ? and number >= ? and number <= ? order by number limit ?",
             (id_, first, last, limit),
         )
-        return [Event(number, subject, version, moment(at), delivery) for number, subject, version, at, delivery in rows]
+        return [_event(row) for row in rows]
 
     def waits(self, feed: Feed) -> bool:
         """Something is still to be sent to it."""
         return self.connection.row(f"select 1 from delivery where adapter = ? and {OPEN} limit 1", (feed.adapter,)) is not None
 
-    def owed(self, feed: Feed) -> dict[Delivery, list[Event]]:
-        """Every notification that is still to be sent to it, with the events that it tells of."""
-        found = deliveries.waiting(self.connection, feed.adapter)
-        told = self.events(feed.id, 1, feed.events, feed.events) if found else []
-        return {delivery: [event for event in told if event.delivery == delivery.id] for delivery in found}
+    def unsent(self, feed: Feed) -> list[Event]:
+        """Events that are still to be told."""
+        rows = self.connection.rows(
+            "select e.number, e.subject, e.version, e.at, e.delivery from delivery d join feed_event e on e.feed = ? and e.delivery = d.id"
+            f" where d.adapter = ? and d.{OPEN} and d.state in ('due', 'sent')", (feed.id, feed.adapter),
+        )
+        return [_event(row) for row in rows]
 
-    def withdraw(self, delivery: Delivery, now: datetime) -> None:
-        """It is not sent any more; its events keep their numbers."""
-        deliveries.superseded(self.connection, delivery, "", now)
+    def withdraw(self, ids: Iterable[str], now: datetime) -> None:
+        """None of these deliveries is sent any more, unless it has been already."""
+        for id_ in ids:
+            deliveries.withdraw(self.connection, "id", id_, now)
 
     def owned(self, reader: str) -> int:
         """How many a client has."""
@@ -219,3 +222,7 @@ class Feeds:
             id_, status, reader, scopes, known["secret"], tuple((n, v) for n, v in known["headers"]), events, period * _MICROSECOND,
             None if beat_at is None else moment(beat_at), None if ends is None else moment(ends), body.encode(),
         )
+
+
+def _event(row: tuple[Any, ...]) -> Event:
+    return Event(row[0], row[1], row[2], moment(row[3]), row[4])

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any, NamedTuple
 
 from hub.fhir.query import Entries
 from hub.message import Resource
-from hub.store.db import Connection
-from hub.store.resources import INDEXES, RESOURCE, VERSION, as_kept, entry_rows, instant, keep_entries
-from hub.store.values import Stored, micros
+from hub.store.db import Connection, Database
+from hub.store.resources import INDEXES, RESOURCE, VERSION, as_kept, entry_rows, instant, keep_entries, place
+from hub.store.values import Stored, moment
 
 AT_ONCE = 1_000
 """Ids in a statement: databases bound how many values one may bind."""
@@ -59,7 +60,7 @@ def load(connection: Connection, batch: Sequence[Prepared], origin: str, now: da
     there = _there(connection, batch)
     new: list[Prepared] = []
     same, other = 0, []
-    for place, each in enumerate(batch):
+    for number, each in enumerate(batch):
         before = there.get((each.type, each.id))
         if before is None:
             there[each.type, each.id] = _text(each, now)
@@ -67,7 +68,7 @@ def load(connection: Connection, batch: Sequence[Prepared], origin: str, now: da
         elif before.startswith(each.head) and before.endswith(each.tail) and len(before) == len(_text(each, now)):
             same += 1
         else:
-            other.append(place)
+            other.append(number)
     return Loaded(_insert(connection, new, origin, now), same, tuple(other))
 
 
@@ -94,11 +95,10 @@ def _there(connection: Connection, batch: Sequence[Prepared]) -> dict[tuple[str,
 
 
 def _insert(connection: Connection, new: Sequence[Prepared], origin: str, now: datetime) -> list[Stored]:
-    updated = micros(now) // 1000 * 1000
-    seqs, keys = (range(first, first + len(new)) for first in (
-        connection.number("version", "seq", len(new)), connection.number("resource", "key", len(new)),
-    ))
-    kept = [Stored(each.type, each.id, 1, seq, updated, _text(each, now), False, origin) for seq, each in zip(seqs, new, strict=True)]
+    seq, updated = place(connection, now, len(new))
+    key = connection.number("resource", "key", len(new))
+    at = moment(updated)
+    kept = [Stored(each.type, each.id, 1, number, updated, _text(each, at), False, origin) for number, each in enumerate(new, seq)]
     for each in kept:
         each.method = "create"
     connection.many(
@@ -107,17 +107,22 @@ def _insert(connection: Connection, new: Sequence[Prepared], origin: str, now: d
     )
     connection.many(
         RESOURCE,
-        [(key, k.type, k.id, 1, k.seq, updated, 0, each.at, origin, k.text) for key, k, each in zip(keys, kept, new, strict=True)],
+        [(key, k.type, k.id, 1, k.seq, updated, 0, each.at, origin, k.text) for key, k, each in zip(count(key), kept, new, strict=False)],
     )
-    keep_entries(connection, [(key, each.entries) for key, each in zip(keys, new, strict=True)])
+    keep_entries(connection, [(key, each.entries) for key, each in enumerate(new, key)])
     return kept
 
 
-def look_over_once(connection: Connection) -> None:
-    """As `look_over`, where PostgreSQL never did: of what was restored, or copied, it knows nothing until much of it has changed."""
-    never = "select 1 from pg_class where oid = 'resource'::regclass and reltuples < 0"
-    if not connection.sqlite and connection.row(never) and connection.row("select 1 from resource limit 1"):
-        look_over(connection)
+def look_over_once(database: Database) -> None:
+    """As `look_over`, where PostgreSQL never did: of what was restored, or copied, it knows nothing until much of it has changed. By a connection
+    of its own: in a large database it takes a while, and nobody's write waits for it."""
+    connection = database.connect()
+    try:
+        never = "select 1 from pg_class where oid = 'resource'::regclass and reltuples < 0"
+        if not connection.sqlite and connection.row(never) and connection.row("select 1 from resource limit 1"):
+            look_over(connection)
+    finally:
+        connection.close()
 
 
 def look_over(connection: Connection) -> None:

@@ -11,7 +11,7 @@ from hub.fhir import strict_json
 from hub.fhir.query import Entries
 from hub.message import Resource
 from hub.store.db import Connection
-from hub.store.values import Stored, micros
+from hub.store.values import Stored, micros, moment
 
 COLUMNS = "r.type, r.id, r.version, r.seq, r.last_updated, r.body, r.deleted, r.origin"
 _CURRENT = f"select {COLUMNS}, r.key from resource r where r.type = ? and r.id = ?"
@@ -22,6 +22,10 @@ RESOURCE = (
     "insert into resource (key, type, id, version, seq, last_updated, deleted, at, origin, body) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _VERSION = "select type, id, version, seq, last_updated, body, method = 'delete', origin, method from version"
+EXPORTED = "exported"
+"""The note of when the last export was asked for."""
+_LAST = "last version"
+"""In the memory of a connection: place and time of the last version that this transaction has made, or knows of."""
 Current = tuple[Stored, int]
 """A resource as it is now, and the key of its row."""
 ENTRIES = (
@@ -90,6 +94,21 @@ def changes(connection: Connection, after: int, limit: int) -> list[Stored]:
     return [stored(r) for r in connection.rows(f"{_VERSION} where seq > ? order by seq limit ?", (after, limit))]
 
 
+def place(connection: Connection, now: datetime, many: int = 1) -> tuple[int, int]:
+    """The first of the next `many` places in the change log, and the time that versions there bear, in microseconds.
+
+    That is `now` in whole milliseconds, but later than whatever was committed before and than the time of every export: clocks of several
+    hubs disagree, and one alone is set back, yet who asks from the last time it saw (`_since`, `_lastUpdated=gt`) must miss nothing.
+    """
+    last = connection.memory.get(_LAST)
+    if last is None:
+        row = connection.row(f"select seq, last_updated, (select at from house_note where name = '{EXPORTED}') from version order by seq desc limit 1")
+        last = (row[0], (max(row[1], row[2] or 0) // 1000 + 1) * 1000) if row else (0, 0)
+    updated = max(micros(now) // 1000 * 1000, last[1])
+    connection.memory[_LAST] = last[0] + many, updated
+    return last[0] + 1, updated
+
+
 def keep(
     connection: Connection, resource: Resource, origin: str, before: Current | None, now: datetime, entries: Callable[[Resource], Entries],
     by_put: bool = False,
@@ -100,10 +119,9 @@ def keep(
         return before
     number = before[0].version + 1 if before else 1
     method = "update" if before is not None and not before[0].deleted else "put" if by_put or before is not None else "create"
-    full, body = as_kept(resource, number, now)
+    seq, updated = place(connection, now)
+    full, body = as_kept(resource, number, moment(updated))
     found = entries(full)
-    updated = micros(now) // 1000 * 1000
-    seq = connection.number("version", "seq")
     connection.later(VERSION, [(seq, type_, id_, number, method, updated, origin, body)])
     if before is None:
         key = connection.number("resource", "key")
@@ -125,8 +143,8 @@ def keep(
 
 def remove(connection: Connection, before: Stored, origin: str, now: datetime) -> Stored:
     """A deletion as a version of its own: the history stays, and a later update may bring the resource back."""
-    number, updated = before.version + 1, micros(now) // 1000 * 1000
-    seq = connection.number("version", "seq")
+    number = before.version + 1
+    seq, updated = place(connection, now)
     connection.later(VERSION, [(seq, before.type, before.id, number, "delete", updated, origin, before.text)])
     (key,) = connection.row(  # type: ignore[misc]
         "update resource set version = ?, seq = ?, last_updated = ?, deleted = 1, origin = ? where type = ? and id = ? returning key",

@@ -64,7 +64,7 @@ class Store:
         have, want = migrating.current(self._database.engine), migrating.head()
         if have != want:
             raise Refused(Problem.NOT_SUPPORTED, f"the database has schema {have}, this version needs {want}: run `besoksbro database migrate`")
-        self._write(loading.look_over_once)
+        loading.look_over_once(self._database)
         adopted = self._write(lambda connection: self._journal.adopt(connection, self._clock()))
         if adopted:
             log.info("took in %d lines of the access log that a dead process left", adopted)

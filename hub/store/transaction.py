@@ -18,7 +18,7 @@ from hub.store.exporting import Export
 from hub.store.feeds import Feeds
 from hub.store.secrets import Secrets
 from hub.store.seen import Seen, finding
-from hub.store.values import Change, Earlier, Page, Stored, micros
+from hub.store.values import Change, Earlier, Page, Stored, micros, moment
 
 T = TypeVar("T")
 
@@ -61,8 +61,12 @@ class Transaction:
 
     def newest(self) -> int:
         """The sequence number of the last change, those of this transaction included."""
-        row = self.connection.row("select max(seq) from version")
-        return int(row[0] or 0) if row else 0
+        return self.stands()[0]
+
+    def stands(self) -> tuple[int, datetime]:
+        """The place of the last change, and the time of now: later than that of every change, and not later than any that comes."""
+        following, at = resources.place(self.connection, self.now, 0)
+        return following - 1, moment(at)
 
     def search(self, query: Query) -> Page:
         return searching.searched(self.connection, query, self.entries)
@@ -221,8 +225,7 @@ class Transaction:
 
     def withdraw_all(self, adapter: str) -> None:
         """Nothing that is due or sent to this adapter is sent any more."""
-        for old in deliveries.waiting(self.connection, adapter):
-            deliveries.superseded(self.connection, old, "", self.now)
+        deliveries.withdraw(self.connection, "adapter", adapter, self.now)
 
     @property
     def feeds(self) -> Feeds:

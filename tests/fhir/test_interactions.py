@@ -334,7 +334,7 @@ def test_a_batch_keeps_what_is_right_and_tells_what_is_not(api: httpx.Client) ->
     told = post(api, "batch", entry("PUT", "Device/d", {**DEVICE, "id": "d"}), entry("POST", "Device", {**DEVICE, "status": "bogus"}),
                 entry("PATCH", "Device/d", patch), entry("GET", "Device/d"), entry("GET", "metadata")).json()
     assert told["type"] == "batch-response"
-    assert [e["response"]["status"][:3] for e in told["entry"]] == ["201", "422", "200", "200", "404"]
+    assert [e["response"]["status"][:3] for e in told["entry"]] == ["201", "422", "200", "200", "200"]
     assert told["entry"][1]["response"]["outcome"]["resourceType"] == "OperationOutcome" and told["entry"][3]["resource"]["status"] == "inactive"
     assert number(post(api, "message")) == (422, "BB-201")
 
@@ -419,7 +419,8 @@ def test_histories_of_a_type_and_of_everything_page_and_begin_where_asked(api: h
     assert len(following["entry"]) == 2 and "next" not in {link["relation"] for link in following["link"]}
     since = hub.clock.now.isoformat()
     assert len(api.get("/_history", params={"_since": since}).json()["entry"]) == 1
-    assert len(api.get("/Device/_history", params={"_at": kept[0]["meta"]["lastUpdated"]}).json()["entry"]) == 3
+    for number_of, device in enumerate(kept, 1):
+        assert len(api.get("/Device/_history", params={"_at": device["meta"]["lastUpdated"]}).json()["entry"]) == number_of
     assert number(api.get("/_history", params={"_since": "yesterday"})) == (400, "BB-403")
 
 
@@ -474,12 +475,26 @@ def test_an_answer_is_said_of_the_participant_who_gave_it(api: httpx.Client, hub
     answer = {"resourceType": "AppointmentResponse", "appointment": {"reference": f"Appointment/{kept['id']}"}, "actor": {"reference": person}}
     stranger = next(each.reference for each in TOWN.persons if each.reference != person)
     assert number(api.post("/AppointmentResponse", json={**answer, "actor": {"reference": stranger}, "participantStatus": "declined"})) == (422, "BB-201")
-    lost = api.post("/AppointmentResponse", json={**answer, "appointment": {"reference": "Appointment/none"}, "participantStatus": "accepted"})
-    assert lost.json()["issue"][0]["expression"] == ["AppointmentResponse.appointment"]
     for status, after in (("tentative", kept["status"]), ("accepted", kept["status"]), ("declined", "cancelled")):
         made(api.post("/AppointmentResponse", json={**answer, "participantStatus": status}))
         now = api.get(f"/Appointment/{kept['id']}").json()
         assert (now["status"], now["participant"][0]["status"], now["participant"][1]) == (after, status, kept["participant"][1])
+
+
+def test_an_answer_names_its_appointment_by_reference_or_identifier_and_one_that_is_not_there_is_422(api: httpx.Client, hub: Machines) -> None:
+    """R4 http.html#create: 404 says that there is no such address. What the body names and is not there is told by its place."""
+    kept = made(api.post("/Appointment", json=booking(hub)))
+    own = kept["identifier"][0]
+    answer = {"resourceType": "AppointmentResponse", "actor": kept["participant"][0]["actor"], "participantStatus": "tentative"}
+    for appointment in (
+        {"reference": "Appointment/none"}, {"reference": "https://elsewhere.example/fhir/Appointment/" + kept["id"]}, {"display": "the one at nine"},
+        {"identifier": {**own, "value": "other"}}, {"reference": "Appointment/none", "identifier": own},
+    ):
+        lost = api.post("/AppointmentResponse", json={**answer, "appointment": appointment})
+        assert number(lost) == (422, "BB-206"), appointment
+        assert (lost.json()["issue"][0]["code"], lost.json()["issue"][0]["expression"]) == ("not-found", ["AppointmentResponse.appointment"])
+    for appointment in ({"reference": f"Appointment/{kept['id']}/_history/1"}, {"identifier": own}):
+        made(api.post("/AppointmentResponse", json={**answer, "appointment": appointment}))
 
 
 def test_slots_that_are_not_of_the_times_are_refused(api: httpx.Client, hub: Machines) -> None:

@@ -74,6 +74,17 @@ def test_every_call_in_it_has_its_address(hub: Machines, document: dict) -> None
                     pytest.fail(f"{method} {path} has no address")
 
 
+def test_every_way_to_call_an_operation_stands_in_it(hub: Machines, document: dict) -> None:
+    """What OPTIONS tells of an operation's address is what the document has: `GET Type/id/$validate`, `Subscription/$status` and others were missing."""
+    with httpx.Client(base_url=f"{hub.url}/fhir", trust_env=False) as client:
+        for path, methods in document["paths"].items():
+            if "$" in path:
+                allowed = set(client.options(path.format(id="none")).headers["allow"].lower().split(", ")) - {"head", "options"}
+                assert allowed == set(methods), path
+        for row in {path.split("/")[1] for path in document["paths"] if path.endswith("$validate")}:
+            assert f"/{row}/{{id}}/$validate" in document["paths"]
+
+
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 def test_schemathesis_finds_no_fault(hub: Machines, document: dict, mode: GenerationMode) -> None:
     """Generated calls, right and wrong ones: never a 5xx, and answers are of the kind that is told. The seed is fixed (derandomize)."""

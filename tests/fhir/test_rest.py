@@ -178,3 +178,28 @@ def test_the_name_fhir_stays_the_librarys() -> None:
     import fhir.resources
 
     assert fhir.resources.__file__ and not list((Path(__file__).parents[2] / "fhir").rglob("*.py"))
+
+
+def test_links_lead_to_the_same_in_the_same_shape(api: httpx.Client) -> None:
+    """`_format` was lost on the way to the next page, and `self` of each page was the first one."""
+    for path in ("/Slot?_count=2&status=free", "/Slot/_history?_count=2", "/StructureDefinition?_count=2"):
+        first = api.get(f"{path}&_format=json&_pretty=true", headers={"accept": "application/fhir+xml"})
+        following = next(link["url"] for link in first.json()["link"] if link["relation"] == "next")
+        second = api.get(following, headers={"accept": "application/fhir+xml"})
+        assert second.headers["content-type"].startswith("application/fhir+json") and second.text.startswith("{\n")
+        again = api.get(next(link["url"] for link in second.json()["link"] if link["relation"] == "self"))
+        if "StructureDefinition" not in path:
+            assert again.json()["entry"] == second.json()["entry"] != first.json()["entry"]
+
+
+def test_a_read_holds_to_if_match(api: httpx.Client) -> None:
+    """RFC 9110 13.1.1: of any method, and what was not read is not shown."""
+    slot = api.get("/Slot?_count=1").json()["entry"][0]["resource"]["id"]
+    for tag, status in (('W/"1"', 200), ('"1"', 200), ("*", 200), ('W/"2"', 412), ('W/"2", W/"3"', 412)):
+        assert api.get(f"/Slot/{slot}", headers={"if-match": tag}).status_code == status, tag
+
+
+def test_a_find_by_an_address_with_a_plus_is_understood(api: httpx.Client) -> None:
+    """Searches and `_since` understood it; a curl by hand that did not escape it was refused here."""
+    found = api.get("/Appointment/$find?start=2026-11-27T07:00:00+01:00&end=2026-11-27T12:00:00+01:00&_count=1")
+    assert found.status_code == 200 and found.json()["total"] > 0

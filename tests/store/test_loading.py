@@ -9,6 +9,7 @@ from hub.fhir.query import Query, ReferenceIs
 from hub.store import Store
 from hub.store.db import Connection
 from hub.store.loading import Loaded, prepare
+from hub.store.resources import instant
 
 TABLES = ("index_token", "index_reference", "index_date", "index_string")
 
@@ -19,7 +20,8 @@ def test_it_is_the_same_as_one_by_one(store: Store, clock: Clock) -> None:
     assert len(loaded.kept) == 1201 and loaded.same == 0 and loaded.other == ()
     one = store.write(lambda tx: tx.keep(appointment("b0", "p1"), origin="moved"))
     kept = store.get("Appointment", "a1")
-    assert kept is not None and kept.body == one.body.replace(b"b0", b"a1") and kept.origin == "moved"
+    assert kept is not None and kept.origin == "moved" and kept.updated < one.updated
+    assert kept.body == one.body.replace(b"b0", b"a1").replace(instant(one.last_updated).encode(), instant(kept.last_updated).encode())
     assert [s.version for s in store.history("Appointment", "a1")] == [1]
     rows = store._database.read(lambda c: {table: c.rows(f"select * from {table}") for table in TABLES})
     keys = dict(store._database.read(lambda c: c.rows("select id, key from resource where id in ('a1', 'b0')")))

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import pytest
 from receivers import Receiver, receiving
 from subscribers import BACKPORT, OURS, SECRET, Feeding
 
 from hub import app
-from hub.delivery import State
+from hub.delivery import Delivery, State
+from hub.feeds import feeds
+from hub.store import Store, Transaction
 
 
 def until(true: Callable[[], object]) -> None:
@@ -125,3 +134,69 @@ def test_a_client_whose_many_receivers_are_all_slow_takes_nobody_elses_turn(one:
         finally:
             slow.hold.set()
             workers.stop()
+
+
+class Between:
+    """A store of which each write is preceded by somebody else's."""
+
+    def __init__(self, store: Store, others: Callable[[], None]) -> None:
+        self._store, self._others, self.writes = store, others, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def write(self, work: Callable[[Transaction], Any]) -> Any:
+        self._others()
+        self.writes += 1
+        return self._store.write(work)
+
+
+def _waiting(one: Feeding, id_: str) -> list[Delivery]:
+    return one.hub.parts.store.deliveries((State.DUE,), f"subscription-{id_}", None, 100)
+
+
+def test_what_is_owed_is_looked_at_in_parts_and_others_write_in_between(one: Feeding, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With much owed everybody's writes waited for one of it all; where nothing is to be withdrawn there is none at all now."""
+    monkeypatch.setattr(feeds, "A_PART", 2)
+    gone, stays = one.subscribe(one.subscription(receiver.url), one.day), one.subscribe(one.subscription(receiver.url))
+    for number in range(5):
+        one.book(f"A{number}", "dagsenter")
+    nobody = Between(one.hub.parts.store, lambda: pytest.fail("nothing had changed"))
+    one.hub.parts.feeds.reconsider(nobody)  # type: ignore[arg-type]
+    assert len(_waiting(one, gone)) == len(_waiting(one, stays)) == 5
+    parts = _restarted(one, 'name = "day"', 'name = "another"')
+
+    def others() -> None:
+        assert one.api.post("/Device", json={"resourceType": "Device"}).status_code == 201
+        left.append(len(_waiting(one, gone)))
+
+    left: list[int] = []
+    store = Between(parts.store, others)
+    parts.feeds.reconsider(store)  # type: ignore[arg-type]
+    parts.close()
+    assert store.writes == len(left) == 4 and left == [5, 3, 1, 0]
+    assert len(_waiting(one, stays)) == 5 and _waiting(one, gone) == []
+
+
+@pytest.mark.parametrize("point", ["before-commit:1", "before-commit:2", "after-commit:2", "before-commit:4"])
+def test_a_hub_that_is_killed_while_it_looks_at_what_is_owed_loses_nothing(one: Feeding, receiver: Receiver, point: str) -> None:
+    gone = one.subscribe(one.subscription(receiver.url), one.day)
+    one.subscribe(one.subscription(receiver.url))
+    for number in range(5):
+        one.book(f"A{number}", "dagsenter")
+    settings = one.hub.home / "hub.toml"
+    settings.write_text(settings.read_text().replace('name = "day"', 'name = "another"'))
+    script = [sys.executable, str(Path(__file__).parent / "reconsidering.py"), str(one.hub.home)]
+    died = subprocess.run(script, env={**os.environ, "BESOKSBRO_FAILPOINT": point}, check=False).returncode
+    assert died == -signal.SIGKILL
+    parts = app.put_together(one.hub.home, one.hub.clock)
+    workers = app.worker(parts)
+    workers.start()
+    try:
+        until(lambda: len(receiver.events()) == 5)
+    finally:
+        workers.stop()
+        parts.close()
+    assert {g.status["subscription"].rpartition("/")[2] for g in receiver.events()}.isdisjoint({gone}) and _waiting(one, gone) == []
+    told = one.hub.parts.store.feeds(lambda stored: stored.events(gone, 1, 9, 9))
+    assert [event.number for event in told] == [1, 2, 3, 4, 5], "each keeps its number"
