@@ -99,9 +99,8 @@ class Store:
             return result
 
         done: list[Future[T]] = self._writer.write_all([partial(run, work) for work in works]) if works else []
-        if owed:
-            for wake in self._owed:
-                wake()
+        for wake in self._owed if owed else ():
+            wake()
         return done
 
     def _write(self, work: Callable[[Connection], T]) -> T:
@@ -241,8 +240,9 @@ class Store:
         self._write(lambda c: sessions.touch(c, digest, data, now))
 
     def end_session(self, digest: str, *, at_provider: bool = False) -> None:
-        """The one of this digest; or those that the login provider knows by this name."""
-        self._write(lambda c: (sessions.end_at_provider if at_provider else sessions.end)(c, digest))
+        """The one of this digest; or those, if any, that the login provider knows by this name, which anybody may say."""
+        if not at_provider or self._database.read(lambda c: sessions.at_provider(c, digest)):
+            self._write(lambda c: (sessions.end_at_provider if at_provider else sessions.end)(c, digest))
 
     def reindex(self, digest: str) -> int:
         """Makes the search index anew unless it was made under this digest (`hub.fhir.index.digest`); how many resources that were. Goes on
