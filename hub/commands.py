@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import signal
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -145,8 +146,11 @@ def take_in(home: Path, file: Path, by: str, many: int, tell: Callable[[str], No
 
 def backup(home: Path, to: Path) -> Result:
     """An online copy."""
-    with _store(home) as store:
-        store.backup(to)
+    try:
+        with _store(home) as store:
+            store.backup(to)
+    except sqlite3.OperationalError as wrong:
+        return Result(False, {"file": str(to)}, f"{to} ble ikke skrevet ({wrong}): gi en ny fil i en mappe med plass.")
     return Result(True, {"file": str(to)}, f"Copied to {to}.")
 
 

@@ -225,8 +225,7 @@ class Store:
         return self._database.read(lambda c: timeline.of(c, reference))
 
     def steps(self, kinds: Iterable[str], first: datetime, until: datetime) -> list[TimelineEntry]:
-        """What of these kinds happened to anything in [first, until), oldest first; `text` is the subject's reference, then a space and
-        the text."""
+        """What of these kinds happened to anything in [first, until), oldest first; `text`: the subject's reference, a space, the text."""
         return self._database.read(lambda c: timeline.steps(c, list(kinds), first, until))
 
     def create_session(self, digest: str, data: dict[str, Any], now: datetime) -> None:
@@ -268,9 +267,10 @@ class Store:
         return self._database.read(lambda c: auditing.verify(c, self._secrets))
 
     def backup(self, to: Path) -> None:
-        """An online copy (SQLite). Raises Refused on PostgreSQL, whose own tools do it better."""
+        """An online copy (SQLite), for its owner's eyes. Raises Refused on PostgreSQL, whose own tools do it better; OSError."""
         if not self._database.sqlite:
             raise Refused(Problem.NOT_SUPPORTED, "use pg_dump for a PostgreSQL database")
+        to.touch(0o600, exist_ok=False)
         with sqlite3.connect(self._database.engine.url.database or "") as connection:
             connection.execute("vacuum into ?", (str(to),))
 
