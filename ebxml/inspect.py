@@ -84,7 +84,7 @@ def _any(data: bytes, at: datetime | None, schemas: Path | None, report: Report)
         report.remarks.append("gzip")
         _any(_gunzip(data), at, schemas, report)
     elif start[:1] == b"<":
-        _xml(data, mime.Package(mime.Part({}, data, "text/xml", "")), at, schemas, report)
+        _xml(mime.Package(mime.Part({}, data, "text/xml", "")), at, schemas, report)
     elif data[:1] == b"\x30":
         report.kind = "CMS"
         _encrypted(data, report)
@@ -109,11 +109,11 @@ def _mime(data: bytes, at: datetime | None, schemas: Path | None, report: Report
         report.about["carrier"] = "SMTP"
     package = mime.read({}, data)
     report.remarks += package.remarks
-    _xml(package.root.body, package, at, schemas, report)
+    _xml(package, at, schemas, report)
 
 
-def _xml(data: bytes, package: mime.Package, at: datetime | None, schemas: Path | None, report: Report) -> None:
-    root = xml.parse(data)
+def _xml(package: mime.Package, at: datetime | None, schemas: Path | None, report: Report) -> None:
+    root = xml.parse(package.root.body, charset=package.root.charset)
     if schemas is not None:
         report.schema = schema_says(root, schemas)
     name = xml.name(root.tag)
@@ -127,7 +127,7 @@ def _xml(data: bytes, package: mime.Package, at: datetime | None, schemas: Path 
         report.kind = f"XML: {name.localname}"
         report.about["namespace"] = name.namespace
         return
-    reader(data, root, package, at, report)
+    reader(package.root.body, root, package, at, report)
 
 
 def _envelope(data: bytes, root: etree._Element, package: mime.Package, at: datetime | None, report: Report) -> None:

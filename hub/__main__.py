@@ -19,7 +19,10 @@ from hub.problem import Refused, Unavailable
 Home = Annotated[Path, typer.Option("--home", envvar="BESOKSBRO_HOME", help="The municipality's folder.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")]
 
-main_command = typer.Typer(no_args_is_help=True, add_completion=False, help="Besøksbro: from Tjenesteshop to the EPJ and back to the relative.")
+main_command = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    help="Besøksbro: from Tjenesteshop to the EPJ and back to the relative.",
+)
 message = typer.Typer(no_args_is_help=True, help="Messages and appointments.")
 database = typer.Typer(no_args_is_help=True, help="The municipality's database.")
 audit = typer.Typer(no_args_is_help=True, help="The access log.")
@@ -227,6 +230,9 @@ def main() -> None:
     except (Misconfigured, Refused, Unavailable) as wrong:
         typer.echo(f"besoksbro: {wrong}", err=True)
         sys.exit(2 if isinstance(wrong, Misconfigured) else 1)
+    except OSError as wrong:
+        typer.echo(f"besoksbro: {wrong.filename or 'filen'} kan ikke leses eller skrives: {wrong.strerror}", err=True)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 from collections import ChainMap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ from hub.adapter import Adapter, Surroundings
 from hub.asking import Asking
 from hub.availability import Availability
 from hub.booking.clock import local
-from hub.config import AdapterText, Hub, Misconfigured, read_adapters, read_hub
+from hub.config import Hub, Misconfigured, read_hub
 from hub.customer import ORIGIN
 from hub.dialogue import Hearing, Messaging
 from hub.elsewhen import Elsewhen
@@ -47,7 +47,7 @@ from hub.feeds import load as topics
 from hub.fhir import definitions, index, validate
 from hub.flow import Flow
 from hub.keeping import Keeping
-from hub.making import ROOT, command, factory, make_adapter, seals
+from hub.making import ROOT, command, factory, seals
 from hub.noticing import Noticing
 from hub.oauth.dpop import Nonce
 from hub.oauth.gate import Gate
@@ -57,6 +57,7 @@ from hub.oauth.settings import read_access
 from hub.oauth.signin import Provider, read_signin
 from hub.oauth.tokens import Signing, trust
 from hub.offering import Offering
+from hub.partners import Partners
 from hub.repeating import Repeating
 from hub.replaying import replay
 from hub.scheduling.desk import Desk
@@ -89,8 +90,7 @@ class Parts:
     waiting: WaitingList
     asking: Asking
     availability: Availability
-    adapters: Mapping[str, Adapter]
-    texts: Mapping[str, AdapterText]
+    adapters: Partners
     clock: Callable[[], datetime]
     feeds: Feeds
     subscribers: Subscribers
@@ -98,10 +98,7 @@ class Parts:
     messaging: Messaging
 
     def close(self) -> None:
-        for adapter in self.adapters.values():
-            adapter.carrier.close()
-            if adapter.line is not None:
-                adapter.line.carrier.close()
+        self.adapters.close()
         self.asking.close()
         self.store.close()
 
@@ -127,8 +124,7 @@ def put_together(home: Path, clock: Callable[[], datetime] = utc_now) -> Parts:
         Misconfigured: a file in the home folder must be changed.
     """
     hub = read_hub(home)
-    texts = {text.name: text for text in read_adapters(home)}
-    adapters = {name: make_adapter(hub, text) for name, text in texts.items()}
+    adapters = Partners(hub)
     store = open_store(hub, clock)
     noticing = Noticing(adapters, hub.municipality, hub.phone)
     check = partial(validate.require, definitions=definitions.load())
@@ -141,10 +137,10 @@ def put_together(home: Path, clock: Callable[[], datetime] = utc_now) -> Parts:
     settling = Settling(store, known, keeping.rejected, (feeds.moved, messaging.settled), noticing.leaves)
     flow = Flow(store, adapters, keeping, settling, clock, Elsewhen(Shop(store, keeping, asking.known)))
     availability = Availability(adapters)
-    for follow in (messaging.follow, *([availability.follow] if availability.told else ())):
+    for follow in (messaging.follow, availability.follow):
         store.on_changed(follow)
     shop = Shop(store, keeping, asking.free)
-    return Parts(hub, store, flow, shop, Repeating(shop, noticing.missed), WaitingList(shop, offering), asking, availability, adapters, texts,
+    return Parts(hub, store, flow, shop, Repeating(shop, noticing.missed), WaitingList(shop, offering), asking, availability, adapters,
                  clock, feeds, subscribers, noticing, messaging)
 
 
@@ -201,7 +197,7 @@ def fhir(parts: Parts, pool: ThreadPoolExecutor) -> Any:
     hash_id = open_secrets(parts.hub).hash_id
     others = (
         Operations(parts.store, desk, base, parts.clock, parts.asking.free), Exports(parts.store, known, base, parts.clock, hash_id),
-        Subscriptions(parts.store, parts.feeds, parts.clock), Tracing(parts.store, own_adapters(parts.hub.tables, parts.texts)),
+        Subscriptions(parts.store, parts.feeds, parts.clock), Tracing(parts.store, own_adapters(parts.hub.tables, parts.adapters)),
     )
     rest = Rest(parts.store, known, by_token(parts.hub.vendors), base, parts.clock, hash_id, desk, pool, parts.feeds, others)
     beside = Beside(rest, others, pool, known)
@@ -240,7 +236,9 @@ def reset_sandbox(parts: Parts) -> int:
 
 def worker(parts: Parts) -> Workers:
     """The workers of one process: for partners, with what keeps the house, and for subscribers."""
-    lived = seals(parts.hub, parts.texts.values())
+    def lived() -> tuple[Surroundings, ...]:
+        return seals(parts.hub, parts.adapters.texts.values())
+
     parts.feeds.reconsider(parts.store)
     subscribers = Worker(replace(parts.flow, adapters=parts.subscribers), HEARD_BY, [
         Chore(timedelta(seconds=5), lambda _: parts.feeds.beat(parts.store)),
@@ -252,6 +250,7 @@ def worker(parts: Parts) -> Workers:
         Chore(timedelta(hours=1), lambda _: parts.repeating.roll()),
         Chore(timedelta(hours=1), lambda _: parts.store.reindex(index.digest(definitions.load())), apart=True),
         Chore(timedelta(seconds=5), lambda _: parts.shop.sweep()),
+        Chore(timedelta(seconds=5), lambda _: rolling.name_slots(parts.store), apart=True),
         Chore(timedelta(seconds=30), lambda _: parts.store.write(lambda tx: tx.remember(HEARTBEAT, ""))),
         Chore(timedelta(seconds=10), lambda _: parts.waiting.offering.everywhere(parts.store)),
     ]))
@@ -270,8 +269,9 @@ def _customers(parts: Parts) -> frozenset[str]:
 
 
 def _warnings(parts: Parts) -> list[str]:
-    """What the console says of certificates."""
-    return list(command("cert-warnings")(seals(parts.hub, parts.texts.values()), parts.clock(), parts.hub.environment == "production"))
+    """What the console says of partners' files, and of certificates."""
+    told = command("cert-warnings")(seals(parts.hub, parts.adapters.texts.values()), parts.clock(), parts.hub.environment == "production")
+    return [*parts.adapters.troubles.values(), *told]
 
 
 def _cards(parts: Parts) -> tuple[AdapterCard, ...]:
@@ -280,5 +280,5 @@ def _cards(parts: Parts) -> tuple[AdapterCard, ...]:
             t.name, t.title, t.party, f"{t.carrier.kind} · {t.seal.kind} · {t.format.kind}", tuple(sorted(t.departments)),
             parts.adapters[t.name].version,
         )
-        for t in parts.texts.values()
+        for t in parts.adapters.texts.values()
     ) + tuple(AdapterCard(f.adapter, f"Abonnement: {f.client} · {topic_of(f)}", "", "http") for f in parts.store.feeds(lambda feeds: feeds.all()))

@@ -29,7 +29,12 @@ class Availability:
     """Owes the letters."""
 
     def __init__(self, adapters: Mapping[str, Adapter]) -> None:
-        self.told = tuple(adapter for adapter in adapters.values() if FREE_BUSY in adapter.wants)
+        self._adapters = adapters
+
+    @property
+    def told(self) -> tuple[Adapter, ...]:
+        """Those that are told."""
+        return tuple(adapter for adapter in self._adapters.values() if FREE_BUSY in adapter.wants)
 
     def follow(self, tx: Transaction) -> None:
         """After every transaction that changed something."""

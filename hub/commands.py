@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import signal
-import ssl
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,15 +14,16 @@ from typing import Any
 
 import uvicorn
 
-from hub import app, importing, making, sandbox
-from hub.adapter import Adapter
+from hub import app, importing, making, partners, sandbox
 from hub.booking.clock import local
 from hub.config import Hub, read_adapters, read_hub
 from hub.faces.careful import Careful
 from hub.fhir import definitions, index
 from hub.oauth.signin import read_signin
 from hub.replaying import replay
+from hub.stamp import LOOKED
 from hub.store import Store
+from hub.tls import Shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,31 +35,46 @@ class Result:
     text: str = ""
 
 
-def listening(hub: Hub) -> dict[str, Any]:
+def listening(hub: Hub, shown: Shown | None = None) -> dict[str, Any]:
     """How uvicorn listens: address, what it keeps to itself, and TLS as `[tls]` says."""
     told: dict[str, Any] = {
         "host": hub.host, "port": hub.port, "log_level": "warning", "access_log": False, "server_header": False,
         "proxy_headers": False, "http": Careful, "ws": "none", "log_config": None,
     }
-    if hub.tls is not None:
-        told |= {"ssl_certfile": str(hub.tls.certificate), "ssl_keyfile": str(hub.tls.key)}
-        if hub.tls.client_ca is not None:
-            told |= {
-                "ssl_ca_certs": str(hub.tls.client_ca), "ssl_cert_reqs": ssl.CERT_REQUIRED if hub.tls.require else ssl.CERT_OPTIONAL,
-            }
-    return told
+    return told if shown is None else {**told, "ssl_context_factory": lambda *_: shown.context}
+
+
+@contextmanager
+def following(*looks: Callable[[], None]) -> Iterator[None]:
+    """Meanwhile files of the home are looked at again and again, and taken up when they change."""
+    stop = threading.Event()
+
+    def follow() -> None:
+        while not stop.wait(LOOKED):
+            for look in looks:
+                look()
+
+    thread = threading.Thread(target=follow, name="follow", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def run(home: Path, work: bool) -> None:
     """Serves until it is told to stop (SIGINT, SIGTERM)."""
     parts = app.put_together(home)
     _ready(parts)
+    shown = None if parts.hub.tls is None else Shown(parts.hub.tls)
     worker, faces = app.worker(parts) if work else None, app.faces(parts)
     if worker is not None:
         worker.start()
     _settle_memory()
     try:
-        uvicorn.run(faces, **listening(parts.hub))
+        with following(parts.adapters.look, *([shown.look] if shown else ())):
+            uvicorn.run(faces, **listening(parts.hub, shown))
     finally:
         if worker is not None:
             worker.stop()
@@ -87,7 +103,8 @@ def work(home: Path) -> None:
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: stop.set())
     worker.start()
-    stop.wait()
+    with following(parts.adapters.look):
+        stop.wait()
     worker.stop()
     parts.close()
 
@@ -129,8 +146,11 @@ def take_in(home: Path, file: Path, by: str, many: int, tell: Callable[[str], No
 
 def backup(home: Path, to: Path) -> Result:
     """An online copy."""
-    with _store(home) as store:
-        store.backup(to)
+    try:
+        with _store(home) as store:
+            store.backup(to)
+    except sqlite3.OperationalError as wrong:
+        return Result(False, {"file": str(to)}, f"{to} ble ikke skrevet ({wrong}): gi en ny fil i en mappe med plass.")
     return Result(True, {"file": str(to)}, f"Copied to {to}.")
 
 
@@ -231,7 +251,7 @@ def adapter_list(home: Path) -> Result:
                 "departments": sorted(text.departments),
                 "deliveries": {state.value: n for (name, state), n in standing.deliveries.items() if name == text.name},
             }
-            for text in parts.texts.values()
+            for text in parts.adapters.texts.values()
         ]
     finally:
         parts.close()
@@ -259,6 +279,8 @@ def adapter_check(home: Path) -> Result:
     """Every part of every adapter is made, and the login is read; Misconfigured names the first file that must change."""
     parts = app.put_together(home)
     read_signin(parts.hub)
-    adapters: list[Adapter] = list(parts.adapters.values())
+    if parts.hub.tls is not None:
+        Shown(parts.hub.tls)
+    names = list(parts.adapters)
     parts.close()
-    return Result(True, {"adapters": [a.name for a in adapters]}, f"{len(adapters)} adapters are well set up.")
+    return Result(True, {"adapters": names}, f"{len(names)} adapters are well set up. {partners.TAKEN_UP}")

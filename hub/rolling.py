@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 
-from hub.booking import NO_LIMIT, Booking, Department, covering, slots_of, with_taken
+from hub.booking import Booking, Department, covering, slots_of, with_taken
 from hub.booking.clock import MIDNIGHT, at, local, write
 from hub.booking.conventions import extension, with_extension
 from hub.booking.slots import fills, is_open, seats_over
@@ -25,6 +25,10 @@ from hub.store import Store, Stored, Transaction
 _DAY = timedelta(days=1)
 FAR = timedelta(days=400)
 """Nothing is booked further ahead."""
+AT_ONCE = 500
+"""Visits that get a new version in one commit, and the rest of a day."""
+_UNNAMED = "slots-unnamed:{}"
+"""A fact of the house: from when on a department's visits may not name the slots of their seats yet."""
 TAKE_SEATS = ("pending", "booked", "arrived")
 """Status of a visit that takes, or will take, somebody's time."""
 
@@ -58,10 +62,12 @@ def roll(tx: Transaction, code: str) -> int:
     first = today if changed else max(date.fromisoformat(until) + _DAY, today)
     days = max((last - first).days + 1, 0)
     wanted = {slot["id"]: slot for slot in slots_of(department, first, days)} if department.active else {}
+    moved = _reseat(tx, department) if changed else []  # first: each slot then tells at once how many are in it
     touched = sum(_fitted(tx, slot) for slot in wanted.values())
     if changed:
-        touched += sum(_closed(tx, kept.resource) for kept in _ahead(tx, code) if kept.id not in wanted)
-        touched += _reseat(tx, department)
+        ahead = {kept.id: kept.resource for kept in _ahead(tx, code)}
+        touched += sum(_closed(tx, slot) for id_, slot in ahead.items() if id_ not in wanted)
+        count_seats(tx, [slot for slot in moved if slot not in wanted and slot not in ahead])
     if changed or days:
         _booked_in(tx, service.resource, last)
         tx.remember(f"slots:{code}", f"{service.version} {last.isoformat()}")
@@ -103,16 +109,15 @@ def _ahead(tx: Transaction, code: str) -> list[Stored]:
     return tx.find("Slot", refers=("schedule", f"Schedule/{code}"), date=(tx.now, tx.now + FAR))
 
 
-def _booked(tx: Transaction, code: str) -> list[Resource]:
-    """The visits that are not over, in no order."""
-    found = tx.find("Appointment", refers=("actor", f"HealthcareService/{code}"), date=(tx.now - LONGEST_VISIT, tx.now + FAR))
-    every = (kept.resource for kept in found if is_booking(kept.resource))
-    return [r for r in every if r["status"] in TAKE_SEATS and Booking.of(r).end > tx.now]
+def _booked(tx: Transaction, code: str, first: datetime | None = None, until: datetime | None = None) -> list[Booking]:
+    """The visits that are not over, those that begin in [first, until), in no order."""
+    found = tx.find("Appointment", refers=("actor", f"HealthcareService/{code}"), date=(first or tx.now - LONGEST_VISIT, until or tx.now + FAR))
+    booked = [Booking.of(k.resource) for k in found if k.resource["status"] in TAKE_SEATS and is_booking(k.resource)]
+    return [booking for booking in booked if booking.end > tx.now]
 
 
-def _seats_of(appointment: Resource, department: Department) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _seats_of(booking: Booking, department: Department) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Holder → slots: of the visit, and of the confirmed time that stands while it asks for another."""
-    booking = Booking.of(appointment)
     own = covering(department, booking.start, department.busy_until(booking.end))
     yield booking.id, own
     if booking.before is not None:
@@ -120,35 +125,62 @@ def _seats_of(appointment: Resource, department: Department) -> Iterator[tuple[s
         yield before_move(booking.id), tuple(slot for slot in before if slot not in own)
 
 
-def _reseat(tx: Transaction, department: Department) -> int:
-    """Moves the seats of visits, and of offers to who waits, into the slots of the grid as it is now; how many visits. Nobody loses a seat: there
-    may be more of them than staff, as `hit_by` says; where the grid has no slot any more it stays where it is. What somebody only holds stays
-    behind, and they are told that it ran out."""
-    moved = 0
-    for appointment in _booked(tx, department.code):
-        (holder, own), *before = _seats_of(appointment, department)
-        for old, slots in before:
-            _hold(tx, old, slots, None)
-        if own and own != Booking.of(appointment).slots:
-            _hold(tx, holder, own, None)
-            tx.keep({**appointment, "slot": [{"reference": f"Slot/{slot}"} for slot in own]}, origin="hub")
-            moved += 1
+def _reseat(tx: Transaction, department: Department) -> list[str]:
+    """Moves the seats of visits, and of offers to who waits, into the slots of the grid as it is now; the slots that were touched. Nobody loses a
+    seat: there may be more of them than staff, as `hit_by` says; where the grid has no slot any more it stays where it is. What somebody only
+    holds stays behind, and they are told that it ran out.
+
+    All seats move in this transaction. The slots that a visit names decide over nothing: here the first AT_ONCE do, `name_slots` does the others.
+    """
+    moved: dict[str, tuple[tuple[str, ...], datetime | None]] = {}
+    unnamed: list[Booking] = []
+    for booking in _booked(tx, department.code):
+        (holder, own), *before = _seats_of(booking, department)
+        moved |= {old: (slots, None) for old, slots in before if slots}
+        if own and own != booking.slots:
+            moved[holder] = own, None
+            unnamed.append(booking)
     for kept in tx.find("Appointment", refers=("actor", f"HealthcareService/{department.code}"), status=STATUS):
         entry = Waiting.of(kept.resource) if is_waiting(kept.resource) else None
         if entry is not None and entry.offer is not None:
             end = entry.offer.start + timedelta(minutes=entry.minutes)
-            _hold(tx, entry.holder, covering(department, entry.offer.start, department.busy_until(end)), entry.offer.until + GRACE)
-    return moved
+            if slots := covering(department, entry.offer.start, department.busy_until(end)):
+                moved[entry.holder] = slots, entry.offer.until + GRACE
+    unnamed.sort(key=lambda booking: booking.start)
+    for booking in unnamed[:AT_ONCE]:
+        _names(tx, booking.id, moved[booking.id][0])
+    tx.remember(_UNNAMED.format(department.code), unnamed[AT_ONCE].start.isoformat() if unnamed[AT_ONCE:] else "")
+    return tx.move_seats(moved)
 
 
-def _hold(tx: Transaction, holder: str, slots: tuple[str, ...], until: datetime | None) -> None:
-    """These seats instead of those the holder has; nothing where there is none to have."""
-    if not slots:
-        return
-    touched = dict.fromkeys((*tx.free_seats(holder), *slots))
-    for slot in slots:
-        tx.take_seat(slot, holder, NO_LIMIT, until)
-    count_seats(tx, touched)
+def _names(tx: Transaction, id_: str, slots: tuple[str, ...]) -> None:
+    kept = tx.get("Appointment", id_)
+    if kept is not None:
+        tx.keep({**kept.resource, "slot": [{"reference": f"Slot/{slot}"} for slot in slots]}, origin="hub")
+
+
+def name_slots(store: Store) -> int:
+    """Visits whose seats were moved name their slots, AT_ONCE or a day in a commit: a grid may change under tens of thousands, and every other
+    write would wait for all of them. How many; those of a hub that was killed meanwhile are among them."""
+    services = store.search(Query("HealthcareService", count=100_000)).entries
+    return sum(done for kept in services for done in iter(lambda id_=kept.id: store.write(lambda tx: _name(tx, id_)), None))  # type: ignore[misc]
+
+
+def _name(tx: Transaction, code: str) -> int | None:
+    """Some of one department's, in order of time; None: all do."""
+    begun, service = tx.recall(_UNNAMED.format(code)), tx.get("HealthcareService", code)
+    if not begun or service is None:
+        return None
+    department, first, named, until = Department.of(service.resource), datetime.fromisoformat(begun), 0, tx.now + FAR
+    while named < AT_ONCE and first < until:
+        for booking in _booked(tx, code, first, first + _DAY):
+            (_, own), *_ = _seats_of(booking, department)
+            if own and own != booking.slots:
+                _names(tx, booking.id, own)
+                named += 1
+        first += _DAY
+    tx.remember(_UNNAMED.format(code), first.isoformat() if first < until else "")
+    return named
 
 
 def hit_by(tx: Transaction, changed: Resource) -> list[Booking]:
@@ -158,8 +190,8 @@ def hit_by(tx: Transaction, changed: Resource) -> list[Booking]:
     """
     department = Department.of(changed)
     booked = _booked(tx, department.code)
-    taken = Counter(slot for appointment in booked for _, slots in _seats_of(appointment, department) for slot in slots)
-    ahead = [Booking.of(r) for r in booked if r["status"] in ("pending", "booked")]
+    taken = Counter(slot for booking in booked for _, slots in _seats_of(booking, department) for slot in slots)
+    ahead = [booking for booking in booked if booking.status in ("pending", "booked")]
     return sorted((b for b in ahead if b.start > tx.now and not _fits(department, b, taken)), key=lambda b: b.start)
 
 

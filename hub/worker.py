@@ -75,6 +75,8 @@ class Worker:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._collected = set[str]()
+        """Adapters that have a thread that collects."""
         self._chores = {chore: flow.clock() for chore in (Chore(LOOK, self._take_back), *chores)}
         """When each is due next."""
         self._presence: Presence | None = None
@@ -83,14 +85,12 @@ class Worker:
     def start(self) -> None:
         """Raises Unavailable."""
         self._presence = self.flow.store.attend(self.name)
-        self._threads = [threading.Thread(target=self._run, name=self.name, daemon=True)]
-        self._threads += [
-            threading.Thread(target=self._collect, args=(adapter,), name=f"collect-{adapter.name}", daemon=True)
-            for adapter in (self.flow.adapters.values() if self._due is None else ())
-        ]
         self.flow.store.on_owed(self.wake)
-        for thread in self._threads:
-            thread.start()
+        self._begin(threading.Thread(target=self._run, name=self.name, daemon=True))
+
+    def _begin(self, thread: threading.Thread) -> None:
+        self._threads.append(thread)
+        thread.start()
 
     def wake(self) -> None:
         """Something is owed: look now."""
@@ -135,7 +135,10 @@ class Worker:
                 self._chores[chore] = now + chore.every
                 self._chore(chore, now)
         if self._due is None:
-            adapters = self.flow.adapters
+            adapters = dict(self.flow.adapters)
+            for name in adapters.keys() - self._collected:
+                self._collected.add(name)
+                self._begin(threading.Thread(target=self._collect, args=(name,), name=f"collect-{name}", daemon=True))
             owing = self.flow.store.owing(adapters, now)
         else:
             adapters = {adapter.name: adapter for adapter in self._due(now)}
@@ -195,9 +198,10 @@ class Worker:
                 self._down.pop(adapter.name, None)
         self.wake()
 
-    def _collect(self, adapter: Adapter) -> None:
+    def _collect(self, name: str) -> None:
         """Takes what lies waiting at a carrier that is polled; each parcel is stored before its source lets go of it."""
         while not self._stop.is_set():
+            adapter = self.flow.adapters[name]
             try:
                 self._visit(adapter)
             except Unavailable as later:

@@ -17,9 +17,9 @@ import orjson
 from adapters.carriers.meldingstjener import PAGE, Entry, Meldingstjener, NotTaken
 from adapters.carriers.underway import Mark, Underway
 from hub.adapter import Surroundings
-from hub.config import Misconfigured, duration
+from hub.config import Misconfigured, duration, read_adapters
 from hub.message import Parcel
-from hub.problem import Refused, Unavailable
+from hub.problem import Problem, Refused, Unavailable
 
 log = logging.getLogger(__name__)
 PAGES = 100
@@ -37,14 +37,13 @@ class EdiCarrier:
     """hub.adapter.Carrier, with the seal `edi`. Settings, beside those of Meldingstjener:
 
     `her_ids` (whose messages we fetch; ours), `senders` (from whom; the partner: several adapters can share a HER-id of ours), `every` (`15s`,
-    between two looks), `confirmed_within` (`12h`: how long the service may try before a letter is posted again), `ask_for_lost` (`true`: a letter
-    whose answer was lost is looked for among what the partner has not read, as long as the service lets us).
+    between two looks), `confirmed_within` (`12h`: how long the service may try before a letter is posted again).
     """
 
     def __init__(self, surroundings: Surroundings, clock: Callable[[], float] = time.time) -> None:
         """`clock`: seconds since 1970. Raises Misconfigured."""
         settings = surroundings.settings
-        self._name, self._clock = surroundings.name, clock
+        self._name, self._own, self._clock = surroundings.name, surroundings.own_party, clock
         try:
             self._hers = [her_id(told) for told in settings.get("her_ids") or [surroundings.own_party]]
             self._senders = [her_id(told) for told in settings.get("senders") or [surroundings.party]]
@@ -54,8 +53,10 @@ class EdiCarrier:
             raise Misconfigured(f"adapters/{surroundings.name}.toml carrier: {wrong}") from wrong
         self._service = Meldingstjener(surroundings, clock)
         self._underway = Underway(surroundings.home / "edi" / surroundings.name)
-        self._ask_for_lost = settings.get("ask_for_lost", True) is True
-        self._next = 0.0
+        self._home = surroundings.home
+        self._next = self._next_for_strangers = 0.0
+        self._strangers: set[str] = set()
+        """Messages of senders that nobody names, of which the operator was told."""
         self._unmarked = 0
         """Messages in a row that could not be marked as read."""
         self._asked: dict[str, tuple[float, float]] = {}
@@ -112,19 +113,15 @@ class EdiCarrier:
         return bool(ours), _told(letter, message, ours) if ours else None
 
     def _found(self, letter: str) -> Mark:
-        """A letter whose POST was not answered, where the service lets us look: among what its receiver has not read. What is read, or
-        not there, cannot be told apart, and is posted (again): the receiver knows it by its MsgId."""
-        nothing = Mark("", self._clock())
-        for her in self._hers if self._ask_for_lost else ():
-            found = self._service.unread(self._senders, her, BusinessDocumentId=letter)
-            if found is None:
-                self._ask_for_lost = False
-                return nothing
-            for one in found:
+        """A letter whose POST was not answered, among what its receiver has not read: the service lists nothing else by a document's id, and that
+        only to who may read for the receiver. What is read, or not there, cannot be told apart, and is posted (again): the receiver knows it by
+        its MsgId."""
+        for her in self._hers:
+            for one in self._service.unread(self._senders, her, BusinessDocumentId=letter) or ():
                 if str(one.get("businessDocumentId", "")).lower() == letter.lower():
                     self._underway.mark(letter, one["id"], self._clock())
                     return Mark(one["id"], self._clock())
-        return nothing
+        return Mark("", self._clock())
 
     def collect(self) -> Iterable[tuple[Parcel, Callable[[], None]]]:
         """What became of our letters, then what lies unread for us, in order. Raises Unavailable."""
@@ -134,6 +131,27 @@ class EdiCarrier:
         yield from self._fates()
         for sender in self._senders:
             yield from self._unread(sender)
+        if self._clock() >= self._next_for_strangers:
+            self._next_for_strangers = self._clock() + SELDOM
+            yield from self._of_strangers()
+
+    def _of_strangers(self) -> Iterator[tuple[Parcel, Callable[[], None]]]:
+        """Of messages that no adapter's `senders` will ever fetch the operator is told once, as of a letter that could not be opened."""
+        try:
+            edis = [text for text in read_adapters(self._home) if text.carrier.kind == "edi"]
+        except Misconfigured:  # somebody is writing them
+            return
+        hers, named = set(map(str, self._hers)), {*map(str, self._senders)}
+        for text in edis:
+            named |= {str(her) for her in text.carrier.settings.get("senders") or [text.party]}
+        sharing = [text.name for text in edis if hers & set(map(str, text.carrier.settings.get("her_ids") or [self._own]))]
+        if self._name != min(sharing, default=self._name):  # one of them tells
+            return
+        found = [one for one in self._service.unread(self._hers, None, OrderBy="Descending") or () if str(one.get("senderHerId")) not in named]
+        if new := {one["id"] for one in found} - self._strangers:
+            self._strangers |= new
+            detail = f"{len(new)} unread messages at the service are from HER-ids that stand in no adapter's senders"
+            yield Parcel({}, b"", trouble=Refused(Problem.UNKNOWN_PARTNER, detail)), lambda: None
 
     def _fates(self) -> Iterator[tuple[Parcel, Callable[[], None]]]:
         """One letter that cannot be asked for holds up neither the next nor what lies unread."""
@@ -207,7 +225,10 @@ class EdiCarrier:
             "edi:to": str(one["receiverHerId"]), "edi:receipt": "yes" if one.get("isAppRec") else "",
         }
         document = self._service.document(one["id"])
-        return Parcel({"content-type": document.media_type, **headers}, document.body, trouble=document.trouble)
+        trouble = None
+        if one.get("senderHerId") and one["senderHerId"] not in self._senders:
+            trouble = Refused(Problem.WRONG_PARTY, "the service names another sender than this partner")
+        return Parcel({"content-type": document.media_type, **headers}, document.body, trouble=trouble or document.trouble)
 
     def close(self) -> None:
         self._service.close()

@@ -80,10 +80,11 @@ class Meldingstjener:
         named = ", ".join(name for name in FIELDS if name.lower().encode() in reply.content.lower())
         raise Refused(Problem.NOT_DELIVERED, f"{_said(reply)}: the service does not take it like this{': ' if named else ''}{named}")
 
-    def unread(self, receivers: Iterable[int], sender: int, **more: object) -> list[Entry] | None:
-        """Messages from one HER-id that their receivers have not read, with metadata, at most PAGE; None: the service does not let this client
-        look there. Raises Unavailable."""
-        asked = [*(("ReceiverHerIds", her) for her in receivers), ("SenderHerId", sender), ("IncludeMetadata", "true"), ("MessagesToFetch", PAGE)]
+    def unread(self, receivers: Iterable[int], sender: int | None, **more: object) -> list[Entry] | None:
+        """Messages from one HER-id (None: from any) that their receivers have not read, with metadata, at most PAGE; None: the service does not let
+        this client look there. Raises Unavailable."""
+        of = [("SenderHerId", sender)] if sender is not None else []
+        asked = [*(("ReceiverHerIds", her) for her in receivers), *of, ("IncludeMetadata", "true"), ("MessagesToFetch", PAGE)]
         reply = self._exchange("GET", f"Messages?{urlencode([*asked, *more.items()])}")
         if reply.status in (400, 403):
             return None

@@ -153,14 +153,13 @@ def check(seals: Sequence[Surroundings], at: datetime, ask: bool) -> tuple[list[
     return lines(seals, at, judge=True), told
 
 
-def chore(seals: Iterable[Surroundings]) -> Callable[[datetime], None]:
-    """The entry point `revocation` of `besoksbro.chores`. Raises Misconfigured."""
-    watched = [(trusting.of_seal(one.home, one.settings), one) for one in seals]
-    asked = [(trust, one) for trust, one in watched if trust.policy.revocation != "off"]
+def chore(seals: Callable[[], Iterable[Surroundings]]) -> Callable[[datetime], None]:
+    """The entry point `revocation` of `besoksbro.chores`; `seals`: those there are now."""
 
     def work(now: datetime) -> None:
         with asking() as client:
-            for trust, one in asked:
+            watched = [(trusting.of_seal(one.home, one.settings), one) for one in seals()]
+            for trust, one in [each for each in watched if each[0].policy.revocation != "off"]:
                 for line in refresh(trust, held(one), now, client):  # as they lie now: certificates are rotated while the hub runs
                     log.warning("revocation is not known anew: %s", line)
 

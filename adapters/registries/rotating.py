@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from hub.config import Misconfigured
+from hub.stamp import LOOKED, Stamp
+from hub.stamp import stamp as stamp_of
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-LOOKED = 5.0
-"""Seconds between two looks: a letter pays for a look at the clock, not at the disk."""
-Stamp = tuple[tuple[str, int, int, int], ...]
 
 
 class Rotating(Generic[T]):
@@ -29,14 +28,14 @@ class Rotating(Generic[T]):
 
     def __init__(self, read: Callable[[], T], places: Sequence[Path], clock: Callable[[], float] = time.monotonic) -> None:
         self._read, self._places, self._clock = read, places, clock
-        self._stamp, self._looked = _stamp(places), clock()
+        self._stamp, self._looked = stamp_of(places), clock()
         self._value = read()
 
     def __call__(self) -> T:
         """What the files said when they were last whole. Raises nothing."""
         if self._clock() - self._looked >= LOOKED:
             self._looked = self._clock()
-            stamp = _stamp(self._places)
+            stamp = stamp_of(self._places)
             if stamp != self._stamp:
                 self._take(stamp)
         return self._value
@@ -49,23 +48,3 @@ class Rotating(Generic[T]):
         else:
             log.info("changed certificates are in use: %s", ", ".join(str(place) for place in self._places))
         self._stamp = stamp
-
-
-def _stamp(places: Sequence[Path]) -> Stamp:
-    """Changes with any file's content: replaced, rewritten, added or taken away."""
-    found = []
-    for file in _files(places):
-        try:
-            told = file.stat()
-        except OSError:  # gone between the two looks
-            continue
-        found.append((str(file), told.st_ino, told.st_mtime_ns, told.st_size))
-    return tuple(found)
-
-
-def _files(places: Sequence[Path]) -> Iterator[Path]:
-    for place in places:
-        if place.is_dir():
-            yield from sorted(place.iterdir())
-        else:
-            yield place

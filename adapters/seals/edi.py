@@ -36,8 +36,8 @@ DECLARED = b'<?xml version="1.0" encoding="UTF-8"?>\n'
 
 
 class EdiSeal:
-    """hub.adapter.Seal. Settings: `senders` (HER-ids that are the partner's, beside its own: those of level 2), `receivers` (receiverHerIdsSubset: of
-    those the document names, only these get it), `ebxml` (ebXmlOverrides: what the service would else find out for itself)."""
+    """hub.adapter.Seal. Settings: `receivers` (receiverHerIdsSubset: of those the document names, only these get it), `ebxml` (ebXmlOverrides: what
+    the service would else find out for itself). Whose messages are the partner's, the carrier knows (`senders`)."""
 
     acknowledges = True
     asks_first = False
@@ -47,7 +47,8 @@ class EdiSeal:
         """Raises Misconfigured."""
         settings = surroundings.settings
         self._party, self._own = surroundings.party, surroundings.own_party
-        self._senders = {surroundings.party, *map(str, settings.get("senders", ()))}
+        if "senders" in settings:
+            raise Misconfigured(f"adapters/{surroundings.name}.toml seal: senders hører hjemme i [carrier] alene")
         self._receivers = [int(her) for her in settings.get("receivers", ())]
         self._overrides: Mapping[str, Any] = settings.get("ebxml", {})
         if unknown := set(self._overrides) - OVERRIDES:
@@ -62,7 +63,7 @@ class EdiSeal:
         The id is the sender's MsgId, so that a document that was posted twice is one; the conversation is what an AppRec for it is posted under.
 
         Raises:
-            Unopened: NOT_AUTHENTICATED, WRONG_PARTY, UNREADABLE.
+            Unopened: NOT_AUTHENTICATED, UNREADABLE.
         """
         told = parcel.headers
         if "edi:message" not in told:
@@ -70,13 +71,10 @@ class EdiSeal:
         if "edi:letter" in told:
             return self._fate(parcel, told["edi:message"], told["edi:letter"])
         content = Content(parcel.body, told.get("content-type", "").partition(";")[0].strip())
-        envelope = Envelope(
+        return Envelope(
             told["edi:document"] or told["edi:message"], self._party, self._own, f"{told['edi:message']}/{told['edi:to']}", content,
             function="AppRec" if told["edi:receipt"] else content.media_type, transport=dict(told),
         )
-        if told["edi:from"] and told["edi:from"] not in self._senders:
-            raise Unopened(Refused(Problem.WRONG_PARTY, "the service names another sender than this partner"), envelope)
-        return envelope
 
     def _fate(self, parcel: Parcel, number: str, letter: str) -> Envelope:
         """Acknowledged: it has arrived at the receiver's system. Rejected: it never will. A list of receipts says that it has, too."""

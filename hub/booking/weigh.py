@@ -203,7 +203,7 @@ def _settled(case: _Case, booking: Booking, outcome: Outcome) -> Outcome:
         return replace(seated, keeps=old_slots, drops_old=drops_old, overruled=overruled)
     if outcome.what is What.CANCEL:
         appointment = _numbered_on(case, appointment)
-    frees = bool(booking.slots) and not appointment.get("slot")
+    frees = appointment["status"] == Status.CANCELLED != booking.status
     return replace(outcome, appointment=_fresh(case, appointment), frees=frees, drops_old=drops_old)
 
 

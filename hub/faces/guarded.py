@@ -66,14 +66,14 @@ class Guarded:
     def _ended(self, asked: Asked, format_: str, found: Answer | Exception) -> Told:
         try:
             answer = worded(found if isinstance(found, Answer) else self._failed(asked, found), format_, self._definitions, asked)
+            if answer.persons and asked.reader is not None:
+                now, reader = self._clock(), asked.reader
+                self._store.audit_later(
+                    AuditLine(now, person, reader.reference, reader.ground.value, answer.kind, reader.on_behalf_of, "fhir")
+                    for person in answer.persons
+                )
         except Exception as trouble:
             answer = worded(failed(trouble), format_, self._definitions)
-        if answer.persons and asked.reader is not None:
-            now, reader = self._clock(), asked.reader
-            self._store.audit_later(
-                AuditLine(now, person, reader.reference, reader.ground.value, answer.kind, reader.on_behalf_of, "fhir")
-                for person in answer.persons
-            )
         return answer, format_
 
     def _failed(self, asked: Asked, trouble: Exception) -> Answer:

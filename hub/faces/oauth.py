@@ -120,6 +120,8 @@ class OAuth:
             return 200, await asyncio.get_running_loop().run_in_executor(self._pool, give, request), headers
         except Refused as refused:
             status, word = ERRORS.get(refused.problem, (400, "invalid_request"))
+            if status == 401:
+                headers += ((b"www-authenticate", _challenge(scope)),)
             if refused.problem is Problem.TOO_MANY:
                 headers += ((b"retry-after", b"60"),)
             return status, {"error": word, "error_description": f"{refused.problem.value} {refused.detail}"}, headers
@@ -148,6 +150,12 @@ _SCOPES = [
     "system/Appointment.cruds", "system/Slot.rs", "system/Schedule.rs", "system/Encounter.rs", "system/HealthcareService.rs",
     "system/Patient.rs", "system/Subscription.cruds", "system/*.rs",
 ]
+
+
+def _challenge(scope: Any) -> bytes:
+    """In the scheme by which the client tried to prove itself, where it did so in the head (RFC 6749 5.2); a 401 has a challenge always."""
+    tried = next((v for k, v in scope["headers"] if k.lower() == b"authorization"), b"").split(b" ")[0]
+    return (tried if tried.isalnum() and len(tried) <= 20 else b"Bearer") + b' realm="besoksbro"'
 
 
 async def _form(scope: Any, receive: Any) -> dict[str, str]:

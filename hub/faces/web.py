@@ -32,6 +32,8 @@ ID = re.compile(r"[A-Za-z0-9.-]{1,64}", re.ASCII)
 """R4 id: whatever else stands in an address is looked up nowhere."""
 BEGUN_FOR = 15 * 60
 """Seconds that somebody may take at the login provider."""
+WELCOME_FOR = 90 * 24 * 60 * 60
+"""Seconds that a browser that was let in is known."""
 FORM_MAX = 64 * 1024
 """Bytes: our forms are a few fields, and one of them may be a message, in which a letter takes up to twelve."""
 POLICY = (
@@ -61,6 +63,10 @@ class Asked:
     session: Session | None
     beginning: str = ""
     """The secret of a login that this browser began and has not ended yet."""
+    address: str = ""
+    """Whence it comes; behind a proxy that is the proxy's."""
+    welcome: str = ""
+    """What shows that this browser was let in before."""
 
     @property
     def who(self) -> Session:
@@ -96,6 +102,8 @@ class Redirect:
     beginning: str | None = None
     """The secret of a login that begins now; empty: it has ended, and the cookie is taken back."""
     audit: tuple[AuditLine, ...] = ()
+    welcome: str = ""
+    """Kept by this browser after it was let in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +189,10 @@ class Face:
         if any("\0" in str(value) for value in request.path_params.values()):  # nothing is called that, and PostgreSQL cannot look it up
             return self.error(404, session=session)
         query = {name: value.replace("\0", "") for name, value in request.query_params.items()}
-        asked = Asked(request.url.path, request.path_params, query, form, now, session, request.cookies.get(self.beginning, ""))
+        asked = Asked(
+            request.url.path, request.path_params, query, form, now, session, request.cookies.get(self.beginning, ""),
+            request.client.host if request.client else "", request.cookies.get(f"{self.cookie}-welcome", ""),
+        )
         try:
             return handler(self.context, asked)
         except Refused as refused:
@@ -213,6 +224,8 @@ class Face:
             return
         if isinstance(answer, Redirect) and answer.session is not None:
             self._keep(response, self.cookie, answer.session.token)
+            if answer.welcome:
+                self._keep(response, f"{self.cookie}-welcome", answer.welcome, WELCOME_FOR)
         elif answer.ended:
             self._keep(response, self.cookie, "", 0)
         if answer.beginning is not None:

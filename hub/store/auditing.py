@@ -19,6 +19,7 @@ from typing import Any
 import orjson
 
 from hub.access import AuditLine
+from hub.problem import Unavailable
 from hub.store.db import Connection
 from hub.store.secrets import Secrets
 from hub.store.values import AuditCheck, micros, moment
@@ -59,11 +60,16 @@ class Journal:
         self._lock = threading.Lock()
 
     def append(self, lines: Iterable[AuditLine]) -> None:
-        """The operating system has them when this returns."""
+        """The operating system has them when this returns. Raises Unavailable, such as where the disk is full: who cannot be told of sees nothing."""
         rows = [_row(line) for line in lines]
         data = b"".join(orjson.dumps(row) + b"\n" for row in rows)
         with self._lock:
-            os.write(self._file, data)
+            try:
+                if os.write(self._file, data) < len(data):
+                    raise OSError("the disk is full")
+            except OSError as full:
+                os.ftruncate(self._file, self._written)  # half a line would be taken for one with the next
+                raise Unavailable("the access log cannot be written", 5) from full
             self._written += len(data)
             self._lines += rows
 

@@ -22,7 +22,10 @@ def config(url: str) -> Config:
 
 
 def upgrade(url: str) -> None:
-    """Runs the migrations that are missing."""
+    """Runs the migrations that are missing. A file that is made is its owner's to read, and so are those that SQLite puts beside it."""
+    file = sa.engine.make_url(url).database
+    if url.startswith("sqlite") and file and not Path(file).exists():
+        Path(file).touch(0o600)
     command.upgrade(config(url), "head")
 
 

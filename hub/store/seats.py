@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from hub.problem import Problem, Refused
 from hub.store.db import Connection
 from hub.store.values import micros, moment
 
 _NOW = "(until is null or until > ?)"
+_TAKEN = "insert into seat (slot, number, holder, until) values (?, ?, ?, ?)"
+_MANY = 500
+"""Values in one statement."""
 
 
 def take(connection: Connection, slot: str, holder: str, capacity: int, now: datetime, until: datetime | None) -> None:
@@ -27,7 +31,29 @@ def take(connection: Connection, slot: str, holder: str, capacity: int, now: dat
     if len(taken) >= capacity:
         raise Refused(Problem.FULL, "every place at this time is taken", "Appointment.start")
     free = next(n for n in range(1, len(taken) + 2) if n not in taken)
-    connection.run("insert into seat (slot, number, holder, until) values (?, ?, ?, ?)", (slot, free, holder, ends))
+    connection.run(_TAKEN, (slot, free, holder, ends))
+
+
+def move(connection: Connection, wanted: Mapping[str, tuple[Sequence[str], datetime | None]]) -> list[str]:
+    """Holder → the slots of its seats from now on, however many have one there, and until when; the slots that were touched."""
+    left = _each(connection, "delete from seat where holder in ({}) returning slot", list(wanted))
+    slots = list(dict.fromkeys(slot for those, _ in wanted.values() for slot in those))
+    numbers = dict.fromkeys(slots, 0)
+    for slot, number in _each(connection, "select slot, number from seat where slot in ({})", slots):
+        numbers[slot] = max(numbers[slot], number)
+    rows = []
+    for holder, (those, until) in wanted.items():
+        for slot in those:
+            numbers[slot] += 1
+            rows.append((slot, numbers[slot], holder, micros(until) if until else None))
+    connection.many(_TAKEN, rows)
+    return list(dict.fromkeys((*slots, *(slot for (slot,) in left))))
+
+
+def _each(connection: Connection, sql: str, values: list[str], *more: int) -> list[tuple[Any, ...]]:
+    """The rows of a statement about many values, so many at a time as a database takes, and `more`."""
+    parts = [values[n:n + _MANY] for n in range(0, len(values), _MANY)]
+    return [row for part in parts for row in connection.rows(sql.format(", ".join("?" * len(part))), (*part, *more))]
 
 
 def give_back(connection: Connection, holder: str) -> list[str]:
@@ -43,10 +69,8 @@ def expire(connection: Connection, now: datetime) -> list[str]:
 def counts(connection: Connection, slots: Collection[str], now: datetime) -> dict[str, tuple[int, int]]:
     """Slot → (taken for good or held now, of which held)."""
     found = dict.fromkeys(slots, (0, 0))
-    marks = ", ".join("?" * len(found))
-    sql = f"select slot, count(*), count(until) from seat where slot in ({marks}) and {_NOW} group by slot"
-    rows = connection.rows(sql, (*found, micros(now))) if found else ()
-    return {**found, **{slot: (taken, held_) for slot, taken, held_ in rows}}
+    sql = f"select slot, count(*), count(until) from seat where slot in ({{}}) and {_NOW} group by slot"
+    return {**found, **{slot: (taken, held_) for slot, taken, held_ in _each(connection, sql, list(found), micros(now))}}
 
 
 def held(connection: Connection, holder: str, now: datetime) -> dict[str, datetime]:

@@ -36,6 +36,11 @@ def end(connection: Connection, digest: str) -> None:
     connection.run("delete from session where token = ?", (digest,))
 
 
+def at_provider(connection: Connection, name: str) -> bool:
+    """The provider knows a login by this name."""
+    return name != "" and connection.row("select 1 from session where provider_session = ? limit 1", (name,)) is not None
+
+
 def end_at_provider(connection: Connection, name: str) -> None:
     """Every login that the provider knows by this name."""
     connection.run("delete from session where provider_session = ? and provider_session <> ''", (name,))

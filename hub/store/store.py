@@ -99,9 +99,8 @@ class Store:
             return result
 
         done: list[Future[T]] = self._writer.write_all([partial(run, work) for work in works]) if works else []
-        if owed:
-            for wake in self._owed:
-                wake()
+        for wake in self._owed if owed else ():
+            wake()
         return done
 
     def _write(self, work: Callable[[Connection], T]) -> T:
@@ -226,8 +225,7 @@ class Store:
         return self._database.read(lambda c: timeline.of(c, reference))
 
     def steps(self, kinds: Iterable[str], first: datetime, until: datetime) -> list[TimelineEntry]:
-        """What of these kinds happened to anything in [first, until), oldest first; `text` is the subject's reference, then a space and
-        the text."""
+        """What of these kinds happened to anything in [first, until), oldest first; `text`: the subject's reference, a space, the text."""
         return self._database.read(lambda c: timeline.steps(c, list(kinds), first, until))
 
     def create_session(self, digest: str, data: dict[str, Any], now: datetime) -> None:
@@ -241,8 +239,9 @@ class Store:
         self._write(lambda c: sessions.touch(c, digest, data, now))
 
     def end_session(self, digest: str, *, at_provider: bool = False) -> None:
-        """The one of this digest; or those that the login provider knows by this name."""
-        self._write(lambda c: (sessions.end_at_provider if at_provider else sessions.end)(c, digest))
+        """The one of this digest; or those, if any, that the login provider knows by this name, which anybody may say."""
+        if not at_provider or self._database.read(lambda c: sessions.at_provider(c, digest)):
+            self._write(lambda c: (sessions.end_at_provider if at_provider else sessions.end)(c, digest))
 
     def reindex(self, digest: str) -> int:
         """Makes the search index anew unless it was made under this digest (`hub.fhir.index.digest`); how many resources that were. Goes on
@@ -268,9 +267,10 @@ class Store:
         return self._database.read(lambda c: auditing.verify(c, self._secrets))
 
     def backup(self, to: Path) -> None:
-        """An online copy (SQLite). Raises Refused on PostgreSQL, whose own tools do it better."""
+        """An online copy (SQLite), for its owner's eyes. Raises Refused on PostgreSQL, whose own tools do it better; OSError."""
         if not self._database.sqlite:
             raise Refused(Problem.NOT_SUPPORTED, "use pg_dump for a PostgreSQL database")
+        to.touch(0o600, exist_ok=False)
         with sqlite3.connect(self._database.engine.url.database or "") as connection:
             connection.execute("vacuum into ?", (str(to),))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeVar
@@ -131,6 +131,10 @@ class Transaction:
     def free_seats(self, holder: str) -> list[str]:
         """Gives back every seat of a holder; the slots they were in."""
         return seats.give_back(self.connection, holder)
+
+    def move_seats(self, wanted: Mapping[str, tuple[Sequence[str], datetime | None]]) -> list[str]:
+        """Holder → the slots of its seats from now on, beyond any capacity, and until when; the slots that were touched."""
+        return seats.move(self.connection, wanted)
 
     def hand_seats(self, holder: str, slots: Iterable[str], to: str) -> None:
         """Gives the holder's seats in these slots to another holder, who has none there."""

@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 import uvicorn
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "seals"))
@@ -32,6 +34,7 @@ from hub.config import Misconfigured, Tls, read_hub
 from hub.endpoint import Allowed
 from hub.message import Parcel
 from hub.problem import Unavailable
+from hub.tls import Shown
 
 NOW = datetime.now(UTC)
 TLS = {"digital_signature": True, "key_encipherment": True}
@@ -62,7 +65,10 @@ class Pki:
         """uvicorn's settings, by way of hub.toml."""
         text = f'{TOML}[tls]\ncertificate = "certs/{name}.pem"\nkey = "certs/{name}.key"\nclient_ca = "certs/clients.pem"\nclient = "{client}"\n'
         (self.home / "hub.toml").write_text(text, encoding="utf-8")
-        return listening(read_hub(self.home))
+        hub = read_hub(self.home)
+        assert hub.tls is not None
+        self.shown = Shown(hub.tls)
+        return listening(hub, self.shown)
 
     def send(self, port: int, host: str = "localhost", client: str | None = "client", ca: str = "servers") -> Parcel | None:
         """Our carrier, set up as an adapter's TOML would."""
@@ -208,18 +214,45 @@ def test_what_cannot_work_stops_the_start(pki: Pki) -> None:
 
 
 def test_the_hubs_own_tls_is_read_from_hub_toml(pki: Pki) -> None:
-    assert pki.server()["ssl_cert_reqs"] is ssl.CERT_REQUIRED
+    pki.server()
+    assert pki.shown.context.verify_mode is ssl.CERT_REQUIRED
     certs = pki.home / "certs"
     assert read_hub(pki.home).tls == Tls(certs / "server.pem", certs / "server.key", certs / "clients.pem", True)
     (pki.home / "hub.toml").write_text(TOML, encoding="utf-8")
-    assert read_hub(pki.home).tls is None and "ssl_certfile" not in listening(read_hub(pki.home))
+    assert read_hub(pki.home).tls is None
     pair = 'certificate = "certs/server.pem"\nkey = "certs/server.key"\n'
     for table in ('certificate = "certs/server.pem"\n', 'certificate = "certs/none.pem"\nkey = "certs/server.key"\n', f'{pair}client = "perhaps"\n'):
         (pki.home / "hub.toml").write_text(f"{TOML}[tls]\n{table}", encoding="utf-8")
         with pytest.raises(Misconfigured, match="tls"):
             read_hub(pki.home)
     (pki.home / "hub.toml").write_text(f"{TOML}[tls]\n{pair}", encoding="utf-8")
-    assert "ssl_ca_certs" not in listening(read_hub(pki.home))
+    tls = read_hub(pki.home).tls
+    assert tls is not None and Shown(tls).context.verify_mode is ssl.CERT_NONE
+    with pytest.raises(Misconfigured, match=r"\[tls\].* ikke et par"):
+        Shown(replace(tls, key=certs / "server.pem"))
+
+
+def test_a_new_pair_of_the_hubs_own_is_shown_without_a_restart_and_half_of_one_is_not(pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
+    certs = pki.home / "certs"
+    for name in ("rotated", "next"):
+        pki.pair(name, pki.servers)
+    with listens(pki.server("rotated", client="optional")) as port:
+
+        def shown() -> str:
+            with socket.create_connection(("localhost", port)) as raw:
+                context = ssl.create_default_context(cafile=certs / "servers.pem")
+                with context.wrap_socket(raw, server_hostname="localhost") as secure:
+                    return str(dict(part[0] for part in secure.getpeercert()["subject"])["commonName"])  # type: ignore[index]
+
+        first = shown()
+        (certs / "rotated.key").write_bytes(ec.generate_private_key(ec.SECP256R1()).private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+        pki.shown.look()
+        assert shown() == first and "Endringen er ikke tatt i bruk" in caplog.text
+        for kind in ("pem", "key"):
+            (certs / f"next.{kind}").replace(certs / f"rotated.{kind}")
+        pki.shown.look()
+        assert shown() != first
 
 
 def test_behind_the_guard_the_certificate_is_still_the_names(pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from letters import WAYS, owed
-from pages import TOKEN, Clock, Replayed, Resent, application, context
+from pages import HOST, TOKEN, Clock, Replayed, Resent, application, context
 from starlette.testclient import TestClient
 from stores import audited
 from town import resources, uid
@@ -295,3 +295,28 @@ def test_what_a_message_is_for_is_said_in_words_and_the_partners_own_stays(name:
 def test_every_function_that_the_product_knows_has_words() -> None:
     functions = tomllib.loads((Path(__file__).parents[2] / "mappings" / "functions.toml").read_text(encoding="utf-8"))
     assert {name for name in functions if names.function(name) == name} == set()
+
+
+def test_keys_are_tried_so_often_and_no_more_and_who_was_let_in_before_is_not_kept_out(busy_store: Any, clock: Clock) -> None:
+    app, key = application(context(busy_store, clock, "production")), {"nokkel": TOKEN}
+    with TestClient(app, base_url=HOST, follow_redirects=False) as operators, TestClient(app, base_url=HOST, follow_redirects=False) as guesser:
+        assert operators.post("/drift/logg-inn", data=key).status_code == 303
+        operators.post("/drift/logg-ut", data=csrf(operators))
+        answers = [guesser.post("/drift/logg-inn", data={"nokkel": f"sommer{n}"}) for n in range(12)]
+        assert [answer.status_code for answer in answers] == [403] * 9 + [429] * 3, "ten a minute from one address, one of them the operator's"
+        assert "Vent et minutt" in answers[-1].text and "set-cookie" not in answers[-1].headers
+        assert guesser.post("/drift/logg-inn", data=key).status_code == 429, "nobody is told whether it was right"
+        assert operators.post("/drift/logg-inn", data=key).status_code == 303, "from the same address, in a browser that was let in before"
+        guesser.cookies.set("console-welcome", "0" * 64)
+        assert guesser.post("/drift/logg-inn", data=key).status_code == 429
+        clock.forward(minutes=1)
+        assert guesser.post("/drift/logg-inn", data=key).status_code == 303
+
+
+def test_keys_are_tried_so_often_from_all_addresses_together(busy_store: Any, clock: Clock) -> None:
+    app = application(context(busy_store, clock, "production"))
+    codes = []
+    for n in range(70):
+        with TestClient(app, base_url=HOST, client=(f"192.0.2.{n}", 1), follow_redirects=False) as client:
+            codes.append(client.post("/drift/logg-inn", data={"nokkel": "feil"}).status_code)
+    assert codes == [403] * 60 + [429] * 10

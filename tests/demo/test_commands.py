@@ -10,6 +10,7 @@ import pytest
 
 from adapters.demo.home import EPJS, make_home
 from hub import commands
+from hub.__main__ import main
 from hub.config import Misconfigured
 from hub.problem import Refused
 
@@ -63,3 +64,17 @@ def test_a_login_that_lacks_its_key_is_named_before_anybody_needs_it(home: Path,
         settings.write('\n[signin]\nissuer = "https://idporten.no"\nclient_id = "c"\nkey_file = "secrets/idporten.jwk"\n')
     with pytest.raises(Misconfigured, match="signin: .*idporten.jwk"):
         commands.adapter_check(other)
+
+
+@pytest.mark.parametrize("given", [
+    ["read", "/no/such/file"], ["import", "/no/such/file", "--home", "{home}"], ["adapter", "try", "tjenesteshop", "/no/such/file", "--home", "{home}"],
+    ["database", "backup", "/no/such/folder/copy.db", "--home", "{home}"], ["adapter", "check", "--home", "/no/such/home"],
+])
+def test_what_cannot_be_read_or_written_is_one_line_and_no_traceback(
+    home: Path, given: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.argv", ["besoksbro", *(word.format(home=home) for word in given)])
+    with pytest.raises(SystemExit) as left:
+        main()
+    said = capsys.readouterr()
+    assert left.value.code in (1, 2) and len((said.err + said.out).splitlines()) == 1 and "/no/such" in said.err + said.out

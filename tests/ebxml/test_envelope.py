@@ -16,6 +16,7 @@ from lxml import etree
 from ebxml import apprec, cms, dialog, envelope, msghead, relation, signature, xcal, xml
 from ebxml.envelope import ACKNOWLEDGMENT, MESSAGE_ERROR, SIGNAL_SERVICE, EbError, EbParty, Header, PartyId
 from ebxml.errors import ErrorCode, Violation
+from ebxml.inspect import inspect
 
 DRIVER = """<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema">
 <xs:import namespace="http://schemas.xmlsoap.org/soap/envelope/" schemaLocation="envelope.xsd"/>
@@ -166,6 +167,8 @@ def test_the_transports_charset_counts_where_the_document_says_nothing_and_is_no
     assert envelope.read(xml.parse(text.encode(), charset=told)).description == "Besøk"
     with pytest.raises(Violation):
         xml.parse(text.encode(told))
+    report = inspect(f"Content-Type: text/xml; charset={told}\r\n\r\n".encode() + text.encode(told))
+    assert report.kind == "ebMS 2.0 user message", "`besoksbro read` reads it as the hub does"
 
 
 @pytest.mark.spec("facts/ebxml", "12.xml")

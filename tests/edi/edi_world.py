@@ -23,7 +23,7 @@ from adapters.epj.box import Box
 from adapters.epj.meldingstjener import Fault, Request, Service, serving
 from adapters.epj.settings import Faults, Settings
 from adapters.epj.sts import Client, Sts
-from hub import app
+from hub import making
 from hub.adapter import Adapter
 from hub.config import Hub, read_adapter
 from hub.delivery import Delivery, State
@@ -75,7 +75,7 @@ class EdiWorld(World):
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
         hub = Hub(self.home / "hub", "Solbakken", "test", HUB, "http://h", "127.0.0.1", 0, "", "1", "1")
-        return replace(app.make_adapter(hub, read_adapter(path)), pause=timedelta(milliseconds=20))
+        return replace(making.make_adapter(hub, read_adapter(path)), pause=timedelta(milliseconds=20))
 
     @property
     def carrier_(self) -> Any:

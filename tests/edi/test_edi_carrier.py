@@ -7,6 +7,7 @@ import json
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from openapi import Api
 from serving import served
 
 from adapters.carriers import edi as carriers_edi
+from adapters.carriers.edi import EdiCarrier
+from adapters.carriers.meldingstjener import Meldingstjener
 from adapters.demo.processes import free_ports
 from adapters.epj import meldingstjener
 from adapters.epj.meldingstjener import DROPPED, SLOW, Fault
@@ -144,7 +147,7 @@ def test_all_pages_are_read_in_the_order_of_their_gendates(wire: Wire, api: Api)
     found = taken(wire.carrier())
     by_date = sorted(wire.service.messages, key=lambda kept: kept.generated)
     assert [parcel.headers["edi:message"] for parcel in found] == [kept.id for kept in by_date] and all(kept.read for kept in by_date)
-    assert sum(r.path == "/Messages" for r, _ in wire.service.seen) == 3
+    assert sum(r.path == "/Messages" and "SenderHerId" in dict(r.query) for r, _ in wire.service.seen) == 3
     assert {api.check(*seen) for seen in wire.service.seen if seen[0].path.startswith("/Messages")} == {"GetMessages", "GetBusinessDocument", "MarkMessageAsRead"}
 
 
@@ -201,8 +204,28 @@ def test_one_message_that_cannot_be_marked_holds_up_nothing_and_two_in_a_row_end
 def test_several_senders_are_asked_for_each_by_itself(wire: Wire) -> None:
     wire.lies()
     second, other = wire.lies(sender="8100102"), wire.lies(sender="8100103")
-    assert len(taken(wire.carrier(senders=[EPJ, 8100102]))) == 2
-    assert second.read and not other.read
+    found = taken(wire.carrier(senders=[EPJ, 8100102]))
+    assert [parcel.trouble for parcel in found[:2]] == [None, None] and second.read and not other.read
+
+
+def test_that_strangers_messages_lie_unread_is_told_once_and_by_one_adapter(wire: Wire) -> None:
+    folder = wire.home / "adapters"
+    folder.mkdir()
+    text = 'party = "{}"\nseal = {{ kind = "edi" }}\nformat = {{ kind = "msghead" }}\ncarrier = {{ kind = "edi", senders = [{}] }}\n'
+    for name, her in (("epj", EPJ), ("later", "8100102")):
+        (folder / f"{name}.toml").write_text(text.format(her, her))
+    wire.lies(sender="8100102")
+    assert taken(wire.carrier()) == [], "another adapter's"
+    other = wire.lies(sender="8100103")
+    carrier, later = wire.carrier(), EdiCarrier(replace(wire.around(senders=["8100102"]), name="later"), wire.clock)
+    (told,) = taken(carrier)
+    assert told.trouble is not None and told.trouble.problem is Problem.UNKNOWN_PARTNER and "8100103" not in told.trouble.detail
+    wire.clock.now += 3600
+    assert taken(carrier) == [] and [parcel.trouble for parcel in taken(later)] == [None] and not other.read
+    later.close()
+    wire.lies(sender="8100104")
+    wire.clock.now += 3600
+    assert len(taken(carrier)) == 1, "a new one is told of"
 
 
 def test_a_letter_that_nobody_waits_for_any_more_is_forgotten(wire: Wire) -> None:
@@ -250,7 +273,7 @@ def test_the_official_samples_of_a_list_a_status_and_a_document_are_read(wire: W
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(meldingstjener, "_ROUTES", routes)
         found = taken(wire.carrier(her_ids=["8143060"], senders=["8094866"]))
-    sealed = seal(senders=["8094866"])
+    sealed = seal()
     envelopes = [sealed.open(parcel, AT) for parcel in found]
     assert [e.id for e in envelopes] == [entry["businessDocumentId"], *(one["id"] for one in bare)], "without metadata the service's own number is the id"
     assert envelopes[0].content.body.startswith(b"<?xml") and envelopes[1].content.body.startswith(b"<?xml")
@@ -304,12 +327,17 @@ def test_the_inbox_believes_no_header_that_looks_like_the_services(alone: EdiWor
     assert not alone.store.envelopes(NAME, None, None, None, 5)
 
 
-def test_a_message_that_the_service_says_is_from_somebody_else_is_not_the_partners() -> None:
-    told = {"edi:message": "n", "edi:document": "m", "edi:from": "8100999", "edi:to": HUB, "edi:receipt": ""}
-    with pytest.raises(Unopened) as never:
-        seal().open(Parcel(told, b"<x/>"), AT)
-    assert never.value.problem is Problem.WRONG_PARTY and seal().refusal(never.value, AT) is None, "who is not the partner is told nothing"
-    assert seal(senders=["8100999"]).open(Parcel(told, b"<x/>"), AT).id == "m"
+def test_a_message_that_the_service_says_is_from_somebody_else_is_not_the_partners(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    wire.lies()
+    carrier, asked = wire.carrier(), Meldingstjener.unread
+    monkeypatch.setattr(Meldingstjener, "unread", lambda *given, **more: [{**one, "senderHerId": 8100999} for one in asked(*given, **more) or ()])
+    troubles = [parcel.trouble for parcel in taken(carrier)]
+    assert troubles[0] is not None and troubles[0].problem is Problem.WRONG_PARTY
+
+
+def test_whose_messages_are_the_partners_is_set_in_one_place() -> None:
+    with pytest.raises(Misconfigured, match=r"\[carrier\] alene"):
+        seal(senders=["8100999"])
 
 
 def test_a_letter_is_posted_as_its_settings_say(wire: Wire, api: Api) -> None:

@@ -26,7 +26,7 @@ from adapters.epj.__main__ import application
 from adapters.epj.box import Box
 from adapters.epj.settings import Faults, Settings
 from ebxml.draft import Draft, Exchange, Side, make
-from hub import app
+from hub import making
 from hub.config import Hub, read_adapter
 from hub.delivery import State
 from hub.faces.inbox import Inbox
@@ -55,7 +55,7 @@ class Town:
         path.parent.mkdir(exist_ok=True)
         path.write_text(self._filled(text, office), encoding="utf-8")
         hub = Hub(world.home / "hub", "Solbakken", "test", HUB, "http://h", HOST, 0, "", "1", "1")
-        adapter = app.make_adapter(hub, read_adapter(path))
+        adapter = making.make_adapter(hub, read_adapter(path))
         world.adapters[NAME] = replace(adapter, departments=frozenset({"hjemmesykepleie"}), pause=timedelta(milliseconds=50))
         world.box.records.close()
         world.box = Box(self._settings(addresses[0], office, faults), world.clock)

@@ -92,9 +92,9 @@ class Machines:
         every = {"iss": "visma", "sub": "visma", "aud": self.url, "jti": str(uuid.uuid4()), "iat": now, "nbf": now, "exp": now + 30, **claims}
         return signed({k: v for k, v in every.items() if v is not None}, key or self.visma, alg, typ)
 
-    def ask(self, assertion: str | None = None, proof: str | None = None, **form: str) -> httpx.Response:
+    def ask(self, assertion: str | None = None, proof: str | None = None, headers: dict[str, str] | None = None, **form: str) -> httpx.Response:
         every = {"grant_type": "client_credentials", "client_assertion_type": ASSERTION, "client_assertion": assertion or self.assertion(), **form}
-        with self.http(**({"dpop": proof} if proof else {})) as client:
+        with self.http(**({"dpop": proof} if proof else {}), **(headers or {})) as client:
             return client.post("/oauth/token", data=every)
 
     def outside(self, issuer: str = HELSEID, key: Any = None, alg: str = "PS256", typ: str | None = "at+jwt", kid: Any = ..., **claims: Any) -> str:

@@ -47,12 +47,20 @@ def test_an_assertion_with_a_wrong_claim_is_refused(hub: Machines) -> None:
         assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client"), what
 
 
+def test_who_proves_itself_in_the_head_is_answered_in_its_own_scheme(hub: Machines) -> None:
+    """RFC 6749 5.2."""
+    for tried, told in (("Basic dmlzbWE6eA==", "Basic"), ("DPoP x", "DPoP"), ('B"ad x', "Bearer"), ("", "Bearer")):
+        answer = hub.ask("x", headers={"authorization": tried})
+        assert (answer.status_code, answer.headers["www-authenticate"]) == (401, f'{told} realm="besoksbro"')
+
+
 def test_an_assertion_that_proves_nothing_is_refused(hub: Machines) -> None:
     for assertion in (
         hub.assertion(key=ec()), hub.assertion(key=rsa(), alg="RS256"), hub.assertion(typ="at+jwt"), "x", "a.b.c", hub.assertion() + "A",
         hub.assertion().rpartition(".")[0] + ".", "y" * 20_000,
     ):
-        assert hub.ask(assertion).json()["error"] == "invalid_client"
+        refused = hub.ask(assertion)
+        assert refused.json()["error"] == "invalid_client" and refused.headers["www-authenticate"] == 'Bearer realm="besoksbro"'
     assert hub.ask(client_assertion_type="urn:other").json()["error"] == "invalid_client"
     assert hub.ask(client_id="another").json()["error"] == "invalid_client"
     assert hub.ask(client_id="visma").status_code == 200

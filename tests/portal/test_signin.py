@@ -251,6 +251,17 @@ def test_the_provider_ends_a_login_from_elsewhere(client: TestClient, issuer: Is
     assert client.get("/tidligere").headers["location"].startswith("/logg-inn")
 
 
+def test_whoever_ends_logins_that_are_not_there_writes_nothing(
+    client: TestClient, issuer: Issuer, town_store: Store, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The address needs no login: written for each call, it kept everybody's bookings waiting."""
+    written: list[object] = []
+    monkeypatch.setattr(town_store._writer, "write", written.append)
+    for sid in ("", "made-up", "x" * 5000):
+        assert client.get("/logg-ut/fra-andre", params={"iss": issuer.url, "sid": sid}).status_code == 200
+    assert not written
+
+
 def test_the_national_id_stands_nowhere_in_what_a_login_leaves(client: TestClient, issuer: Issuer, town_store: Store) -> None:
     log_in(client, issuer, KARI)
     (row,) = town_store._database.read(lambda c: c.rows("select token, subject, provider_session, data from session"))

@@ -176,9 +176,9 @@ def test_a_hundred_letters_cost_one_judgement(two: Two, monkeypatch: pytest.Monk
 
 
 def test_the_chore_asks_for_every_seal_and_for_none_where_revocation_is_off(two: Two) -> None:
-    refreshing.chore([two.around(HUB, EPJ, revocation="off")])(AT)
+    refreshing.chore(lambda: [two.around(HUB, EPJ, revocation="off")])(AT)
     assert two.issuer.asked == []
-    refreshing.chore([two.around(HUB, EPJ), two.around(EPJ, HUB)])(AT)
+    refreshing.chore(lambda: [two.around(HUB, EPJ), two.around(EPJ, HUB)])(AT)
     assert two.issuer.asked
     assert two.seal(HUB, EPJ).open(two.letter(), AT).content == CONTENT
 

@@ -15,7 +15,7 @@ from hub.booking.clock import local
 from hub.booking.conventions import extension, with_extension
 from hub.fhir.query import Query
 from hub.problem import Problem, Refused
-from hub.rolling import change, follow, hit_by, roll, roll_slots
+from hub.rolling import change, follow, hit_by, name_slots, roll, roll_slots
 
 
 def service(world: World) -> dict[str, Any]:
@@ -141,6 +141,28 @@ def test_another_grid_keeps_the_confirmed_time_of_a_visit_that_asks_for_another(
     assert booking(world, id_).start == start, "a no that comes after the change is heard"
     times = {t.start for day in shop.free(ola, CODE, world.clock.now, 15) for t in day.times}
     assert [t for t in times if later - timedelta(minutes=15) < t < later + timedelta(minutes=15)]
+
+
+def test_under_many_visits_all_seats_move_at_once_and_the_visits_name_them_later(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new version of each of tens of thousands visits in one commit keeps every other write waiting for most of a minute."""
+    monkeypatch.setattr("hub.rolling.AT_ONCE", 1)
+    shop, people = shop_of(world), customers(world)[:4]
+    ids = [shop.book(who, order("k", first_free(world, who, days_ahead=n + 1))) for n, who in enumerate(people)]
+    versions: list[int] = []
+    world.store.on_changed(lambda tx: versions.append(sum(change.type == "Appointment" for change in tx.changes)))
+    change(world.store, with_extension(service(world), "slot-minutes", "Integer", 10), "operator:test")
+    department = Department.of(service(world))
+
+    def seats(id_: str) -> tuple[str, ...]:
+        own = booking(world, id_)
+        return covering(department, own.start, own.end)
+
+    assert versions == [1] and [booking(world, id_).slots == seats(id_) for id_ in ids] == [True, False, False, False]
+    assert all(slot_numbers(world, slot)[1] for id_ in ids for slot in seats(id_)), "nobody's time is free meanwhile"
+    shop.cancel(people[3], ids[3])
+    assert not any(slot_numbers(world, slot)[1] for slot in seats(ids[3])), "and who cancels meanwhile gives back what they have"
+    assert name_slots(world.store) == 2 and name_slots(world.store) == 0 and max(versions) == 1
+    assert all(booking(world, id_).slots == seats(id_) for id_ in ids[:3])
 
 
 def test_a_preview_of_another_grid_counts_the_visits_in_it(world: World) -> None:

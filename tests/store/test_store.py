@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import resource
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from made import appointment, envelope
 from store_clock import Clock, opened
@@ -14,7 +16,7 @@ from store_clock import Clock, opened
 from hub.access import AuditLine
 from hub.message import Content, Parcel, Verdict
 from hub.problem import Problem, Refused, Unavailable
-from hub.store import Secrets, Store, Transaction, letters
+from hub.store import Secrets, Store, Transaction, auditing, letters
 from hub.store.db import READERS
 
 
@@ -189,6 +191,36 @@ def test_lines_of_reads_survive_a_process_that_never_wrote_them(store: Store, st
     fresh.ready()
     assert len(fresh.audit_of("Patient/p9", 10)) == 1
     fresh.close()
+
+
+def test_what_is_kept_and_its_copy_are_their_owners_alone(tmp_path: Path, clock: Clock) -> None:
+    """Names and visits stand in them, and others may have an account on the machine."""
+    store = opened(f"sqlite:///{tmp_path / 'hub.db'}", tmp_path, clock)
+    store.write(lambda tx: tx.keep(appointment("a1"), origin="shop"))
+    store.backup(tmp_path / "copy.db")
+    assert {file.name: file.stat().st_mode & 0o077 for file in tmp_path.glob("*.db*")} == dict.fromkeys(("hub.db", "hub.db-wal", "hub.db-shm", "copy.db"), 0)
+    with pytest.raises(FileExistsError):
+        store.backup(tmp_path / "copy.db")
+    store.close()
+
+
+def test_where_the_disk_is_full_a_read_is_not_answered_and_no_half_line_stays_behind(tmp_path: Path, clock: Clock) -> None:
+    """Half a line was taken for one with the next, and the next hub did not start."""
+    journal, line = auditing.Journal(tmp_path), AuditLine(clock.now, "Patient/p9", "Patient/p9", "self", "visits", "", "portal")
+    (file,) = tmp_path.iterdir()
+    journal.append([line])
+    whole, (soft, hard) = file.stat().st_size, resource.getrlimit(resource.RLIMIT_FSIZE)
+    for room in (0, 10):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (whole + room, hard))
+        try:
+            with pytest.raises(Unavailable):
+                journal.append([line, line])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert file.stat().st_size == whole
+    journal.append([line])
+    journal.close()
+    assert [orjson.loads(kept)[1] for kept in file.read_bytes().splitlines()] == ["Patient/p9"] * 2
 
 
 def test_bytes_past_their_time_go_and_what_is_owed_keeps_its_own(store: Store, clock: Clock) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from starlette.routing import BaseRoute
 
 from hub.faces.console import behalf, benefits, departments, incoming, login, messages, notices, start, subscriptions, threads, timeline
 from hub.faces.context import Context
 from hub.faces.web import Face
+from hub.oauth.limits import Limiter
 
 LOGIN = "/drift/logg-inn"
 
@@ -46,6 +49,6 @@ def routes(context: Context) -> list[BaseRoute]:
         console.form("/drift/mottatt/{key:int}/behandle", incoming.again),
         console.page("/drift/avtale/{id}", timeline.timeline),
         console.page(LOGIN, login.ask, open=True),
-        console.form(LOGIN, login.enter, open=True),
+        console.form(LOGIN, partial(login.enter, Limiter(context.clock)), open=True),
         console.form("/drift/logg-ut", login.leave),
     ]
