@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 
 from hub.access import ALL_DEPARTMENTS
-from hub.faces import sessions
+from hub.faces import sessions, unsent
 from hub.faces.context import Context
 from hub.faces.sessions import Session
 from hub.faces.web import Answer, Asked, Page, Redirect
@@ -28,7 +28,7 @@ def enter(context: Context, asked: Asked) -> Answer:
     rights = (("staff", books(context, name)), ("service", bool(answers(context, name))))
     who = (f"operator:{name}", *(f"{role}:{name}" for role, given in rights if given))
     session = sessions.start(context.store, context.token(32), "console", who, asked.now)
-    return Redirect("/drift", session)
+    return Redirect(f"/drift{unsent.AGAIN}" if unsent.found(context.store, session) else "/drift", session)
 
 
 def books(context: Context, name: str) -> bool:
