@@ -54,8 +54,13 @@ class Session:
 
     @property
     def csrf(self) -> str:
-        """The value every form of this session carries; made from the token, so nothing more is stored."""
-        return hmac.new(self.token.encode(), b"form", hashlib.sha256).hexdigest()
+        """The value every form of this session carries; made from the token, so nothing more is stored. It ends with `whose`."""
+        return hmac.new(self.token.encode(), b"form", hashlib.sha256).hexdigest() + self.whose
+
+    @property
+    def whose(self) -> str:
+        """Who is logged in, and whose visits are shown: two sessions of whom this is the same may send each other's forms."""
+        return digest(f"{self.who[0]}|{self.acting}")[:16]
 
     def alive(self, now: datetime) -> bool:
         return now < self.started + ABSOLUTE and now < self.seen + IDLE

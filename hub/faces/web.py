@@ -181,8 +181,8 @@ class Face:
         if form is None:
             return self.error(413)
         if request.method == "POST" and not _ours(request, session, form, open):
-            if session is not None and _ours(request, None, form, True) and request.headers.get("sec-fetch-site") == "same-origin":
-                return Page(f"{self.name}/unsent.html", unsent.shown(session, form, request.url.path, late=False), 403)  # of an earlier login
+            if session is not None and _of_earlier_login(request, session, form):
+                return Page(f"{self.name}/unsent.html", unsent.shown(session, form, request.url.path, late=False), 403)
             return self.error(403, session=session)
         if any("\0" in str(value) for value in request.path_params.values()):  # nothing is called that, and PostgreSQL cannot look it up
             return self.error(404, session=session)
@@ -273,6 +273,11 @@ def _fields(body: bytes | None) -> dict[str, str] | None:
         return {name: value.replace("\0", "") for name, value in parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=50)}
     except ValueError:
         return {}
+
+
+def _of_earlier_login(request: Request, session: Session, form: Mapping[str, str]) -> bool:
+    """The form is from a page of ours, as the browser itself says, that the same person had open, about the same person."""
+    return _ours(request, None, form, True) and request.headers.get("sec-fetch-site") == "same-origin" and form.get("csrf", "").endswith(session.whose)
 
 
 def _ours(request: Request, session: Session | None, form: Mapping[str, str], open: bool) -> bool:
