@@ -277,7 +277,8 @@ def _fields(body: bytes | None) -> dict[str, str] | None:
 
 def _of_earlier_login(request: Request, session: Session, form: Mapping[str, str]) -> bool:
     """The form is from a page of ours, as the browser itself says, that the same person had open, about the same person."""
-    return _ours(request, None, form, True) and request.headers.get("sec-fetch-site") == "same-origin" and form.get("csrf", "").endswith(session.whose)
+    told = request.headers.get("sec-fetch-site") == "same-origin"
+    return told and _ours(request, None, form, True) and form.get("csrf", "").endswith(session.whose)
 
 
 def _ours(request: Request, session: Session | None, form: Mapping[str, str], open: bool) -> bool:

@@ -10,7 +10,7 @@ from pages import TOKEN, Clock
 from starlette.testclient import TestClient
 from test_mandates import FORM, NEW, holders
 from town import NOW, uid
-from visiting import Person, csrf, text
+from visiting import Person, choose, csrf, text
 
 from hub.faces import unsent
 from hub.store import Store
@@ -78,6 +78,16 @@ def test_a_page_from_before_the_login_loses_nothing_and_a_page_from_elsewhere_ge
         assert refused.status_code == 403 and FORM["navn"] not in refused.text
     clock.forward(minutes=31)
     assert client.post("/fullmakt/ny", data=WISH | {"csrf": "x"}).status_code == 303 and log_in(client, "Patient/kari") == "/", "of no session: not kept"
+
+
+def test_a_page_about_one_person_is_never_sent_about_another(person: Person) -> None:
+    """Ola has a page about Kari open, and goes over to Per in another tab: what he wrote must not become Per's."""
+    client = person("RelatedPerson/ola-kari")
+    choose(client, "m-kari")
+    old = csrf(client, "/fullmakt")
+    choose(client, "m-per")
+    answer = client.post("/meldinger/ny", data={"tekst": "Om Kari"} | old, headers={"sec-fetch-site": "same-origin"})
+    assert answer.status_code == 403 and "Om Kari" not in answer.text and "byttet person i en annen fane" in text(answer.text)
 
 
 def test_an_operator_finds_it_too(client: TestClient, clock: Clock) -> None:
