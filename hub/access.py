@@ -251,12 +251,12 @@ def _represents(reader: Reader, person: Person, scope: Scope, now: datetime) -> 
         return False
     if mandate.person != person.reference or reader.reference not in mandate.holders:
         return False
-    if mandate.ground is Ground.PARENT and not _child(person, now):
+    if mandate.ground is Ground.PARENT and not child(person, now):
         return False
     return mandate.holds(now) and scope in mandate.scopes
 
 
-def _child(person: Person, now: datetime) -> bool:
+def child(person: Person, now: datetime) -> bool:
     """Younger than PARENT_UNTIL in Norway at `now`; somebody whose birth date is unknown is not."""
     if person.born is None:
         return False

@@ -137,7 +137,7 @@ def put_together(home: Path, clock: Callable[[], datetime] = utc_now) -> Parts:
     settling = Settling(store, known, keeping.rejected, (feeds.moved, messaging.settled), noticing.leaves)
     flow = Flow(store, adapters, keeping, settling, clock, Elsewhen(Shop(store, keeping, asking.known)))
     availability = Availability(adapters)
-    for follow in (messaging.follow, availability.follow):
+    for follow in (messaging.follow, noticing.follow, availability.follow):
         store.on_changed(follow)
     shop = Shop(store, keeping, asking.free)
     return Parts(hub, store, flow, shop, Repeating(shop, noticing.missed), WaitingList(shop, offering), asking, availability, adapters,

@@ -14,16 +14,22 @@ from hub.adapter import Adapter
 from hub.booking import Booking
 from hub.booking.life import What
 from hub.booking.notices import GATHERED_FOR, Channel, Contact, Kind, Level, contacts, gathered, kind_of, loud, reaches, reminded_at, text
+from hub.booking.notices import contact as contact_of
+from hub.booking.views import is_booking
 from hub.booking.waiting import Waiting
 from hub.delivery import Delivery, State
 from hub.message import Content, Resource
 from hub.problem import Problem, Refused
-from hub.store import Store, Stored, Transaction
+from hub.store import Change, Store, Stored, Transaction
 from hub.store.values import persons
 
 PAUSE = timedelta(minutes=1)
 PATIENT = timedelta(minutes=10)
 """How long a test is tried: whoever waits for it should hear soon."""
+HEARD_BY = ("Patient", "RelatedPerson", "Consent")
+"""What says who hears of a person, and where."""
+AHEAD = timedelta(days=400)
+"""Nothing is booked further ahead."""
 TEST = "{}: Dette er en prøve fra drift. Du trenger ikke gjøre noe."
 
 
@@ -47,7 +53,7 @@ class Noticing:
                 continue
             if kind is not None:
                 self._news(tx, contact, booking, kind)
-            self._reminder(tx, contact, booking, after)
+            self._reminder(tx, contact, booking, after, booking.version > 1)
 
     def waiting(self, tx: Transaction, entry: Waiting, kind: Kind | None) -> None:
         """Tells somebody on the waiting list of an offer, or that the wait is over; None: an offer that they were not told of yet is off."""
@@ -80,6 +86,18 @@ class Noticing:
             for adapter in self._carriers(contact) if contact.wants(Kind.MESSAGE) else ():
                 ends = due + adapter.patience_for(function, tx.now).give_up_after
                 tx.owe(self._delivery(tx, adapter, contact, message, Kind.MESSAGE, key, due, ends), self._content(contact, Kind.MESSAGE))
+
+    def follow(self, tx: Transaction) -> None:
+        """After every transaction (`Store.on_changed`): whoever has another number, or wants to hear more, or hears of somebody by a new mandate, is
+        reminded of what is booked already. What is owed to a number that nobody has any more does not leave."""
+        if not self._wanted():
+            return
+        persons_ = dict.fromkeys(_heard_of(change) for change in tx.changes if change.type in HEARD_BY and _tells_anew(tx, change))
+        for person in persons_:
+            found = [k for k in tx.find("Appointment", patient=person, date=(tx.now, tx.now + AHEAD)) if is_booking(k.resource)]
+            for contact in self._contacts(tx, person) if found else ():
+                for kept in found:
+                    self._reminder(tx, contact, Booking.of(kept.resource), kept.resource, True)
 
     def leaves(self, tx: Transaction, delivery: Delivery) -> datetime | None:
         """When a notice that is due may leave: now, or when the quiet hours are over, however long it was on its way. None: not any more.
@@ -146,13 +164,13 @@ class Noticing:
             ends = due + adapter.patience_for(function, tx.now).give_up_after
             tx.owe(self._delivery(tx, adapter, contact, booking, told, key, due, ends), self._content(contact, told), replaces=earlier)
 
-    def _reminder(self, tx: Transaction, contact: Contact, booking: Booking, after: Resource) -> None:
-        """One per visit, at its newest time; gone with the visit."""
+    def _reminder(self, tx: Transaction, contact: Contact, booking: Booking, after: Resource, owed: bool) -> None:
+        """One per visit, at its newest time; gone with the visit. `owed`: there may be one already."""
         key, function = f"reminder:{booking.id}:{contact.digest}", f"notice-{contact.channel}"
         wanted = booking.active and not booking.planned and contact.wants(Kind.REMINDER)
         when = reminded_at(after, tx.now) if wanted else None
         for adapter in self._carriers(contact):
-            earlier = tx.untried(adapter.name, key, function) if booking.version > 1 else []
+            earlier = tx.untried(adapter.name, key, function) if owed else []
             if when is None or booking.status not in ("pending", "booked"):
                 if earlier:
                     tx.withdraw(adapter.name, key, function)
@@ -176,6 +194,21 @@ class Noticing:
             due_at=due, expires=ends, created=tx.now, key=key, conversation=about.id, version=about.version, answer_due=False,
             note=kind.value,
         )
+
+
+def _tells_anew(tx: Transaction, change: Change) -> bool:
+    """Somebody may hear now who did not: not of what moved in, which is no news, nor of a person whose contact is what it was."""
+    if change.deleted or change.origin == "import":
+        return False
+    if change.type == "Consent":
+        return True
+    before = tx.version(change.type, change.id, change.version - 1) if change.version > 1 else None
+    return before is not None and not before.deleted and contact_of(before.resource) != contact_of(change.resource)
+
+
+def _heard_of(change: Change) -> str:
+    """`Patient/…` whom it is about."""
+    return change.reference if change.type == "Patient" else str((change.resource.get("patient") or {}).get("reference", ""))
 
 
 def _told(tx: Transaction, patient: Resource, person: str, scope: Scope) -> list[Resource]:

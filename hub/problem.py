@@ -75,6 +75,10 @@ class Problem(Enum):
     # More rules of booking
     PAST = "BB-321"
     OFF_GRID = "BB-322"
+    # The rules of mandates
+    MANDATE_EXISTS = "BB-323"
+    MANDATES_ENOUGH = "BB-324"
+    MANDATE_TO_SELF = "BB-325"
     # Reading and searching
     UNKNOWN_RESOURCE = "BB-401"
     DELETED = "BB-402"
@@ -163,6 +167,9 @@ TEXT: dict[Problem, str] = {
     Problem.MESSAGES_TODAY: "Du kan ikke sende flere meldinger i dag. Ring oss hvis det ikke kan vente til i morgen.",
     Problem.NO_MESSAGES: "Avdelingen tar ikke imot meldinger her. Ring oss.",
     Problem.UNKNOWN_THREAD: "Samtalen finnes ikke.",
+    Problem.MANDATE_EXISTS: "Denne personen har fullmakt fra deg fra før. Avslutt den først, og gi en ny.",
+    Problem.MANDATES_ENOUGH: "Du har gitt så mange fullmakter som det går an. Avslutt en av dem først.",
+    Problem.MANDATE_TO_SELF: "Du kan ikke gi fullmakt til deg selv.",
     Problem.UNKNOWN_RESOURCE: "Ressursen finnes ikke.",
     Problem.DELETED: "Ressursen er slettet.",
     Problem.BAD_SEARCH: "Søket har en ugyldig parameter.",

@@ -42,7 +42,7 @@ APPREC: dict[Problem, str] = {
     Problem.BAD_CLIENT: "S99", Problem.BAD_GRANT: "X99", Problem.BAD_SUBSCRIPTION: "X99", Problem.BAD_EXPORT: "X99", Problem.MANY_MATCHES: "X99",
     Problem.IN_USE: "X99", Problem.WRONG_MEDIA_TYPE: "T10", Problem.NO_SUCH_INTERACTION: "X99", Problem.BAD_PATCH: "X99",
     Problem.RECEIVER_GONE: "X99", Problem.NOT_SYNTHETIC: "E35", Problem.LOGIN_REFUSED: "S99", Problem.LOGIN_TOO_WEAK: "S99",
-    Problem.OTHER_RESOURCE: "X99",
+    Problem.OTHER_RESOURCE: "X99", Problem.MANDATE_EXISTS: "X99", Problem.MANDATES_ENOUGH: "X99", Problem.MANDATE_TO_SELF: "X99",
 }
 """Problem → Volven 8221. Our own number stands in OT, so that X99 («annen feil») says more than itself."""
 TEXTS = {

@@ -1,6 +1,7 @@
 """What self-booking gives: the figures that a municipality and its researchers evaluate (facts/planning.md 1.1, TS-07 to TS-10). Pure.
 
-Per department and ISO week of the visit; visits that the service planned itself are left out. Nobody can be recognised or reckoned back: `published`.
+Per department and ISO week of the visit. Visits that the service planned itself are left out: they draw on no decision, and nobody asked for them.
+What an employee booked in the service's own system may draw on none either, and is somebody's wish. Nobody can be reckoned back: `published`.
 """
 
 from __future__ import annotations
@@ -86,10 +87,11 @@ def figures(
 ) -> list[Figures]:
     """Every department's weeks in which a visit lies, in order; and of `weeks` (a moment of each) those in which something was granted: what is
     not ordered at all counts too."""
-    of = {b.id: b for b in bookings if b.department in departments and not b.planned}
     told: dict[str, list[Said]] = defaultdict(list)
     for one in said:
         told[one.appointment].append(one)
+    asked = {id_ for id_, stated in told.items() if any(s.what is What.BOOK for s in stated)}
+    of = {b.id: b for b in bookings if b.department in departments and (b.id in asked or not b.planned)}
     moments = {week(at): at for at in (*(b.start for b in of.values()), *weeks)}
     granted, found = list(decisions), dict[Key, Figures]()
     for code, department in departments.items():

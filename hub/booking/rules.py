@@ -27,6 +27,8 @@ class Asked:
     end: datetime
     moved: Booking | None = None
     asker: Asker = Asker.PERSON
+    sees: frozenset[str] = frozenset()
+    """The departments whose visits whoever asks may know of; empty: all."""
 
     @property
     def busy_until(self) -> datetime:
@@ -194,8 +196,11 @@ def _covering(asked: Asked, decisions: Iterable[Decision]) -> list[Decision]:
 
 def apart_from_own(asked: Asked, others: Iterable[Booking]) -> None:
     """Nobody has two visits at a time, whatever the departments; visits may touch. A confirmed time that stands while another is asked for is one
-    of them: the service may say no."""
-    if any(b.active and first < asked.end and asked.start < last for b in others for first, last in b.times):
+    of them: the service may say no. Whoever may not know of the other visit is told no more than that the time is not to be had."""
+    across = {b.department for b in others for first, last in b.times if b.active and first < asked.end and asked.start < last}
+    if asked.sees and across and not across & asked.sees:
+        raise Refused(Problem.FULL, "no seat left in a slot that it covers", "Appointment.slot")
+    if across:
         raise Refused(Problem.OVERLAPS_OWN, "the person has another visit then", "Appointment.start")
 
 

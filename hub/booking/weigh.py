@@ -61,6 +61,7 @@ class _Case:
     asker: Asker
     overrules: bool
     settles: bool
+    departments: frozenset[str]
 
 
 def weigh(
@@ -89,7 +90,8 @@ def weigh(
     if stored and not is_booking(stored):
         raise Refused(Problem.IMPOSSIBLE_CHANGE, "what is kept under this id is no booking", "Appointment.id")
     booking = Booking.of(stored) if stored else None
-    case = _Case(statement, booking, facts, "confirm" in may, now, statement.asker or asker, overrules, settles and "confirm" not in may)
+    case = _Case(statement, booking, facts, "confirm" in may, now, statement.asker or asker, overrules, settles and "confirm" not in may,
+                 departments)
     said = words(statement, booking, "plan" in may)
     _allowed(said, may, booking.department if booking else stated_department(statement.appointment), departments)
     if said == (What.PLAN,):
@@ -133,7 +135,7 @@ def _book(case: _Case, id_: str) -> Outcome:
     made = draft.timed(draft.new(id_, case.statement, patient, case.facts.service, case.now), *asked)
     if case.settles:
         made = draft.changed(made, case.statement, What.CONFIRM, after(Status.PENDING, What.CONFIRM), case.owner)
-    return _seated(case, What.BOOK, made, rules.Asked(patient, department, *asked, asker=case.asker))
+    return _seated(case, What.BOOK, made, rules.Asked(patient, department, *asked, asker=case.asker, sees=case.departments))
 
 
 def _plan(case: _Case, id_: str) -> Outcome:
@@ -144,7 +146,7 @@ def _plan(case: _Case, id_: str) -> Outcome:
         raise Refused(Problem.INVALID if service else Problem.UNKNOWN_SERVICE, "a planned visit has a department and a start", "Appointment.start")
     made = draft.timed(draft.new(id_, case.statement, patient, service, case.now), *asked)
     made = draft.changed(made, case.statement, What.CONFIRM, after(None, What.PLAN), case.owner)
-    return _seated(case, What.PLAN, made, rules.Asked(patient, Department.of(service), *asked, asker=case.asker))
+    return _seated(case, What.PLAN, made, rules.Asked(patient, Department.of(service), *asked, asker=case.asker, sees=case.departments))
 
 
 def _same_subject(case: _Case, booking: Booking) -> None:
@@ -197,7 +199,7 @@ def _settled(case: _Case, booking: Booking, outcome: Outcome) -> Outcome:
             appointment = with_extension(without_extension(appointment, ANSWER), MOVED_FROM, "Period", old)
         old_slots = _confirmed_slots(Booking.of(appointment), department)
         own = replace(booking, slots=tuple(dict.fromkeys((*booking.slots, *old_slots))))
-        asked = rules.Asked(booking.patient, department, new.start, new.end, own, case.asker)
+        asked = rules.Asked(booking.patient, department, new.start, new.end, own, case.asker, case.departments)
         seated = _seated(case, What.MOVE, appointment, asked)
         overruled = tuple(dict.fromkeys((*outcome.overruled, *seated.overruled)))
         return replace(seated, keeps=old_slots, drops_old=drops_old, overruled=overruled)

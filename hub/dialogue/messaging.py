@@ -140,10 +140,26 @@ class Messaging:
             if draft.visit:
                 made["about"] = [{"reference": visit_of(tx, person, draft.visit)}]
             change = self._keep(tx, made, "portal", reader, "message-sent", "portal")
+            tx.drafts.drop(reader.reference, person, draft.thread)
             self._owe(tx, change, thread)
             return thread.id if thread else id_
 
         return self.store.write(work)
+
+    def begun(self, reader: Reader, person: str, thread: str = "") -> dict[str, str]:
+        """What was begun in a thread, or as a new message, and saved: the fields of its form. Empty when nothing was."""
+        return self.store.drafts(lambda drafts: drafts.get(reader.reference, person, thread))
+
+    def save(self, reader: Reader, person: str, thread: str, fields: Mapping[str, str]) -> None:
+        """Keeps what is begun, for whoever writes it alone, until it is sent; no `fields`: it is thrown away."""
+
+        def work(tx: Transaction) -> None:
+            if not fields:
+                return tx.drafts.drop(reader.reference, person, thread)
+            tx.drafts.keep(reader.reference, person, thread, fields)
+            tx.audit(AuditLine(tx.now, person, reader.reference, reader.ground.value, "message-draft", reader.on_behalf_of, "portal"))
+
+        self.store.write(work)
 
     def answer(self, reader: Reader, id_: str, draft: Draft) -> None:
         """Keeps what an employee answered in a thread.

@@ -54,11 +54,20 @@ class Session:
 
     @property
     def csrf(self) -> str:
-        """The value every form of this session carries; made from the token, so nothing more is stored."""
-        return hmac.new(self.token.encode(), b"form", hashlib.sha256).hexdigest()
+        """The value every form of this session carries; made from the token, so nothing more is stored. It ends with `whose`."""
+        return hmac.new(self.token.encode(), b"form", hashlib.sha256).hexdigest() + self.whose
+
+    @property
+    def whose(self) -> str:
+        """Who is logged in, and whose visits are shown: two sessions of whom this is the same may send each other's forms."""
+        return digest(f"{self.who[0]}|{self.acting}")[:16]
 
     def alive(self, now: datetime) -> bool:
         return now < self.started + ABSOLUTE and now < self.seen + IDLE
+
+    def left(self, now: datetime) -> timedelta:
+        """For how long it lives on without a click."""
+        return min(self.started + ABSOLUTE, self.seen + IDLE) - now
 
     def data(self) -> dict[str, Any]:
         return {
@@ -81,17 +90,20 @@ def start(
     return session
 
 
-def find(store: SessionStore, token: str, face: str, now: datetime, *, touch: bool = True) -> Session | None:
-    """The living session of this cookie in this face; a dead one is ended."""
+def known(store: SessionStore, token: str, face: str) -> Session | None:
+    """The session of this cookie in this face, living or not: a dead one says whose it was, until the store lets go of it."""
     data = store.get_session(digest(token)) if token else None
     if data is None or data["face"] != face:
         return None
-    session = Session(
+    return Session(
         token, face, tuple(data["who"]), data["acting"], datetime.fromisoformat(data["started"]), datetime.fromisoformat(data["seen"]),
         data.get("provider_session", ""), data.get("hint", ""),
     )
-    if not session.alive(now):
-        store.end_session(session.digest)
+
+
+def living(store: SessionStore, session: Session | None, now: datetime, *, touch: bool = True) -> Session | None:
+    """The session, if it is not over; seen now."""
+    if session is None or not session.alive(now):
         return None
     if touch and now - session.seen >= TOUCH_EVERY:
         session = replace(session, seen=now)

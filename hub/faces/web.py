@@ -22,7 +22,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from hub.access import AuditLine
-from hub.faces import sessions
+from hub.faces import sessions, unsent
 from hub.faces.context import Context
 from hub.faces.sessions import Session
 from hub.problem import Refused, Unavailable
@@ -104,6 +104,8 @@ class Redirect:
     audit: tuple[AuditLine, ...] = ()
     welcome: str = ""
     """Kept by this browser after it was let in."""
+    again: bool = False
+    """Send what was sent here, there (307)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,16 +177,20 @@ class Face:
         now = self.context.clock()
         token = request.cookies.get(self.cookie, "")
         by_itself = "hx-request" in request.headers  # a page that refreshes itself does not keep its session alive
-        session = sessions.find(self.context.store, token, self.name, now, touch=not by_itself)
-        if session is not None and not self.known(self.context, session):
-            self.context.store.end_session(session.digest)
-            session = None
+        before = sessions.known(self.context.store, token, self.name)
+        if before is not None and not self.known(self.context, before):
+            self.context.store.end_session(before.digest)
+            before = None
+        session, form = sessions.living(self.context.store, before, now, touch=not by_itself), _fields(body)
         if session is None and not open:
-            return Redirect(self.login + ("?utlopt=1" if token else ""), ended=bool(token))
-        form = _fields(body)
+            if before is not None and form and _ours(request, before, form, open):
+                unsent.keep(self.context.store, before, request.url.path, form)
+            return Redirect(self.login + ("?utlopt=1" if token else ""), ended=bool(token) and before is None)
         if form is None:
             return self.error(413)
         if request.method == "POST" and not _ours(request, session, form, open):
+            if session is not None and _of_earlier_login(request, session, form):
+                return Page(f"{self.name}/unsent.html", unsent.shown(session, form, request.url.path, late=False), 403)
             return self.error(403, session=session)
         if any("\0" in str(value) for value in request.path_params.values()):  # nothing is called that, and PostgreSQL cannot look it up
             return self.error(404, session=session)
@@ -207,7 +213,7 @@ class Face:
             self.context.store.audit_later(answer.audit)
         match answer:
             case Redirect():
-                response: Response = RedirectResponse(answer.to, 303)
+                response: Response = RedirectResponse(answer.to, 307 if answer.again else 303)
             case Download():
                 response = Response(answer.body, media_type=answer.media_type)
                 response.headers["content-disposition"] = f'attachment; filename="{answer.name}"'
@@ -280,6 +286,12 @@ def _fields(body: bytes | None) -> dict[str, str] | None:
         return {name: value.replace("\0", "") for name, value in parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=50)}
     except ValueError:
         return {}
+
+
+def _of_earlier_login(request: Request, session: Session, form: Mapping[str, str]) -> bool:
+    """The form is from a page of ours, as the browser itself says, that the same person had open, about the same person."""
+    told = request.headers.get("sec-fetch-site") == "same-origin"
+    return told and _ours(request, None, form, True) and form.get("csrf", "").endswith(session.whose)
 
 
 def _ours(request: Request, session: Session | None, form: Mapping[str, str], open: bool) -> bool:

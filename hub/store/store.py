@@ -18,6 +18,7 @@ from hub.message import Content, Enquiry, Parcel, Resource
 from hub.problem import Problem, Refused, Unavailable
 from hub.store import auditing, deliveries, letters, loading, migrating, reindexing, resources, searching, seats, sessions, timeline
 from hub.store.db import Connection, Database
+from hub.store.drafts import Drafts
 from hub.store.exporting import Exports
 from hub.store.failpoint import reach
 from hub.store.feeds import Feeds
@@ -45,9 +46,7 @@ class Store:
         self._changed: list[Callable[[Transaction], None]] = []
 
     @classmethod
-    def open(
-        cls, url: str, secrets: Secrets, *, clock: Callable[[], datetime], entries: Callable[[Resource], Entries],
-    ) -> Store:
+    def open(cls, url: str, secrets: Secrets, *, clock: Callable[[], datetime], entries: Callable[[Resource], Entries]) -> Store:
         """A store on `url` (SQLAlchemy form). `entries` extracts a resource's index entries (hub.fhir.index)."""
         return cls(Database(url), secrets, clock, entries)
 
@@ -65,8 +64,7 @@ class Store:
         if have != want:
             raise Refused(Problem.NOT_SUPPORTED, f"the database has schema {have}, this version needs {want}: run `besoksbro database migrate`")
         loading.look_over_once(self._database)
-        adopted = self._write(lambda connection: self._journal.adopt(connection, self._clock()))
-        if adopted:
+        if adopted := self._write(lambda connection: self._journal.adopt(connection, self._clock())):
             log.info("took in %d lines of the access log that a dead process left", adopted)
 
     def write(self, work: Callable[[Transaction], T]) -> T:
@@ -117,8 +115,11 @@ class Store:
 
     def feeds(self, look: Callable[[Feeds], T]) -> T:
         """What the live subscriptions tell."""
-        found: T = self._database.read(lambda c: look(Feeds(c, self._secrets)))
-        return found
+        return self._database.read(lambda c: look(Feeds(c, self._secrets)))
+
+    def drafts(self, look: Callable[[Drafts], T]) -> T:
+        """What people began to write."""
+        return self._database.read(lambda c: look(Drafts(c, self._secrets, self._clock())))
 
     def now(self) -> datetime:
         """The clock's time, as every write of this store has it."""

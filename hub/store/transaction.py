@@ -14,6 +14,7 @@ from hub.message import LONGEST_ID, Content, Envelope, Parcel, Resource, Verdict
 from hub.problem import Problem, Refused
 from hub.store import auditing, deliveries, exporting, letters, loading, resources, searching, seats, trail
 from hub.store.db import Connection
+from hub.store.drafts import Drafts
 from hub.store.exporting import Export
 from hub.store.feeds import Feeds
 from hub.store.secrets import Secrets
@@ -235,6 +236,10 @@ class Transaction:
     def feeds(self) -> Feeds:
         """The live subscriptions."""
         return Feeds(self.connection, self.secrets)
+
+    @property
+    def drafts(self) -> Drafts:
+        return Drafts(self.connection, self.secrets, self.now)
 
     def delivery(self, id_: str) -> Delivery | None:
         return deliveries.get(self.connection, id_)

@@ -51,6 +51,14 @@ def test_each_thing_is_counted_where_it_belongs() -> None:
     assert this.calls_avoided == 4
 
 
+def test_what_an_employee_booked_without_a_decision_is_counted_and_what_the_service_planned_is_not() -> None:
+    """Left out, it would make the share that people book themselves larger than it is."""
+    bookings = [visit("own", 1), visit("staff", 2, based=False), visit("daily", 3, based=False)]
+    told = [said("own", What.BOOK, 50, days=1), said("staff", What.BOOK, 50, customer=False, days=2), said("daily", What.PLAN, 50, customer=False, days=3)]
+    (figure,) = figures(bookings, told, [], DEPARTMENTS)
+    assert (figure.counts["ordered"], figure.counts["booked"], figure.self_booked) == (2, 2, 1)
+
+
 def test_a_median_answer_is_told_when_enough_were_answered() -> None:
     def told_of(*who: str) -> timedelta | None:
         bookings = [visit(str(n), who=who[n % len(who)]) for n in range(SMALL)]

@@ -257,6 +257,18 @@ def test_nobody_has_two_visits_at_a_time_whatever_the_department() -> None:
     assert refusal(world, said("proposed", shop_id="b1", start=write(tomorrow(9, 30)))).problem is Problem.OVERLAPS_OWN
 
 
+def test_whoever_may_not_know_of_the_other_visit_is_only_told_that_the_time_is_not_to_be_had() -> None:
+    """That somebody is visited by another department then is that department's and the person's to know."""
+    world = World.of(service(), service("annen"), patient(), decision(), decision("d2", department="annen"))
+    world.states(book("b2", tomorrow(9), end=write(tomorrow(10))))
+    for departments, told in ((("annen",), Problem.FULL), (("annen", "hjelp"), Problem.OVERLAPS_OWN), ((), Problem.OVERLAPS_OWN)):
+        with pytest.raises(Refused) as refused:
+            world.states(book("b1", tomorrow(9, 30), department="annen"), departments=frozenset(departments))
+        full = Refused(Problem.FULL, "no seat left in a slot that it covers", "Appointment.slot")
+        assert refused.value.problem is told
+        assert told is Problem.OVERLAPS_OWN or str(refused.value) == str(full), "word for word what a taken seat is told"
+
+
 def test_a_long_visit_that_began_the_day_before_the_week_is_seen() -> None:
     always = [{"allDay": True}]
     world = World.of(service(availableTime=always), patient(), decision())

@@ -9,7 +9,7 @@ from uuid import NAMESPACE_URL, uuid5
 from hub.booking.national_id import check_digits
 
 BASE = "https://besoksbro.example/fhir"
-FNR = "urn:oid:2.16.578.1.12.4.1.4.1"
+FNR, DNR = "urn:oid:2.16.578.1.12.4.1.4.1", "urn:oid:2.16.578.1.12.4.1.4.2"
 NOW = datetime(2026, 11, 23, 11, 3, tzinfo=UTC)
 """Monday 23 November 2026, 12:03 in Norway."""
 Resource = dict[str, Any]

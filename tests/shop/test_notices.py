@@ -44,7 +44,9 @@ class Town:
         self.world, self.sms = world, MemoryCarrier()
         around = Surroundings(world.home / "hub", "sms", "sms", "1", "Solbakken kommune")
         world.adapters["sms"] = Adapter("sms", "sms", self.sms, plain(around), NoticeFormat(), frozenset({"notice-sms"}), answer_due=False)
-        self.keeping = replace(world.keeping, notify=Noticing(world.adapters, "Solbakken kommune", "55 00 00 00"))
+        noticing = Noticing(world.adapters, "Solbakken kommune", "55 00 00 00")
+        self.keeping = replace(world.keeping, notify=noticing)
+        world.store.on_changed(noticing.follow)
         self.shop = Shop(world.store, self.keeping)
         self.kari = customers(world)[0]
         self.tell(self.kari.person, PHONE)
@@ -187,7 +189,28 @@ def test_what_waits_to_be_sent_is_asked_for_again_when_it_leaves(town: Town, cha
         label = {"security": [{"system": "http://ehelse.no/fhir/CodeSystem/gd-address-confidentiality", "code": "strengtFortrolig"}]}
         town.tell(town.kari.person, PHONE, meta=label)
     day_before = at(local(start).date() - timedelta(days=1), time(12)) - town.world.clock.now
-    assert town.kinds(day_before) == ([Kind.REMINDER] if change == "protected" else []), "the person's own is theirs to have"
+    to = {"level": [], "number": [OTHER], "protected": [PHONE]}[change]  # the person's own is theirs to have, at the number they have now
+    assert [(n["to"], kind_of(n)) for n in town.sent(day_before)] == [(number.replace(" ", ""), Kind.REMINDER) for number in to]
+
+
+def test_whoever_gets_a_number_a_wish_or_a_mandate_later_is_reminded_once(town: Town) -> None:
+    """Also when the number was another for a while: one reminder, at the number of the day before."""
+    able = {c.person: c for c in customers(town.world)}
+    person, relative = next((p, r) for p, r in relatives(town, "varsler") if p in able)
+    mandate = next(r for r in town.world.town.resources if r["resourceType"] == "Consent" and r["patient"]["reference"] == person)
+    town.world.store.write(lambda tx: tx.keep({**mandate, "status": "inactive"}, origin="test"))
+    town.tell(person, PHONE, "ingen")
+    town.tell(relative, OTHER)
+    start = first_free(town.world, able[person], days_ahead=5)
+    town.shop.book(able[person], order("a", start))
+    assert town.sent() == []
+    for number in (OTHER, PHONE, "+47 999 00 003", PHONE):
+        town.tell(person, number, "normal")
+    town.world.store.write(lambda tx: tx.keep(mandate, origin="portal"))
+    reminded = town.sent(at(local(start).date() - timedelta(days=1), time(12)) - town.world.clock.now)
+    assert sorted((n["to"], kind_of(n)) for n in reminded) == [(n.replace(" ", ""), Kind.REMINDER) for n in (PHONE, OTHER)]
+    town.tell(person, "+47 999 00 004", "normal")
+    assert town.sent(timedelta(hours=3)) == [], "what was told is not told again"
 
 
 def test_a_relative_whose_mandate_ended_hears_no_more_not_even_what_was_owed(town: Town) -> None:

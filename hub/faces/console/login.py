@@ -11,7 +11,7 @@ import hmac
 
 from hub.access import ALL_DEPARTMENTS
 from hub.config import Operator
-from hub.faces import sessions
+from hub.faces import sessions, unsent
 from hub.faces.context import Context
 from hub.faces.sessions import Session
 from hub.faces.web import Answer, Asked, Page, Redirect
@@ -39,7 +39,8 @@ def enter(tries: Limiter, context: Context, asked: Asked) -> Answer:
     rights = (("staff", books(context, name)), ("service", bool(answers(context, name))))
     who = (f"operator:{name}", *(f"{role}:{name}" for role, given in rights if given))
     session = sessions.start(context.store, context.token(32), "console", who, asked.now)
-    return Redirect("/drift", session, welcome=next((_welcome(known) for known in context.operators if known.name == name), ""))
+    to = f"/drift{unsent.AGAIN}" if unsent.found(context.store, session) else "/drift"
+    return Redirect(to, session, welcome=next((_welcome(known) for known in context.operators if known.name == name), ""))
 
 
 def _may_try(tries: Limiter, context: Context, asked: Asked) -> bool:

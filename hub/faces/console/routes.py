@@ -6,6 +6,7 @@ from functools import partial
 
 from starlette.routing import BaseRoute
 
+from hub.faces import late
 from hub.faces.console import behalf, benefits, departments, incoming, login, messages, notices, start, subscriptions, threads, timeline
 from hub.faces.context import Context
 from hub.faces.web import Face
@@ -51,4 +52,6 @@ def routes(context: Context) -> list[BaseRoute]:
         console.page(LOGIN, login.ask, open=True),
         console.form(LOGIN, partial(login.enter, Limiter(context.clock)), open=True),
         console.form("/drift/logg-ut", login.leave),
+        console.page("/drift/fortsett", late.ask),
+        console.form("/drift/fortsett", late.send),
     ]

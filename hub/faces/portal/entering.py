@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hub.booking.conventions import DNR, FNR
 from hub.booking.national_id import is_d_number
-from hub.faces import sessions
+from hub.faces import sessions, unsent
 from hub.faces.context import Context
 from hub.faces.portal.viewer import choices
 from hub.faces.web import Asked, Redirect
@@ -26,4 +26,7 @@ def entered(context: Context, asked: Asked, who: tuple[str, ...], provider_sessi
     able = choices(context.store, session, asked.now)
     if len(able) == 1:
         session = sessions.renew(context.store, session, context.token(32), able[0].key, asked.now)
+    kept = unsent.found(context.store, session)
+    if kept and kept[unsent.ACTING] in [one.key for one in able]:
+        return Redirect("/fortsett", sessions.renew(context.store, session, context.token(32), kept[unsent.ACTING], asked.now))
     return Redirect("/" if session.acting else "/velg", session)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from hub.access import Information, Scope
@@ -10,6 +10,7 @@ from hub.booking import Department
 from hub.booking.messages import LONGEST, Thread
 from hub.booking.views import stated_department
 from hub.dialogue import Draft
+from hub.faces import words
 from hub.faces.context import Context
 from hub.faces.portal import choosing, threads, visits
 from hub.faces.portal.page import missing, shown
@@ -17,6 +18,9 @@ from hub.faces.portal.viewer import Viewer, name_of
 from hub.faces.web import ID, Answer, Asked, Page, Redirect
 from hub.problem import Problem, Refused
 
+DRAFTED = ("tekst", "emne", "besok", "gjelder")
+"""The fields of a form that are kept when it is saved for later."""
+TOLD = {"lagret": "Utkastet er lagret. Det er ikke sendt.", "forkastet": "Utkastet er slettet."}
 Messages = Callable[[Context, Asked, Viewer], Answer]
 
 
@@ -56,20 +60,24 @@ def about(context: Context, seen: Viewer, visit: str, now: datetime) -> bool:
 
 def messages(context: Context, asked: Asked, seen: Viewer) -> Answer:
     """GET /meldinger: the threads, the newest first."""
-    lines = [threads.line(context, seen, one, asked.now) for one in context.messaging.of(seen.person.reference)]
+    found, reader, person = context.messaging.of(seen.person.reference), seen.reader.reference, seen.person.reference
+    begun = context.store.drafts(lambda drafts: {place for place in ("", *(one.id for one in found)) if drafts.get(reader, person, place)})
+    lines = [threads.line(context, seen, one, asked.now, begun=one.id in begun) for one in found]
     return Page("portal/messages.html", shown(
-        asked, seen, "messages", lines=lines,
+        asked, seen, "messages", lines=lines, begun="" in begun, told=next((said for word, said in TOLD.items() if word in asked.query), ""),
         can_write=bool(open_departments(context, seen, asked.now)), may_write=may_write(seen, asked.now),
     ), audit=(seen.line("messages", asked.now),))
 
 
 def ask(context: Context, asked: Asked, seen: Viewer) -> Answer:
     """GET /meldinger/ny: to which department, about what; `besok` names a visit."""
-    return _form(context, asked, seen, asked.query.get("besok", ""))
+    return _form(context, asked, seen, asked.query.get("besok") or _begun(context, asked, seen).get("besok", ""))
 
 
 def send(context: Context, asked: Asked, seen: Viewer) -> Answer:
     """POST /meldinger/ny: the receipt is the thread."""
+    if (saved := _saved(context, asked, seen)) is not None:
+        return saved
     visit = asked.form.get("besok", "")
     try:
         department, topic = _chosen(context, asked, seen, visit)
@@ -88,10 +96,27 @@ def reply(context: Context, asked: Asked, seen: Viewer) -> Answer:
     """POST /meldinger/<id>."""
     if _own(context, asked, seen) is None:
         return missing(asked, seen)
+    if (saved := _saved(context, asked, seen, asked.params["id"])) is not None:
+        return saved
     try:
         return Redirect(f"/meldinger/{_write(context, asked, seen, thread=asked.params['id'])}?sendt=1#siste")
     except Refused as refused:
         return _thread(context, asked, seen, refused)
+
+
+def _saved(context: Context, asked: Asked, seen: Viewer, thread: str = "") -> Redirect | None:
+    """What the form's other buttons do: keep what is written for later, or throw it away. None: it is to be sent."""
+    wish, fields = asked.form.get("gjor"), {name: asked.form[name] for name in DRAFTED if asked.form.get(name, "").strip()}
+    if wish not in ("lagre", "forkast"):
+        return None
+    kept = wish == "lagre" and "tekst" in fields
+    context.messaging.save(seen.reader, seen.person.reference, thread, {**fields, "lagret": asked.now.isoformat()} if kept else {})
+    return Redirect(f"/meldinger?{'lagret' if kept else 'forkastet'}=1")
+
+
+def _begun(context: Context, asked: Asked, seen: Viewer, thread: str = "") -> dict[str, str]:
+    """What is shown in the form: what was sent with it, else what was saved."""
+    return dict(asked.form) or context.messaging.begun(seen.reader, seen.person.reference, thread)
 
 
 def _write(context: Context, asked: Asked, seen: Viewer, **what: str) -> str:
@@ -109,7 +134,7 @@ def _thread(context: Context, asked: Asked, seen: Viewer, refused: Refused | Non
         asked, seen, "messages", thread=found, said=[threads.said(context, seen, m, asked.now) for m in found.messages],
         what=threads.what_of(context, seen, found.department, asked.now), can_reply=can_reply, may_write=may_write(seen, asked.now),
         answer=threads.answer_said(department.message_days) if department else "", sent="sendt" in asked.query and refused is None,
-        key=asked.form.get("nokkel") or context.token(9), **_kept(asked, refused),
+        key=asked.form.get("nokkel") or context.token(9), **_kept(asked, _begun(context, asked, seen, found.id), refused),
     ), 409 if refused else 200, audit=(seen.line("message", asked.now),))
     context.messaging.read(found, seen.reader.reference)
     return page
@@ -121,18 +146,24 @@ def _form(context: Context, asked: Asked, seen: Viewer, visit: str, refused: Ref
     departments = [d for d in departments if d.code == code] if card is not None else departments
     if not departments:
         return missing(asked, seen)
-    chosen = asked.form.get("emne", "")
+    begun = _begun(context, asked, seen)
+    chosen = begun.get("emne", "")
     groups = [threads.group(context, seen, department, chosen, asked.now) for department in departments]
     return Page("portal/message.html", shown(
         asked, seen, "messages", groups=groups, card=card,
-        about_it=refused is None or bool(asked.form.get("gjelder")), wrong="emne" if refused and refused.problem is Problem.INVALID else "tekst",
-        key=asked.form.get("nokkel") or context.token(9), **_kept(asked, refused),
+        about_it="tekst" not in begun or "besok" in asked.query or bool(begun.get("gjelder")),
+        wrong="emne" if refused and refused.problem is Problem.INVALID else "tekst",
+        key=asked.form.get("nokkel") or context.token(9), **_kept(asked, begun, refused),
     ), 409 if refused else 200)
 
 
-def _kept(asked: Asked, refused: Refused | None) -> dict[str, object]:
-    """What was written stays in the form, with what is wrong."""
-    return {"text": asked.form.get("tekst", ""), "sorry": _sorry(refused, asked.form.get("tekst", "")), "longest": LONGEST}
+def _kept(asked: Asked, begun: Mapping[str, str], refused: Refused | None) -> dict[str, object]:
+    """What was written stays in the form, with what is wrong, or since when it is kept."""
+    text, saved = begun.get("tekst", ""), begun.get("lagret", "")
+    return {
+        "text": text, "sorry": _sorry(refused, text), "longest": LONGEST,
+        "saved": words.when(datetime.fromisoformat(saved), asked.now) if saved else "",
+    }
 
 
 def _sorry(refused: Refused | None, text: str) -> str:

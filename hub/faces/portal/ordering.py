@@ -26,11 +26,11 @@ SORRY = {
     Problem.FULL: "Denne tiden ble nettopp tatt av noen andre.",
     Problem.HOLD_EXPIRED: "Det tok litt tid, så tiden holdes ikke av for deg lenger.",
     Problem.TOO_LATE: "Fristen for dette på nett er gått ut.",
-    Problem.DECISION_USED_UP: "Du har brukt det du er innvilget i denne perioden.",
-    Problem.OVERLAPS_OWN: "Du har allerede et besøk på dette tidspunktet.",
+    Problem.DECISION_USED_UP: "{} har brukt det som er innvilget i denne perioden.",
+    Problem.OVERLAPS_OWN: "{} har allerede et besøk på dette tidspunktet.",
     Problem.NOT_ALLOWED: "Denne tjenesten kan ikke bestilles på nett av deg.",
 }
-"""What a page says of a refusal; any other in the words of the problem table."""
+"""What a page says of a refusal, to whoever is visited or of them by name; any other in the words of the problem table."""
 CLOSED = {"flytt": "Besøket kan ikke flyttes på nett lenger.", "avbestill": "Besøket kan ikke avbestilles på nett lenger."}
 """What the visit's own page says to whoever comes too late."""
 
@@ -96,7 +96,7 @@ def _times(context: Context, asked: Asked, seen: Viewer, target: Target, *, sorr
     return _page(
         "portal/times.html", asked, seen, target=target,
         cells=choosing.cells(days, day.day if day else None, target.path, target.minutes if target.lengths else 0),
-        day=choosing.day_name(day, asked.now) if day else "", parts=choosing.parts_of_day(day.times) if day else (), sorry=_sorry(sorry),
+        day=choosing.day_name(day, asked.now) if day else "", parts=choosing.parts_of_day(day.times) if day else (), sorry=_sorry(sorry, seen),
         near=_near(context, asked, seen, target) if sorry else (), old=_said(target.moved, asked.now),
         stands=_stands(target.moved, asked.now), key=context.token(9), status=status,
         lengths=[(n, choosing.length_said(n), n == target.minutes) for n in target.lengths],
@@ -205,8 +205,8 @@ def _near(context: Context, asked: Asked, seen: Viewer, target: Target) -> tuple
     return tuple(choosing.TimeButton(choosing.button(t).value, f"{words.day(t.start, asked.now)} {words.span(t.start, t.end)}") for t in found)
 
 
-def _sorry(refused: Refused | None) -> str:
-    return "" if refused is None else SORRY.get(refused.problem, refused.problem.text)
+def _sorry(refused: Refused | None, seen: Viewer) -> str:
+    return "" if refused is None else SORRY.get(refused.problem, refused.problem.text).format("Du" if seen.own else seen.first_name)
 
 
 def _said(booking: Booking | None, now: datetime) -> str:

@@ -9,9 +9,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from hub.access import AuditLine, Ground, Information
-from hub.faces import sessions
+from hub.faces import late, sessions
 from hub.faces.context import Context
-from hub.faces.portal import log, login, messages, notices, ordering, series, signin, visits, waiting
+from hub.faces.portal import log, login, mandates, messages, notices, ordering, series, signin, visits, waiting
 from hub.faces.portal.page import shown
 from hub.faces.portal.viewer import Viewer, choices, viewer
 from hub.faces.web import Answer, Asked, Face, Handler, Page, Redirect
@@ -40,7 +40,14 @@ def routes(context: Context) -> list[BaseRoute]:
         portal.form("/meldinger/{id}", seeing(messages.writers(messages.reply))),
         portal.page("/varsler", seeing(notices.notices)),
         portal.form("/varsler", seeing(notices.save)),
+        portal.page("/fullmakt", mandates.mandates),
+        portal.page("/fullmakt/ny", seeing(mandates.ask)),
+        portal.form("/fullmakt/ny", seeing(mandates.give)),
+        portal.page("/fullmakt/{id}/avslutt", mandates.ask_end),
+        portal.form("/fullmakt/{id}/avslutt", mandates.end),
         portal.page("/hvem-har-sett", seeing(access_log)),
+        portal.page("/fortsett", late.ask),
+        portal.form("/fortsett", late.send),
         portal.page("/velg", choose),
         portal.form("/velg", chosen),
         portal.form("/logg-ut", leave),

@@ -35,6 +35,8 @@ class Line:
     when: str
     status: Status
     new: bool
+    begun: bool
+    """The reader has a draft in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +65,10 @@ class Group:
     answer: str
 
 
-def line(context: Context, seen: Viewer, found: Thread, now: datetime) -> Line:
+def line(context: Context, seen: Viewer, found: Thread, now: datetime, *, begun: bool = False) -> Line:
     new = bool(found.unread(seen.reader.reference))
     status = NEW if new else STATES.get(found.newest.status, SENT) if found.waits else ANSWERED
-    return Line(found.id, found.topic, what_of(context, seen, found.department, now), _when(found.newest.sent, now), status, new)
+    return Line(found.id, found.topic, what_of(context, seen, found.department, now), _when(found.newest.sent, now), status, new, begun)
 
 
 def said(context: Context, seen: Viewer, message: Post, now: datetime) -> Said:
