@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -19,6 +20,7 @@ _MIG = {"1.0": "1.0 2004-11-21", "1.1": "v1.1 2012-02-15"}
 OK, REJECTED, PARTLY = "1", "2", "3"
 """Volven 8258."""
 _STATUS = {OK: "OK", REJECTED: "Avvist", PARTLY: "OK, feil i delmelding"}
+_DATE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)?", re.ASCII)
 ERRORS = "2.16.578.1.12.4.1.1.8221"
 
 
@@ -44,30 +46,37 @@ class AppRec:
 
 
 def write(receipt: AppRec) -> bytes:
-    """The receipt as UTF-8 XML, valid by the schema of its version."""
+    """The receipt as UTF-8 XML, valid by the schema of its version, whatever the original said: of a code that is a CS here no more than that, and
+    our own time where the original has none that the schema knows."""
     if receipt.generated is None:
         raise ValueError("a receipt needs a time")
+    issued = receipt.original_issued if _DATE_TIME.fullmatch(receipt.original_issued) else instant(receipt.generated)
     software = element("SoftwareName", receipt.software) + element("SoftwareVersion", receipt.software_version)
     return (
         f'<?xml version="1.0" encoding="UTF-8"?>\n<AppRec xmlns="{NAMESPACES[receipt.version]}">'
         f"{coded('MsgType', Coded('APPREC', 'Applikasjonskvittering'))}<MIGversion>{_MIG[receipt.version]}</MIGversion>{software}"
         f"<GenDate>{instant(receipt.generated)}</GenDate><Id>{text(receipt.id)}</Id>"
-        f"<Sender>{some('Role', receipt.sender_role)}{_party(receipt.sender)}</Sender>"
-        f"<Receiver>{some('Role', receipt.receiver_role)}{_party(receipt.receiver)}</Receiver>"
+        f"<Sender>{some('Role', _plain(receipt.sender_role))}{_party(receipt.sender)}</Sender>"
+        f"<Receiver>{some('Role', _plain(receipt.receiver_role))}{_party(receipt.receiver)}</Receiver>"
         f"{coded('Status', Coded(receipt.status, _STATUS.get(receipt.status, '')))}"
         f"{''.join(coded('Error', error) for error in receipt.errors)}"
-        f"<OriginalMsgId>{coded('MsgType', receipt.original_type)}<IssueDate>{text(receipt.original_issued)}</IssueDate>"
+        f"<OriginalMsgId>{coded('MsgType', _plain(receipt.original_type))}<IssueDate>{issued}</IssueDate>"
         f"<Id>{text(receipt.original_id)}</Id></OriginalMsgId></AppRec>"
     ).encode()
+
+
+def _plain(code: Coded) -> Coded:
+    """A CS: without the code list and the free text that the same code may have in a MsgHead."""
+    return Coded(code.v, code.dn)
 
 
 def _party(party: Party) -> str:
     """The schema has the departments before the AdditionalIds, and the persons after them."""
     main, more = _named(party)
     below = [level for level in (party.inner, *party.beside) if level is not None]
-    departments = "".join(f"<Dept>{some('Type', b.type)}{''.join(_named(b))}</Dept>" for b in below if not b.person)
+    departments = "".join(f"<Dept>{some('Type', _plain(b.type))}{''.join(_named(b))}</Dept>" for b in below if not b.person)
     persons = "".join(f"<HCPerson>{''.join(_named(b))}</HCPerson>" for b in below if b.person)
-    who = f"<HCProf>{some('Type', party.type)}{main}{more}</HCProf>" if party.person else f"<Inst>{main}{departments}{more}{persons}</Inst>"
+    who = f"<HCProf>{some('Type', _plain(party.type))}{main}{more}</HCProf>" if party.person else f"<Inst>{main}{departments}{more}{persons}</Inst>"
     return f"<HCP>{who}{some('MedSpeciality', party.speciality)}{_address(party.address)}</HCP>"
 
 
@@ -75,8 +84,8 @@ def _address(a: Address | None) -> str:
     if a is None or a.type == Coded(""):  # the schema demands a type
         return ""
     lines = element("StreetAdr", a.street) + element("PostalCode", a.postal_code) + element("City", a.city)
-    codes = some("County", a.county) + some("Country", a.country) + some("CityDistr", a.district)
-    return f"<Address>{coded('Type', a.type)}{lines}{codes}{''.join(f'<TeleAddress V={attribute(t)}/>' for t in a.telecoms)}</Address>"
+    codes = "".join(some(tag, _plain(code)) for tag, code in (("County", a.county), ("Country", a.country), ("CityDistr", a.district)))
+    return f"<Address>{coded('Type', _plain(a.type))}{lines}{codes}{''.join(f'<TeleAddress V={attribute(t)}/>' for t in a.telecoms)}</Address>"
 
 
 def _named(party: Party) -> tuple[str, str]:

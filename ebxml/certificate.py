@@ -7,6 +7,8 @@ import re
 from datetime import datetime
 from functools import lru_cache
 
+from asn1crypto import cms as asn1
+from asn1crypto.x509 import Name
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -52,6 +54,12 @@ def rsa_key(certificate: x509.Certificate) -> rsa.RSAPublicKey:
 def fingerprint(certificate: x509.Certificate) -> str:
     """SHA-256 in hex."""
     return certificate.fingerprint(hashes.SHA256()).hex()
+
+
+def is_named(certificate: x509.Certificate, by: asn1.IssuerAndSerialNumber) -> bool:
+    """Whether CMS means it. Some write the issuer's name in string types of their own: names are compared by what they say (RFC 5280, 7.1)."""
+    same = by["serial_number"].native == certificate.serial_number
+    return bool(same and by["issuer"] == Name.load(certificate.issuer.public_bytes()))
 
 
 def valid_at(certificate: x509.Certificate, at: datetime) -> bool:

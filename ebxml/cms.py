@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from ebxml import der
-from ebxml.certificate import rsa_key
+from ebxml.certificate import is_named, rsa_key
 from ebxml.errors import ErrorCode, Fault, Violation
 
 FAILED = "the content could not be decrypted with our key"
@@ -189,8 +189,7 @@ def _ours(recipients: asn1.RecipientInfos, own: list[Own]) -> tuple[Own, asn1.Ke
         rid = choice.chosen["rid"]
         for pair in own:
             if rid.name == "issuer_and_serial_number":
-                same = rid.chosen["serial_number"].native == pair.certificate.serial_number
-                if same and rid.chosen["issuer"].dump() == pair.certificate.issuer.public_bytes():
+                if is_named(pair.certificate, rid.chosen):
                     return pair, choice.chosen
             elif rid.native == x509.SubjectKeyIdentifier.from_public_key(pair.key.public_key()).digest or rid.native == _key_id(pair):
                 return pair, choice.chosen

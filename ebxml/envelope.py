@@ -39,6 +39,8 @@ from ebxml.header import (
 from ebxml.kith import moment
 
 _ONCE = ("MessageHeader", "AckRequested", "Acknowledgment", "ErrorList", "MessageOrder")
+_UNDERSTOOD = {*_ONCE, "SyncReply"}
+"""The headers of ebMS 2.0; what else claims to be one of its is a stranger's."""
 _ONCE_INSIDE = ("Manifest", "StatusRequest", "StatusResponse")
 """What may stand once in the header, and in the body: of two, a reader and a signer could each mean another."""
 _EB, _SOAP = f"{{{EB}}}", f"{{{SOAP}}}"
@@ -51,18 +53,27 @@ Inside = dict[str, etree._Element]
 """Children by name, the first of each."""
 
 
+class Unheeded(Violation):
+    """The envelope says who sent it and under which id, and something that it may not: `header` is what could be read, so that its sender can be
+    told."""
+
+    def __init__(self, wrong: Violation, header: Header) -> None:
+        super().__init__(wrong.code, wrong.description, wrong.location, wrong.fault)
+        self.header = header
+
+
 def read(root: etree._Element) -> Header:
     """Reads a parsed envelope.
 
     Raises:
-        Violation: OtherXml, NotSupported: it is no ebMS envelope, lacks what nobody can answer without, says a thing twice, or
-            demands what is not understood.
+        Violation: OtherXml, NotSupported: it is no ebMS envelope, lacks what nobody can answer without, or demands what is not understood.
+        Unheeded: it says a thing twice, lacks what it is about, or asks for what nobody does.
     """
     if root.tag != f"{_SOAP}Envelope":
         raise Violation(ErrorCode.OTHER_XML, "the root element is no SOAP 1.1 Envelope", "/")
-    whole, remarks = xml.inside(root, SOAP), list[str]()
+    whole, remarks, wrong = xml.inside(root, SOAP), list[str](), list[Violation]()
     head, body = whole.get("Header"), whole.get("Body")
-    beside = _beside(head, remarks)
+    beside = _beside(head, remarks, wrong)
     if "MessageHeader" not in beside:
         raise Violation(ErrorCode.OTHER_XML, "not exactly one MessageHeader", "//Header/MessageHeader")
     main = xml.inside(beside["MessageHeader"], EB)
@@ -73,9 +84,9 @@ def read(root: etree._Element) -> Header:
     if not sender.ids or not receiver.ids or not message_id:
         raise Violation(ErrorCode.OTHER_XML, "MessageHeader lacks From, To or MessageId", "//Header/MessageHeader")
     if not said["Service"] or not said["Action"]:
-        raise Violation(ErrorCode.OTHER_XML, "MessageHeader lacks Service or Action", "//Header/MessageHeader")
+        wrong.append(Violation(ErrorCode.OTHER_XML, "MessageHeader lacks Service or Action", "//Header/MessageHeader"))
     _look_at(beside["MessageHeader"], said, service, remarks)
-    return Header(
+    header = Header(
         sender=sender, receiver=receiver, cpa_id=said["CPAId"], conversation_id=said["ConversationId"],
         service=said["Service"], service_type=_attribute(service, "type", remarks),
         action=said["Action"], message_id=message_id, timestamp=moment(_said(data, "Timestamp"), remarks, "Timestamp"),
@@ -83,9 +94,12 @@ def read(root: etree._Element) -> Header:
         duplicate_elimination="DuplicateElimination" in main, **_descriptions(beside["MessageHeader"]),
         ack_requested=_asked(beside.get("AckRequested"), remarks), sync_reply="SyncReply" in beside,
         order=_order(beside.get("MessageOrder"), remarks), **_acknowledged(beside.get("Acknowledgment"), data, remarks),
-        **_read_errors(beside.get("ErrorList"), remarks), **_read_body(body, remarks),
+        **_read_errors(beside.get("ErrorList"), remarks), **_read_body(body, remarks, wrong),
         signed=_SIGNATURE in beside, version=_attribute(beside["MessageHeader"], "version", remarks) or "2.0", remarks=tuple(remarks),
     )
+    if wrong:
+        raise Unheeded(wrong[0], header)
+    return header
 
 
 def repeated(header: Header) -> tuple[str, ...]:
@@ -132,21 +146,27 @@ def _moment(value: str, remarks: list[str], name: str) -> datetime | None:
     return moment(value, remarks, name) if value else None
 
 
-def _beside(head: etree._Element | None, remarks: list[str]) -> Inside:
+def _beside(head: etree._Element | None, remarks: list[str], wrong: list[Violation]) -> Inside:
     """The ebMS headers by name, and the signature by its whole tag. Deviations that are seen and harmless are remarked; what must be understood
     and is not stops the reading (SOAP 1.1, 4.2.3)."""
     found: Inside = {}
     for element in head.iterchildren("*") if head is not None else ():
         tag, must = str(element.tag), element.get(_MUST)
-        name = tag[len(_EB):] if tag.startswith(_EB) else tag
+        name = tag[len(_EB):] if tag.startswith(_EB) and tag[len(_EB):] in _UNDERSTOOD else tag
+        if name == "AckRequested" and element.get(_ACTOR) == NEXT_MSH:  # may stand beside the one that asks us
+            wrong.append(Violation(ErrorCode.NOT_SUPPORTED, "a receipt by the next hop is asked for", "//Header/AckRequested", Fault.NOT_SUPPORTED))
+            continue
         if name in found and name in _ONCE:
-            raise Violation(ErrorCode.OTHER_XML, f"more than one {name}", f"//{name}")
+            wrong.append(Violation(ErrorCode.OTHER_XML, f"more than one {name}", f"//Header/{name}"))
         found.setdefault(name, element)
         if must in ("0", "1") and name is not tag:
             continue
         if name is tag and not tag.startswith((f"{{{DS}}}", _SOAP)):
             if must in ("1", "true") and element.get(_ACTOR, NEXT) in _FOR_US:
-                raise Violation(ErrorCode.NOT_SUPPORTED, "a header that must be understood and is not", "//Header", Fault.NOT_SUPPORTED)
+                unknown = Violation(ErrorCode.NOT_SUPPORTED, "a header that must be understood and is not", "//Header", Fault.NOT_SUPPORTED)
+                if not tag.startswith(_EB):
+                    raise unknown
+                wrong.append(unknown)
             remarks.append("a header that is not ebMS 2.0's")
         elif must is None and name is not tag:
             remarks.append(f"{name} does not say mustUnderstand")
@@ -173,8 +193,6 @@ def _descriptions(main: etree._Element) -> dict[str, Any]:
 def _asked(ack: etree._Element | None, remarks: list[str]) -> str:
     if ack is None:
         return ""
-    if ack.get(f"{{{SOAP}}}actor") == NEXT_MSH:
-        raise Violation(ErrorCode.NOT_SUPPORTED, "a receipt by the next hop is asked for", "//Header/AckRequested", Fault.NOT_SUPPORTED)
     signed = _attribute(ack, "signed", remarks).strip()
     if signed not in ("true", "1", "false", "0"):
         remarks.append("AckRequested/@signed is no boolean: read as false")
@@ -232,19 +250,20 @@ def _read_errors(element: etree._Element | None, remarks: list[str]) -> dict[str
     return {"errors": errors or (EbError("Unknown", highest or "Error"),), "highest_severity": highest}
 
 
-def _read_body(body: etree._Element | None, remarks: list[str]) -> dict[str, Any]:
+def _read_body(body: etree._Element | None, remarks: list[str], wrong: list[Violation]) -> dict[str, Any]:
     said = xml.inside(body, EB)
     for name in said if len(said) != len(_all(body, "*")) else ():
         if name in _ONCE_INSIDE and len(_all(body, name)) > 1:
-            raise Violation(ErrorCode.OTHER_XML, f"more than one {name}", f"//{name}")
+            wrong.append(Violation(ErrorCode.OTHER_XML, f"more than one {name}", f"//Body/{name}"))
     asked, told = said.get("StatusRequest"), said.get("StatusResponse")
     references = tuple(_reference(e, remarks) for e in _all(said.get("Manifest"), "Reference"))
     status = None
     if told is not None:
         word = _attribute(told, "messageStatus", remarks)
-        if word not in list(MessageStatus):
-            raise Violation(ErrorCode.VALUE_NOT_RECOGNIZED, "an unknown messageStatus", "//Body/StatusResponse/@messageStatus")
-        status = Status(MessageStatus(word), _text(told, "RefToMessageId"), _when(told, "Timestamp", remarks))
+        if word in list(MessageStatus):
+            status = Status(MessageStatus(word), _text(told, "RefToMessageId"), _when(told, "Timestamp", remarks))
+        else:
+            wrong.append(Violation(ErrorCode.VALUE_NOT_RECOGNIZED, "an unknown messageStatus", "//Body/StatusResponse/@messageStatus"))
     described = tuple(r for r in references if r.role or r.id or r.schemas or r.description)
     return {"manifest": tuple(r.href for r in references), "described": described, "status_of": _text(asked, "RefToMessageId"), "status": status}
 
@@ -257,32 +276,6 @@ def _reference(element: etree._Element, remarks: list[str]) -> Reference:
     )
 
 
-__all__ = [
-    "ACKNOWLEDGMENT",
-    "DS",
-    "EB",
-    "ENQUIRIES",
-    "ERRORS",
-    "MESSAGE_ERROR",
-    "NEXT",
-    "NEXT_MSH",
-    "PING",
-    "PONG",
-    "SIGNAL_SERVICE",
-    "SOAP",
-    "STATUS_REQUEST",
-    "STATUS_RESPONSE",
-    "TO_PARTY",
-    "XLINK",
-    "EbError",
-    "EbParty",
-    "Header",
-    "MessageStatus",
-    "Order",
-    "PartyId",
-    "Reference",
-    "Status",
-    "read",
-    "repeated",
-    "write",
-]
+__all__ = ["ACKNOWLEDGMENT", "DS", "EB", "ENQUIRIES", "ERRORS", "MESSAGE_ERROR", "NEXT", "NEXT_MSH", "PING", "PONG", "SIGNAL_SERVICE", "SOAP",
+           "STATUS_REQUEST", "STATUS_RESPONSE", "TO_PARTY", "XLINK", "EbError", "EbParty", "Header", "MessageStatus", "Order", "PartyId",
+           "Reference", "Status", "Unheeded", "read", "repeated", "write"]

@@ -205,7 +205,7 @@ def _signer(info: etree._Element, value: str, candidates: Iterable[x509.Certific
     if method in LEGACY:
         remarks.append("signed with SHA-1")
     hasher, algorithm = METHODS[method]
-    digest = hasher(canonical_part(info, *CANONICAL[canonical])).digest()
+    digest = hasher(canonical_part(info, *CANONICAL[canonical], prefixes=_prefixes(said.get("CanonicalizationMethod")))).digest()
     try:
         made = base64.b64decode(value, validate=True)
     except ValueError:
@@ -272,11 +272,15 @@ def _octets(root: etree._Element, signature: etree._Element, said: _Reference, r
 
 def _canonical(root: etree._Element, transform: etree._Element | None) -> bytes:
     exclusive, _ = CANONICAL[_algorithm(transform)] if transform is not None else (False, False)
-    prefixes = transform.find(f"{{{EXCLUSIVE}}}InclusiveNamespaces") if transform is not None else None
     return etree.tostring(  # a same-document URI never includes comments
-        root.getroottree(), method="c14n", exclusive=exclusive, with_comments=False,
-        inclusive_ns_prefixes=prefixes.get("PrefixList", "").split() if prefixes is not None else None,
+        root.getroottree(), method="c14n", exclusive=exclusive, with_comments=False, inclusive_ns_prefixes=_prefixes(transform),
     )
+
+
+def _prefixes(how: etree._Element | None) -> list[str] | None:
+    """The prefixes that an exclusive canonicalisation treats as an inclusive one would; None: of none it is said."""
+    told = how.find(f"{{{EXCLUSIVE}}}InclusiveNamespaces") if how is not None else None
+    return told.get("PrefixList", "").split() if told is not None else None
 
 
 __all__ = ["Examined", "examine", "sign", "verify"]

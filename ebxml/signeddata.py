@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import pkcs7
 
+from ebxml.certificate import is_named
 from ebxml.errors import ErrorCode, Fault, Violation
 
 _HASHES: dict[str, type[hashes.HashAlgorithm]] = {"sha1": hashes.SHA1, "sha256": hashes.SHA256, "sha384": hashes.SHA384, "sha512": hashes.SHA512}
@@ -77,8 +78,7 @@ def verify(blob: bytes, pinned: Iterable[x509.Certificate], *, legacy: bool = Fa
 
 def _is(sid: asn1.SignerIdentifier, certificate: x509.Certificate) -> bool:
     if sid.name == "issuer_and_serial_number":
-        same = sid.chosen["serial_number"].native == certificate.serial_number
-        return bool(same and sid.chosen["issuer"].dump() == certificate.issuer.public_bytes())
+        return is_named(certificate, sid.chosen)
     try:
         told = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
     except x509.ExtensionNotFound:

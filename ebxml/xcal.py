@@ -124,11 +124,15 @@ def _value(found: etree._Element) -> str:
 
 
 def _when(found: etree._Element | None, name: str, remarks: list[str]) -> datetime | None:
-    """A time. Without an offset of its own it is in the zone that its parameters name, else Norwegian."""
+    """A time. Without an offset of its own it is in the zone that its parameters name, else Norwegian. A whole day has no time: it is told as none,
+    for nobody means midnight by it."""
     if found is None:
         return None
-    zone = content(found, "parameters", "tzid")
-    return moment(_value(found), remarks, name, _zone(zone, remarks)) if zone else moment(_value(found), remarks, name)
+    value, zone = _value(found), content(found, "parameters", "tzid")
+    if 0 < len(value) <= len("2026-12-01"):
+        remarks.append(f"{name} is a day without a time")
+        return None
+    return moment(value, remarks, name, _zone(zone, remarks)) if zone else moment(value, remarks, name)
 
 
 def _zone(name: str, remarks: list[str]) -> ZoneInfo:

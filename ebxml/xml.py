@@ -20,6 +20,8 @@ _EIGHT_BITS = re.compile(
     rb"""(?:\xef\xbb\xbf)?\s*<(?:[^?]|\?xml\s(?![^>]{0,100}encoding)|\?xml[^>]{0,100}encoding=["'](?i:utf-8|iso-8859-1|us-ascii|windows-1252)["'])""",
 )
 _UNDECLARED = re.compile(rb"""\s*<(?:[^?]|\?xml\s(?![^>]{0,200}encoding))""")
+_DTD = re.compile(rb"(?:\xef\xbb\xbf)?(?>\s+|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL)
+"""Where alone one may stand: before the root element (XML 1.0, 2.8)."""
 _LATIN = ("iso-8859-1", "iso-8859-15", "windows-1252")
 """What else than UTF-8 a Norwegian sender may mean without saying so in the document."""
 
@@ -45,7 +47,7 @@ def parse(data: bytes, largest: int = LARGEST, charset: str = "") -> etree._Elem
     if len(data) > HUGE and not _EIGHT_BITS.match(data):
         raise Violation(ErrorCode.OTHER_XML, "a large document in an encoding that could hide a document type declaration")
     try:
-        root = etree.fromstring(data.strip(), parser)
+        root = etree.fromstring(data.lstrip(), parser)
     except (etree.XMLSyntaxError, ValueError) as wrong:
         line = getattr(wrong, "lineno", 0)
         raise Violation(ErrorCode.OTHER_XML, f"no well-formed XML (line {line})") from wrong
@@ -57,8 +59,8 @@ def parse(data: bytes, largest: int = LARGEST, charset: str = "") -> etree._Elem
 
 
 def no_dtd(data: bytes) -> None:
-    """Before anything is parsed. Raises Violation (OtherXml) for a document type declaration."""
-    if b"<!DOCTYPE" in data:
+    """Before anything is parsed. Raises Violation (OtherXml) for a document type declaration; a text may speak of one."""
+    if _DTD.match(data):
         raise Violation(ErrorCode.OTHER_XML, "a document type declaration is not allowed")
 
 
@@ -110,15 +112,18 @@ def inside(element: etree._Element | None, namespace: str) -> dict[str, etree._E
     return found
 
 
-def canonical_part(element: etree._Element, exclusive: bool, comments: bool) -> bytes:
+def canonical_part(element: etree._Element, exclusive: bool, comments: bool, prefixes: list[str] | None = None) -> bytes:
     """A part of a document in canonical form, with the namespaces that are in scope there. Raises etree.C14NError.
 
     Where a default namespace is declared, lxml may write an `xmlns=""` too many: such a part is taken out of its document first.
     """
-    octets = etree.tostring(element, method="c14n", exclusive=exclusive, with_comments=comments, with_tail=False)
+    octets = etree.tostring(
+        element, method="c14n", exclusive=exclusive, with_comments=comments, with_tail=False, inclusive_ns_prefixes=prefixes,
+    )
     if b'xmlns="' not in octets:
         return octets
-    return etree.tostring(parse(etree.tostring(element, with_tail=False)), method="c14n", exclusive=exclusive, with_comments=comments)
+    alone = parse(etree.tostring(element, with_tail=False))
+    return etree.tostring(alone, method="c14n", exclusive=exclusive, with_comments=comments, inclusive_ns_prefixes=prefixes)
 
 
 def _depth(root: etree._Element) -> int:

@@ -61,6 +61,7 @@ NEXT: dict[tuple[State, Step], State] = {
     (State.ARRIVED, Step.ARRIVED): State.ARRIVED,    # the Acknowledgment of a second try
     (State.ARRIVED, Step.ACCEPTED): State.ACCEPTED,
     (State.ARRIVED, Step.REJECTED): State.REJECTED,
+    (State.ARRIVED, Step.REFUSED): State.FAILED,     # it came, and could not be opened: an error instead of an AppRec
     (State.ARRIVED, Step.EXPIRED): State.EXPIRED,    # no AppRec by the deadline
     (State.ACCEPTED, Step.ARRIVED): State.ACCEPTED,
     (State.ACCEPTED, Step.ACCEPTED): State.ACCEPTED,

@@ -260,9 +260,11 @@ def _same(kept: Stored, told: Stored | None) -> bool:
 
 
 def _found(tx: Transaction, speaker: Speaker, statement: Statement) -> tuple[str, Stored | None]:
-    """The booking that is spoken of: by our id, else by what the speaker calls a visit that it planned itself."""
-    id_ = which(statement, speaker.name)
-    kept, named = tx.get("Appointment", id_), str(statement.appointment.get("id") or "")
+    """The booking that is spoken of: by our id, which some write back in capitals, else by what the speaker calls a visit that it planned itself."""
+    id_, named = which(statement, speaker.name), str(statement.appointment.get("id") or "")
+    kept = tx.get("Appointment", id_)
+    if kept is None and (kept := tx.get("Appointment", id_.lower())) is not None:
+        return id_.lower(), kept
     if kept is None and named:
         theirs = appointment_id(speaker.name, named)
         planned = tx.get("Appointment", theirs)

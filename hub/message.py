@@ -137,7 +137,9 @@ class Envelope:
 
     @property
     def digest(self) -> str:
-        """SHA-256 in hex over all that it carries; two deliveries of one message have the same."""
+        """SHA-256 in hex over all that it carries, or of which letter it says what; two deliveries of one message have the same."""
+        if self.receipt is not None:
+            return hashlib.sha256(f"{self.receipt.kind} {self.receipt.refers_to}".encode()).hexdigest()
         if not self.attachments:
             return self.content.digest
         return hashlib.sha256("".join(c.digest for c in (self.content, *self.attachments)).encode()).hexdigest()

@@ -26,6 +26,7 @@ from hub.problem import Problem, Refused
 PAYLOAD = "application/pkcs7-mime; smime-type=enveloped-data; name=smime.p7m"
 _DIGEST = re.compile(rb"<ds:DigestValue>([^<]+)</ds:DigestValue>")
 FAULT_AT = "//Body/Fault"
+_NOT_THERE = (MessageStatus.UNAUTHORIZED, MessageStatus.NOT_RECOGNIZED)
 SOAP_FAULT = (
     '<SOAP:Envelope xmlns:SOAP="http://schemas.xmlsoap.org/soap/envelope/"><SOAP:Body><SOAP:Fault><faultcode>SOAP:{}</faultcode>'
     "<faultstring>{}</faultstring></SOAP:Fault></SOAP:Body></SOAP:Envelope>"
@@ -66,37 +67,35 @@ class EbmsSeal:
             examined, said = self._signature(root, package, header, at)
             contents = self._ring().payloads.read(package, header)
         except (Violation, Refused) as wrong:
+            header = wrong.header if isinstance(wrong, envelope.Unheeded) else header
             known = self._envelope(header, (), ()) if header else None
             raise Unopened(as_refused(wrong), known) from wrong
         return self._envelope(header, contents, (*package.remarks, *said), examined)
 
     def _parties(self, header: Header) -> None:
-        if header.sender.her != self._partner or header.receiver.her != self._own:
-            raise Violation(ErrorCode.INCONSISTENT, "From or To is not this agreement's", "//Header/MessageHeader/From", Fault.WRONG_PARTY)
+        for name, said, agreed in (("From", header.sender.her, self._partner), ("To", header.receiver.her, self._own)):
+            if said != agreed:
+                raise Violation(ErrorCode.INCONSISTENT, f"{name} is not this agreement's", f"//Header/MessageHeader/{name}", Fault.WRONG_PARTY)
         if header.version != "2.0":
-            where = "//Header/MessageHeader/@version"
-            raise Violation(ErrorCode.INCONSISTENT, "another version of ebMS than 2.0", where, Fault.NOT_AS_AGREED)
+            raise Violation(ErrorCode.INCONSISTENT, "another version of ebMS than 2.0", "//Header/MessageHeader/@version", Fault.NOT_AS_AGREED)
         if header.order is not None:
             raise Violation(ErrorCode.NOT_SUPPORTED, "MessageOrder is not used in Norway", "//Header/MessageOrder", Fault.NOT_SUPPORTED)
 
     def _agreed(self, header: Header, at: datetime) -> None:
         """Service, action, role and direction by the CPA, where there is one; signals that nobody asked for."""
-        action = "//Header/MessageHeader/Action"
         if header.signal and not (header.acknowledges or header.errors or header.status or header.action == envelope.PONG):
             raise Violation(ErrorCode.OTHER_XML, "a signal that says nothing", "//Header")
         if header.service == envelope.SIGNAL_SERVICE and not header.signal and not header.enquiry:
-            raise Violation(ErrorCode.NOT_SUPPORTED, "no action of the message service's", action, Fault.NOT_SUPPORTED)
+            where = "//Header/MessageHeader/Action"
+            raise Violation(ErrorCode.NOT_SUPPORTED, "no action of the message service's", where, Fault.NOT_SUPPORTED)
         if header.action == envelope.STATUS_REQUEST and header.enquiry and not header.status_of:
             raise Violation(ErrorCode.OTHER_XML, "a StatusRequest that does not say of what", "//Body/StatusRequest")
-        if not self.agreement.formal:
+        if not self.agreement.formal or header.signal:  # what is said of a letter counts past the agreement's end, and names the id that is wrong
             return
         if header.cpa_id != self.agreement.id or not self.agreement.in_force(at):
-            raise Violation(
-                ErrorCode.VALUE_NOT_RECOGNIZED, "no agreement in force has this id", "//Header/MessageHeader/CPAId", Fault.UNKNOWN_AGREEMENT,
-            )
-        if not header.signal and not header.enquiry and not self.agreement.allows((header.sender.role, header.service, header.action), ours=False):
-            raise Violation(ErrorCode.VALUE_NOT_RECOGNIZED, "not agreed: role, service, action", action, Fault.UNKNOWN_AGREEMENT)
-        if not header.signal and not header.enquiry:
+            where = "//Header/MessageHeader/CPAId"
+            raise Violation(ErrorCode.VALUE_NOT_RECOGNIZED, "no agreement in force has this id", where, Fault.UNKNOWN_AGREEMENT)
+        if not header.enquiry:
             self.agreement.terms((header.sender.role, header.service, header.action), ours=False).must_be_kept(header)
 
     def _signature(
@@ -260,7 +259,7 @@ def _not_a_fault(root: etree._Element) -> None:
 
 def _enquiry(header: Header) -> Enquiry | None:
     """A question to us as a message handler, or an answer to ours that settles nothing (Pong, a status that only says «unknown»)."""
-    answer = header.signal and not (header.acknowledges or header.errors) and _receipt(header) is None
+    answer = header.signal and not header.acknowledges and _receipt(header) is None
     return Enquiry(header.status_of) if header.enquiry or answer else None
 
 
@@ -274,15 +273,19 @@ def _told(enquiry: Enquiry) -> dict[str, Any]:
 
 
 def _receipt(header: Header) -> Receipt | None:
-    """What a signal says. Our ids are `<letter id>@<domain>`; the partner repeats them whole."""
-    if header.status is not None and header.signal and header.status.at is not None:
+    """What a signal says; of two contradicting words the worse one. Our ids are `<letter id>@<domain>`; the partner repeats them whole.
+
+    None also for a DeliveryFailure that is a Warning: who sent it on does not know if it came through, so that the letter is sent again.
+    """
+    codes = tuple(e.code for e in header.errors)
+    failed = bool(codes) and (header.highest_severity != "Warning" or any(e.severity == "Error" for e in header.errors))
+    if header.status is not None and header.signal and header.status.status not in _NOT_THERE:
         return Receipt(ReceiptKind.ARRIVED, _bare(header.status.of), (header.status.status.value,))
-    if header.acknowledges:
+    if header.acknowledges and not failed:
         return Receipt(ReceiptKind.ARRIVED, _bare(header.acknowledges), repeats=envelope.repeated(header))
-    if header.errors:
-        kind = ReceiptKind.FAILED if header.highest_severity != "Warning" else ReceiptKind.ARRIVED
+    if failed or (codes and ErrorCode.DELIVERY_FAILURE not in codes):
         detail = "; ".join(e.description for e in header.errors)[:500]
-        return Receipt(kind, _bare(header.ref_to_message_id), tuple(e.code for e in header.errors), detail)
+        return Receipt(ReceiptKind.FAILED if failed else ReceiptKind.ARRIVED, _bare(header.ref_to_message_id or header.acknowledges), codes, detail)
     return None
 
 

@@ -11,6 +11,8 @@ from ebxml.errors import ErrorCode, Fault, Violation
 from hub.message import Content
 
 _SEALED = ("application/pkcs7-mime", "application/x-pkcs7-mime")
+_UTF16 = (b"\xff\xfe<\x00", b"\xfe\xff\x00<")
+"""How XML in UTF-16 begins, which every reader of XML takes (XML 1.0, 4.3.3)."""
 _XML = ("application/xml", "text/xml", *_SEALED)
 
 
@@ -50,5 +52,5 @@ class Payloads:
 
 
 def _content(body: bytes) -> Content:
-    is_xml = body[:64].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+    is_xml = body[:64].lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<", *_UTF16))
     return Content(body, "application/xml" if is_xml else "application/octet-stream")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from hub.booking.clock import read
+from hub.booking.clock import read, write
 from hub.booking.conventions import SHOP_BOOKING, appointment_id, extension, identifier, points_to
 from hub.booking.department import Asker
 from hub.booking.life import What
@@ -16,6 +16,8 @@ from hub.problem import Problem, Refused
 
 LONGEST_VISIT = timedelta(hours=24)
 """Longer than any home visit; bounds what must be read to find overlaps."""
+AHEAD = timedelta(minutes=15)
+"""A sender's clock that is further ahead than this is wrong, and will be put right."""
 REPORTS = {"arrived": What.ON_THE_WAY, "fulfilled": What.COMPLETE, "noshow": What.NOT_HOME, "cancelled": What.CANCEL}
 """Stated Appointment status → what it says of a booking that is kept."""
 PLANS = ("proposed", "booked", "cancelled")
@@ -136,13 +138,17 @@ def _moves(statement: Statement, stored: Booking) -> bool:
     return stated is not None and stated != (stored.start, stored.end)
 
 
-def out_of_date(statement: Statement, stored: Booking) -> bool:
+def out_of_date(statement: Statement, stored: Booking, now: datetime) -> bool:
     """It is older than what is kept: a lower sequence number, made of a version that is not the current one, or a plan that was told before
     what the service told last (mail overtakes mail). Reports of a visit have an order of their own: `life.NEXT`."""
     if statement.sequence is not None and statement.sequence < stored.sequence:
         return True
     plans = statement.appointment.get("status") in PLANS and stored.status in (Status.PENDING, Status.BOOKED)
-    if plans and "" < statement.stated_at < stored.stated_at:
+    if plans and "" < statement.stated_at < stored.stated_at and not put_right(statement.stated_at, stored.stated_at, now):
         return True
     return 0 < version(statement.appointment) < stored.version
 
+
+def put_right(stated_at: str, before: str, now: datetime) -> bool:
+    """The sender's clock was ahead when it spoke before, and is not any more: the two times say nothing of which came first."""
+    return stated_at <= write(now) and before > write(now + AHEAD)

@@ -12,7 +12,7 @@ from hub.booking.department import Asker, Department
 from hub.booking.facts import Facts
 from hub.booking.life import NEEDS_RIGHT, What, after
 from hub.booking.slots import Seat, covering, seats_over
-from hub.booking.statement import Statement, out_of_date, times, which, words
+from hub.booking.statement import Statement, out_of_date, put_right, times, which, words
 from hub.booking.views import MOVED_FROM, Booking, Status, is_booking, stated_department, stated_person
 from hub.booking.waiting import is_waiting
 from hub.message import Resource
@@ -101,7 +101,7 @@ def weigh(
         return _book(case, which(statement, origin))
     if case.settles and said == (What.MOVE,):
         said = (What.MOVE, What.CONFIRM)
-    stale = out_of_date(statement, booking)
+    stale = out_of_date(statement, booking, now)
     try:
         _same_subject(case, booking)
         appointment, encounter = _after(case, stored, said)
@@ -249,7 +249,8 @@ def _fresh(case: _Case, appointment: Resource) -> Resource:
     """When the service last told something new, and when it said so itself."""
     if not case.owner:
         return appointment
-    told = max(case.statement.stated_at, case.booking.stated_at if case.booking else "")
+    told, before = case.statement.stated_at, case.booking.stated_at if case.booking else ""
+    told = told if told and put_right(told, before, case.now) else max(told, before)
     made = with_extension(appointment, "stated-at", "Instant", told) if told else appointment
     return with_extension(made, "confirmed-at", "Instant", write(case.now))
 

@@ -94,7 +94,7 @@ def _person(tx: Transaction, stated: Resource) -> str:
 def _thread(tx: Transaction, stated: Resource) -> Thread | None:
     """By the conversation's name or by the letter that is answered, ours or theirs: vendors swap the two."""
     for name in (_named(stated, "partOf", CONVERSATION), _named(stated, "inResponseTo", LETTER)):
-        known = tx.get("Communication", name) if name else None
+        known = tx.get("Communication", name.lower()) if name else None  # ours are in small letters; some write them back in capitals
         alike = (tx.find("Communication", identifier=f"{system}|{name}") for system in (CONVERSATION, LETTER) if name and not known)
         named = [known] if known else [kept for found in alike for kept in found]
         for kept in named:

@@ -292,6 +292,16 @@ def test_of_two_plans_of_the_services_the_one_told_last_counts_whichever_comes_l
     assert booked.booking(ID).status is Status.FULFILLED
 
 
+def test_a_clock_that_was_an_hour_ahead_and_was_put_right_silences_nobody(booked: World) -> None:
+    """Else all that the service says in that hour would be refused, and the sender could do nothing about it."""
+    for ahead, done in ((timedelta(hours=1), "Kari"), (timedelta(), "Ola"), (timedelta(seconds=1), "Siri")):
+        told = with_extension(said("booked", id_=ID, performer=done), "stated-at", "Instant", write(NOW + ahead))
+        booked.states(told, may=EPJ, origin="epj")
+        assert booked.booking(ID).performer == done
+    late = with_extension(said("booked", id_=ID, performer="Kari"), "stated-at", "Instant", write(NOW))
+    assert refused(booked, late, may=EPJ, origin="epj") is Problem.OUT_OF_DATE, "from then on its times count again"
+
+
 def test_a_confirmation_that_crosses_a_move_does_not_confirm_the_new_time(booked: World) -> None:
     heard = booked.sequence(ID)
     booked.states(said("proposed", shop_id="b1", start=write(tomorrow(13))))

@@ -9,7 +9,7 @@ from ebms_made import AT
 from lxml import etree
 
 from ebxml import apprec
-from ebxml.kith import HER, Coded, Ident, Party
+from ebxml.kith import HER, Address, Coded, Ident, Party
 
 HER_ONLY = (Ident("8100101", HER),)
 MANY = (Ident("999999999", "ENH"), Ident("8100101", HER), Ident("1234", "HPR"))
@@ -48,3 +48,19 @@ def test_a_receipt_from_and_to_any_kind_of_party_is_valid_and_comes_back_with_th
     assert (read.id, read.status, read.errors, read.version, read.software) == ("a-1", status, errors, version, "Besøksbro")
     assert (read.original_id, read.original_issued, read.original_type) == ("m-1", receipt.original_issued, receipt.original_type)
     assert (read.generated, read.remarks) == (AT, ())
+
+
+@pytest.mark.spec("facts/ebxml", "9.2")
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@pytest.mark.parametrize(("issued", "told"), [
+    ("2026-12-01T09:00:00.1234567", "2026-12-01T09:00:00.1234567"), ("", "2026-12-01T08:00:00Z"), ("01.12.2026", "2026-12-01T08:00:00Z"),
+])
+def test_a_receipt_is_valid_whatever_codes_and_times_the_original_has(shared: Path, version: str, issued: str, told: str) -> None:
+    """A MsgHead has code lists where an AppRec has none (TypeOrganisation is a CV, Dept/Type a CS), and some have no time that is one."""
+    full = Coded("103", "Avdeling", "2.16.578.1.12.4.1.1.9043", "vår egen")
+    party = Party("Et sted", HER_ONLY, Party("En avdeling", HER_ONLY, type=full), type=full, address=Address(full, county=full, country=full))
+    receipt = apprec.AppRec("a-1", AT, party, party, apprec.OK, full, issued, "m-1", version=version, sender_role=full, receiver_role=full)
+    data = apprec.write(receipt)
+    etree.XMLSchema(etree.parse(shared / "standards" / "kith" / f"apprec-v{version}.xsd")).assertValid(etree.fromstring(data))
+    read = apprec.read(data)
+    assert (read.original_issued, read.original_type) == (told, Coded("103", "Avdeling"))

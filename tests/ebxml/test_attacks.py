@@ -84,6 +84,19 @@ def test_a_key_info_full_of_certificates_is_refused(many: int) -> None:
 
 
 @pytest.mark.spec("facts/ebxml", "12.bombs")
+@pytest.mark.parametrize(("data", "allowed"), [
+    (b"<a><![CDATA[<!DOCTYPE html>]]></a>", True), (b"<a><!-- <!DOCTYPE html> --></a>", True), (b"<?x <!DOCTYPE a> ?><a/>", True),
+    (b" <?xml-x?> <!-- <a> --><!DOCTYPE a><a/>", False), (b"\xef\xbb\xbf<!DOCTYPE a><a/>", False), (b"<!-- -->" * 50_000 + b"<!DOCTYPE a><a/>", False),
+])
+def test_a_document_type_declaration_is_refused_where_it_is_one_and_not_where_a_text_speaks_of_it(data: bytes, allowed: bool) -> None:
+    if allowed:
+        xml.parse(data)
+    else:
+        with pytest.raises(Violation, match="document type declaration"):
+            xml.parse(data)
+
+
+@pytest.mark.spec("facts/ebxml", "12.bombs")
 @pytest.mark.spec("facts/ebxml", "12")
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-7"])
 def test_a_large_document_cannot_hide_an_entity_bomb_behind_its_encoding(encoding: str) -> None:

@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 from asn1crypto import cms as asn1
+from asn1crypto.x509 import Name
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from cryptography.x509.name import _ASN1Type
+from cryptography.x509.oid import NameOID
 from ebms_made import pair
 from hypothesis import given
 from hypothesis import strategies as st
@@ -112,6 +116,17 @@ def test_we_are_found_by_key_identifier(openssl: OpenSsl) -> None:
     blob = openssl.encrypted("-aes-256-cbc", "-keyid")
     assert cms.describe(blob).recipients[0].startswith("key ")
     assert cms.open_(blob, [pair("other"), pair("us")]) == PLAIN
+
+
+@pytest.mark.spec("facts/ebxml", "4.4.keys")
+def test_we_are_found_by_our_issuers_name_however_its_letters_are_encoded() -> None:
+    """Some libraries write a name anew: BMPString for UTF8String, capitals, two blanks. By RFC 5280 (7.1) it is the same name."""
+    info = asn1.ContentInfo.load(cms.envelop(PLAIN, pair("us Åse").certificate))
+    named = info["content"]["recipient_infos"][0].chosen["rid"].chosen
+    for other, ours in (("US  Åse", True), ("us Ase", False)):
+        named["issuer"] = Name.load(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, other, _ASN1Type.BMPString)]).public_bytes())
+        blob = info.dump(force=True)
+        assert cms.open_(blob, [pair("us Åse")]) == PLAIN if ours else refused(blob, pair("us Åse")) == UNIFORM
 
 
 @pytest.mark.spec("facts/ebxml", "4.4")

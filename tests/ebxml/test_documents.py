@@ -262,6 +262,13 @@ def event(properties: str) -> xcal.Event:
 
 
 @pytest.mark.spec("facts/ebxml", "9.4")
+@pytest.mark.parametrize("told", ["<date>2026-12-01</date>", "<date-time>2026-12-01</date-time>", "<date>20261201</date>"])
+def test_a_whole_day_is_no_time_and_never_midnight(told: str) -> None:
+    found = event(f"<uid><text>u</text></uid><dtstart>{told}</dtstart><dtend>{told}</dtend>")
+    assert (found.start, found.end) == (None, None)
+
+
+@pytest.mark.spec("facts/ebxml", "9.4")
 @pytest.mark.parametrize(
     ("zone", "told", "read"),
     [

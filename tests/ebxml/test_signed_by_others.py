@@ -21,12 +21,12 @@ XPATH = f"""<ds:Transform Algorithm="{algorithms.XPATH}"><ds:XPath xmlns:s="{SOA
 FOREIGN = f'<x:Trace xmlns:x="urn:x" SOAP:actor="{NEXT_MSH}">hop</x:Trace>'
 
 
-def signed(canonical: str, method: str, digest: str, xpath: str, indent: bool = True, **changes: object) -> bytes:
-    """By xmlsec, in its own way."""
-    transform = f'<ds:Transform Algorithm="{canonical}"/>'
+def signed(canonical: str, method: str, digest: str, xpath: str, indent: bool = True, prefixes: str = "", **changes: object) -> bytes:
+    """By xmlsec, in its own way. `prefixes` stands inside both canonicalisations."""
+    transform = f'<ds:Transform Algorithm="{canonical}">{prefixes}</ds:Transform>'
     how = f'<ds:DigestMethod Algorithm="{digest}"/><ds:DigestValue/>'
     template = (
-        f'<ds:Signature xmlns:ds="{DS}"><ds:SignedInfo><ds:CanonicalizationMethod Algorithm="{canonical}"/><ds:SignatureMethod '
+        f'<ds:Signature xmlns:ds="{DS}"><ds:SignedInfo><ds:CanonicalizationMethod Algorithm="{canonical}">{prefixes}</ds:CanonicalizationMethod><ds:SignatureMethod '
         f'Algorithm="{method}"/><ds:Reference URI=""><ds:Transforms><ds:Transform Algorithm="{algorithms.ENVELOPED}"/>{xpath}{transform}'
         f'</ds:Transforms>{how}</ds:Reference><ds:Reference URI="{CID}">{how}</ds:Reference></ds:SignedInfo><ds:SignatureValue/>'
         "<ds:KeyInfo><ds:X509Data/></ds:KeyInfo></ds:Signature>"
@@ -76,6 +76,15 @@ def test_sha_1_by_others_is_accepted_only_from_a_partner_named_for_it(method: st
     with pytest.raises(Violation, match="SHA-1"):
         verify(data)
     assert verify(data, legacy=True).holds
+
+
+@pytest.mark.spec("facts/ebxml", "4.2")
+@pytest.mark.parametrize("told", ["SOAP", "SOAP eb xlink", "xlink unknown"])
+def test_an_exclusive_canonicalisation_may_name_prefixes_for_what_is_signed_and_for_signedinfo(told: str) -> None:
+    prefixes = f'<ec:InclusiveNamespaces xmlns:ec="{algorithms.EXCLUSIVE}" PrefixList="{told}"/>'
+    data = signed(algorithms.EXCLUSIVE, algorithms.RSA_SHA256, algorithms.SHA256, XPATH, prefixes=prefixes)
+    assert xmlsec_agrees(data, PARTS)
+    assert verify(data).holds
 
 
 @pytest.mark.spec("facts/ebxml", "12.c14n")

@@ -15,7 +15,7 @@ from hub.access import Ground
 from hub.booking.conventions import with_extension
 from hub.customer import Customer, Order
 from hub.delivery import State
-from hub.message import Content, Letter, Parcel
+from hub.message import Content, Letter, Parcel, Resources
 from hub.problem import Problem, Refused, Unavailable
 from hub.replaying import replay
 from hub.shop import Shop
@@ -412,3 +412,15 @@ def test_an_id_that_no_database_could_look_up_is_refused_and_the_next_letter_goe
     assert filed.verdict.where in ("MessageId", "ConversationId"), "an operator sees it"
     world.until_quiet()
     assert status(world, id_) in ("fulfilled", "noshow", "cancelled")
+
+
+def test_an_epj_that_writes_our_id_in_capitals_speaks_of_the_same_booking(world: World) -> None:
+    """Systems that keep UUIDs as numbers write them back so; of AppRecs and receipts that was known."""
+    id_, _ = booked(world)
+    kept = world.store.get("Appointment", id_)
+    assert kept is not None
+    at = {name: kept.resource[name] for name in ("start", "end")}
+    letter = Letter("from-the-epj", id_, "visit", world.clock.now)
+    content = world.box.format.write(Resources(({"resourceType": "Appointment", "id": id_.upper(), "status": "booked", **at},)), letter)
+    assert world.flow.receive(world.adapters["visma-profil"], world.box.seal.close(content, letter, world.clock.now)).verdict.about == (f"Appointment/{id_}",)
+    assert status(world, id_) == "booked"

@@ -18,7 +18,7 @@ from test_flow import booked, statement, told
 from adapters.carriers.memory import MemoryCarrier
 from adapters.demo.processes import wait_for
 from adapters.seals.ebms import ebms
-from ebxml import apprec, msghead
+from ebxml import apprec, certificate, envelope, msghead, signature
 from ebxml.kith import HER, Coded, Ident, Party
 from hub.adapter import Surroundings
 from hub.delivery import Patience, State
@@ -286,3 +286,62 @@ def test_no_apprec_by_the_deadline_is_told_to_a_person_and_a_late_one_still_coun
     assert world.carrier.sent == [], "it arrived: nothing is sent again"
     assert "expired" in [entry.kind for entry in world.store.timeline(f"Appointment/{id_}")]
     assert [d.id for d in world.store.deliveries((State.EXPIRED,), "visma-profil", None, 5)] == [owed.id], "the console's list of what a person must do"
+
+
+def said_of(world: World, delivery: str, **said: object) -> Parcel:
+    """A signal of the EPJ's about a letter of ours."""
+    ours = f"{delivery}@besoksbro.example"
+    values: dict[str, object] = {
+        "sender": envelope.EbParty((envelope.PartyId(EPJ),)), "receiver": envelope.EbParty((envelope.PartyId(HUB),)), "cpa_id": "c",
+        "conversation_id": "c", "service": envelope.SIGNAL_SERVICE, "action": envelope.MESSAGE_ERROR, "message_id": f"{uuid.uuid4()}@epj",
+        "timestamp": world.clock.now, "ref_to_message_id": ours, **said,
+    }
+    if values["action"] == envelope.ACKNOWLEDGMENT:
+        values["acknowledges"] = ours
+    keys = world.box.seal._ring().keys.sign  # type: ignore[attr-defined]
+    header = envelope.Header(**values)  # type: ignore[arg-type]
+    return Parcel({"content-type": "text/xml"}, signature.sign(envelope.write(header), (), keys.key, certificate.b64(keys.certificate)))
+
+
+def two_sent(world: World) -> list[str]:
+    """Two letters that were sent, and have no receipt yet."""
+    id_, _ = booked(world)
+    (owed,) = world.store.deliveries_about(f"Appointment/{id_}")
+    other = replace(owed, id=str(uuid.uuid4()), key=None)
+    world.store.write(lambda tx: tx.owe(other))
+    world.deliver()
+    return [owed.id, other.id]
+
+
+@pytest.mark.spec("facts/ebxml", "7.4")
+def test_an_error_after_the_receipt_is_told_to_a_person_at_once(world: World) -> None:
+    """The partner acknowledges before it decrypts: what goes wrong then comes as a MessageError, since no AppRec can be written."""
+    first, _ = two_sent(world)
+    visma = world.adapters["visma-profil"]
+    world.flow.receive(visma, said_of(world, first, action=envelope.ACKNOWLEDGMENT))
+    assert world.store.delivery(first).state is State.ARRIVED  # type: ignore[union-attr]
+    error = (envelope.EbError("SecurityFailure", "Error"),)
+    world.flow.receive(visma, said_of(world, first, errors=error, highest_severity="Error"))
+    assert world.store.delivery(first).state is State.FAILED  # type: ignore[union-attr]
+
+
+@pytest.mark.spec("facts/ebxml", "7.4.duplicate")
+def test_two_receipts_under_one_message_id_are_no_duplicates_and_the_second_is_shown(world: World) -> None:
+    first, second = two_sent(world)
+    visma = world.adapters["visma-profil"]
+    same, other = (said_of(world, of, action=envelope.ACKNOWLEDGMENT, message_id="same@epj") for of in (first, second))
+    assert world.flow.receive(visma, same).verdict.accepted and world.flow.receive(visma, same).duplicate
+    assert world.flow.receive(visma, other).verdict.problem is Problem.ALTERED_DUPLICATE
+    assert [filed.verdict.problem for filed in world.store.envelopes("visma-profil", None, True, None, 5)] == [Problem.ALTERED_DUPLICATE]
+
+
+@pytest.mark.spec("facts/ebxml", "5")
+@pytest.mark.parametrize("sync", [True, False])
+def test_what_is_refused_is_told_where_the_sender_waits_for_it(world: World, sync: bool) -> None:
+    """A message handler that asked for no answer on this connection reads none there: it would send the same letter for days."""
+    good = letter(world, sync=sync)
+    broken = Parcel(good.headers, good.body.replace(b"<eb:Action>Besok<", b"<eb:Action>Other<"))
+    answer = world.flow.receive(world.adapters["visma-profil"], broken)
+    assert answer.verdict.problem is Problem.BAD_SIGNATURE and told(answer.parcel).errors and answer.later is not sync
+    asked = said_of(world, "x", action=envelope.PING, ref_to_message_id="", sync_reply=sync)
+    assert world.flow.receive(world.adapters["visma-profil"], asked).later is not sync

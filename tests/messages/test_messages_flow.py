@@ -113,6 +113,15 @@ def test_the_thread_is_found_by_the_letter_that_is_answered_when_the_conversatio
     assert {m.thread for m in messages(world, kari.reference)} == {asked} and len(messages(world, kari.reference)) == 4
 
 
+def test_the_thread_is_found_by_an_id_of_ours_that_comes_back_in_capitals(world: World, client: TestClient) -> None:
+    """Systems that keep UUIDs as numbers write them so."""
+    kari = somebody(world, NURSING)
+    log_in(client, kari.reference)
+    asked = send(client).rpartition("/")[2]
+    hear(world, stated(kari.national_id, "e1", partOf=[{"identifier": {"system": CONVERSATION, "value": asked.upper()}}]))
+    assert {m.thread for m in messages(world, kari.reference)} == {asked}
+
+
 def test_a_clock_that_is_wrong_puts_no_answer_above_its_question(world: World, client: TestClient) -> None:
     kari = somebody(world, NURSING)
     log_in(client, kari.reference)

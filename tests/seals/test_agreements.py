@@ -152,6 +152,20 @@ def test_another_cpa_id_and_an_agreement_out_of_force_are_refused(both: Both) ->
         assert (wrong.value.problem, wrong.value.where) == (Problem.UNKNOWN_AGREEMENT, "//Header/MessageHeader/CPAId")
 
 
+@pytest.mark.spec("facts/ebxml", "8")
+@pytest.mark.parametrize("at", [AT, AT + timedelta(hours=20)], ids=["another id", "past its end"])
+def test_what_is_said_of_a_letter_counts_under_another_cpa_id_and_past_the_agreements_end(both: Both, at: datetime) -> None:
+    """A partner that does not know our CPA says so under an id of its own; and what was sent on the last day is acknowledged on the next."""
+    hub = both.hub(cpa_text(both.pki, end="2026-12-01T12:00:00Z"))
+    sent = both.epj.open(hub.close(CONTENT, LETTER, AT), AT)
+    told = replace(sent, transport={**sent.transport, "cpa": "unknown" if at == AT else "cpa:77"})
+    for refused, kind in ((None, "arrived"), (Refused(Problem.UNKNOWN_AGREEMENT, "no such CPA"), "failed")):
+        parcel = both.epj.receipt(told, refused, at)
+        assert parcel is not None
+        receipt = hub.open(parcel, at).receipt
+        assert receipt is not None and (receipt.kind, receipt.refers_to) == (kind, LETTER.id)
+
+
 @pytest.mark.spec("facts/ebxml", "5")
 def test_a_receipt_needs_no_row_in_the_cpa(both: Both) -> None:
     hub = both.hub(cpa_text(both.pki))

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from adapters.registries import pki
 from adapters.seals.ebms import EbmsSeal, ebms
 from ebxml import certificate, cms, envelope, mime, signature, xml
-from ebxml.envelope import ACKNOWLEDGMENT, MESSAGE_ERROR, PING, SIGNAL_SERVICE, EbError, EbParty, Header, PartyId
+from ebxml.envelope import ACKNOWLEDGMENT, MESSAGE_ERROR, NEXT_MSH, PING, SIGNAL_SERVICE, EbError, EbParty, Header, MessageStatus, PartyId, Status
 from hub.adapter import Surroundings, Unopened
-from hub.message import Enquiry, Parcel, Receipt, ReceiptKind
+from hub.message import Enquiry, Envelope, Parcel, Receipt, ReceiptKind
 from hub.problem import Problem
 
 HUB, EPJ = "8100000", "8100101"
@@ -96,11 +96,39 @@ def test_a_letter_that_an_acknowledgment_rides_on_is_read_as_the_letter_and_gets
 @pytest.mark.spec("facts/ebxml", "6.DeliveryFailure")
 @pytest.mark.spec("facts/ebxml", "6")
 def test_a_warning_says_that_the_letter_was_processed(wire: Wire) -> None:
-    warning = (EbError("DeliveryFailure", "Warning", "slow"),)
-    signal = {"service": SIGNAL_SERVICE, "service_type": "", "action": MESSAGE_ERROR, "ack_requested": "", "ref_to_message_id": "x@besoksbro.example"}
-    opened = wire.hub.open(wire.written([], errors=warning, highest_severity="Warning", **signal), AT)
-    assert opened.receipt is not None
-    assert (opened.receipt.kind, opened.receipt.refers_to, opened.receipt.codes) == ("arrived", "x", ("DeliveryFailure",))
+    receipt = about_x(wire, errors=(EbError("Inconsistent", "Warning", "odd"),), highest_severity="Warning").receipt
+    assert receipt is not None
+    assert (receipt.kind, receipt.refers_to, receipt.codes) == ("arrived", "x", ("Inconsistent",))
+
+
+def about_x(wire: Wire, action: str = MESSAGE_ERROR, **said: object) -> Envelope:
+    """What the EPJ's message handler says of our letter `x`."""
+    signal = {"service": SIGNAL_SERVICE, "service_type": "", "action": action, "ack_requested": "", "ref_to_message_id": "x@besoksbro.example"}
+    return wire.hub.open(wire.written([], **{**signal, **said}), AT)
+
+
+@pytest.mark.spec("facts/ebxml", "6.DeliveryFailure")
+def test_a_warning_that_a_letter_may_not_have_been_delivered_is_no_receipt(wire: Wire) -> None:
+    """Taken for one, the letter would never be sent again, and might be lost."""
+    opened = about_x(wire, errors=(EbError("DeliveryFailure", "Warning", "sent on, and no receipt"),), highest_severity="Warning")
+    assert (opened.receipt, opened.enquiry) == (None, Enquiry())
+
+
+@pytest.mark.spec("facts/ebxml", "6.warning")
+@pytest.mark.parametrize("said", [{"highest_severity": "Warning"}, {"acknowledges": "x@besoksbro.example", "highest_severity": "Error"}])
+def test_of_two_contradicting_words_about_a_letter_the_worse_one_counts(wire: Wire, said: dict[str, object]) -> None:
+    receipt = about_x(wire, errors=(EbError("SecurityFailure", "Error"),), **said).receipt
+    assert receipt == Receipt(ReceiptKind.FAILED, "x", ("SecurityFailure",))
+
+
+@pytest.mark.spec("facts/ebxml", "2.2.status")
+@pytest.mark.parametrize(("word", "there"), [("UnAuthorized", False), ("NotRecognized", False), ("Received", True), ("Forwarded", True)])
+@pytest.mark.parametrize("when", [AT, None])
+def test_the_word_of_a_status_decides_whether_a_letter_is_there_and_not_whether_a_time_stands_beside_it(
+    wire: Wire, word: str, there: bool, when: datetime | None,
+) -> None:
+    opened = about_x(wire, "StatusResponse", status=Status(MessageStatus(word), "x@besoksbro.example", when))
+    assert opened.receipt == (Receipt(ReceiptKind.ARRIVED, "x", (word,)) if there else None)
 
 
 @pytest.mark.spec("facts/ebxml", "6.never")
@@ -254,6 +282,45 @@ def test_message_order_is_declined(wire: Wire) -> None:
     order = b'<eb:MessageOrder eb:version="2.0" SOAP:mustUnderstand="1"><eb:SequenceNumber>1</eb:SequenceNumber></eb:MessageOrder></SOAP:Header>'
     parcel = wire.written([("a", P7M, wire.encrypted(FIRST))], change=lambda soap: soap.replace(b"</SOAP:Header>", order))
     assert code(wire, refused(wire, parcel)) == "NotSupported"
+
+
+NEXT_HOP = b'<eb:AckRequested SOAP:actor="%s" SOAP:mustUnderstand="1" eb:signed="false" eb:version="2.0"/>' % NEXT_MSH.encode()
+HEADER_END = b"</SOAP:Header>"
+
+
+@pytest.mark.spec("facts/ebxml", "6")
+@pytest.mark.parametrize(
+    ("old", "new", "told", "where"),
+    [
+        (HEADER_END, NEXT_HOP + HEADER_END, "NotSupported", "//Header/AckRequested"),
+        (HEADER_END, NEXT_HOP.replace(b"next", b"toParty") + HEADER_END, "OtherXml", "//Header/AckRequested"),
+        (HEADER_END, b'<eb:Via SOAP:mustUnderstand="1"/>' + HEADER_END, "NotSupported", "//Header"),
+        (b"<eb:Action>Besok</eb:Action>", b"", "OtherXml", "//Header/MessageHeader"),
+        (b"</SOAP:Body>", b'<eb:Manifest eb:version="2.0"/></SOAP:Body>', "OtherXml", "//Body/Manifest"),
+        (b">8100000</eb:PartyId>", b">8100999</eb:PartyId>", "Inconsistent", "//Header/MessageHeader/To"),
+        (b">8100101</eb:PartyId>", b">8100999</eb:PartyId>", "Inconsistent", "//Header/MessageHeader/From"),
+    ],
+    ids=["next hop", "two AckRequested", "unknown header", "no Action", "two Manifests", "To", "From"],
+)
+def test_what_is_wrong_in_an_envelope_that_says_whom_to_answer_is_told_in_a_message_error(
+    wire: Wire, old: bytes, new: bytes, told: str, where: str,
+) -> None:
+    """A SOAP Fault says nothing of which letter it is about, and by mail it goes nowhere."""
+    unopened = refused(wire, wire.written([("a", P7M, wire.encrypted(FIRST))], change=lambda soap: soap.replace(old, new)))
+    answer = wire.hub.refusal(unopened, AT)
+    assert answer is not None
+    header = envelope.read(xml.parse(answer.body))
+    assert (header.action, header.ref_to_message_id, header.signed) == (MESSAGE_ERROR, "m@epj", True)
+    assert [(e.code, e.severity, e.location) for e in header.errors] == [(told, "Error", where)]
+
+
+@pytest.mark.spec("facts/ebxml", "12.xml")
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_a_document_in_utf_16_is_a_document(wire: Wire, encoding: str) -> None:
+    body = ("\ufeff<?xml version='1.0' encoding='UTF-16'?><First>bl\xe5b\xe6r</First>\n").encode(encoding)
+    opened = wire.hub.open(wire.written([("a", P7M, wire.encrypted(body))]), AT)
+    assert (opened.content.body, opened.content.media_type) == (body, "application/xml")
+    assert xml.parse(body).text == "bl\xe5b\xe6r"
 
 
 @pytest.mark.spec("facts/ebxml", "6.Inconsistent")
