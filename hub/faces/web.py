@@ -5,7 +5,6 @@ Handlers are plain synchronous functions; they run in the thread pool. Audit lin
 
 from __future__ import annotations
 
-import hmac
 import logging
 import re
 import traceback
@@ -13,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -22,7 +20,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from hub.access import AuditLine
-from hub.faces import sessions, unsent
+from hub.faces import forms, sessions, unsent
 from hub.faces.context import Context
 from hub.faces.sessions import Session
 from hub.problem import Refused, Unavailable
@@ -34,8 +32,6 @@ BEGUN_FOR = 15 * 60
 """Seconds that somebody may take at the login provider."""
 WELCOME_FOR = 90 * 24 * 60 * 60
 """Seconds that a browser that was let in is known."""
-FORM_MAX = 64 * 1024
-"""Bytes: our forms are a few fields, and one of them may be a message, in which a letter takes up to twelve."""
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'; manifest-src 'self'"
@@ -154,7 +150,7 @@ class Face:
 
     def _endpoint(self, handler: Handler, open: bool) -> Callable[[Request], Any]:
         async def endpoint(request: Request) -> Response:
-            body = await _body(request) if request.method == "POST" else b""
+            body = await forms.read(request) if request.method == "POST" else b""
             return await run_in_threadpool(self._answer, handler, request, body, open)
 
         return endpoint
@@ -181,15 +177,15 @@ class Face:
         if before is not None and not self.known(self.context, before):
             self.context.store.end_session(before.digest)
             before = None
-        session, form = sessions.living(self.context.store, before, now, touch=not by_itself), _fields(body)
+        session, form = sessions.living(self.context.store, before, now, touch=not by_itself), forms.fields(body)
         if session is None and not open:
-            if before is not None and form and _ours(request, before, form, open):
+            if before is not None and form and forms.ours(request, before, form, open):
                 unsent.keep(self.context.store, before, request.url.path, form)
             return Redirect(self.login + ("?utlopt=1" if token else ""), ended=bool(token) and before is None)
         if form is None:
             return self.error(413)
-        if request.method == "POST" and not _ours(request, session, form, open):
-            if session is not None and _of_earlier_login(request, session, form):
+        if request.method == "POST" and not forms.ours(request, session, form, open):
+            if session is not None and forms.of_earlier_login(request, session, form):
                 return Page(f"{self.name}/unsent.html", unsent.shown(session, form, request.url.path, late=False), 403)
             return self.error(403, session=session)
         if any("\0" in str(value) for value in request.path_params.values()):  # nothing is called that, and PostgreSQL cannot look it up
@@ -266,44 +262,3 @@ def _without_slash(request: Request) -> str:
     """A path on this host, whatever host the request names; empty: nothing was too much."""
     path = request.url.path
     return f"/{path.strip('/')}" if request.method in ("GET", "HEAD") and len(path) > 1 and path.endswith("/") else ""
-
-
-async def _body(request: Request) -> bytes | None:
-    """The body, or None when it is larger than any form of ours."""
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > FORM_MAX:
-            return None
-        parts.append(part)
-    return b"".join(parts)
-
-
-def _fields(body: bytes | None) -> dict[str, str] | None:
-    if body is None:
-        return None
-    try:
-        return {name: value.replace("\0", "") for name, value in parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=50)}
-    except ValueError:
-        return {}
-
-
-def _of_earlier_login(request: Request, session: Session, form: Mapping[str, str]) -> bool:
-    """The form is from a page of ours, as the browser itself says, that the same person had open, about the same person."""
-    told = request.headers.get("sec-fetch-site") == "same-origin"
-    return told and _ours(request, None, form, True) and form.get("csrf", "").endswith(session.whose)
-
-
-def _ours(request: Request, session: Session | None, form: Mapping[str, str], open: bool) -> bool:
-    """The form was sent from a page of ours: right origin where the browser tells one, and the session's CSRF value.
-
-    Our own `Referrer-Policy: no-referrer` makes browsers send `Origin: null`; then Sec-Fetch-Site tells.
-    """
-    origin = request.headers.get("origin", "null")
-    if origin != "null" and urlsplit(origin).netloc != request.headers.get("host"):
-        return False
-    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        return False
-    if session is None:
-        return open
-    return hmac.compare_digest(form.get("csrf", "").encode(), session.csrf.encode())

@@ -102,8 +102,7 @@ class Store:
         return done
 
     def _write(self, work: Callable[[Connection], T]) -> T:
-        result: T = self._writer.write(work)
-        return result
+        return self._writer.write(work)
 
     def on_owed(self, wake: Callable[[], None]) -> None:
         """Called after each commit after which something may be due."""

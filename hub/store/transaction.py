@@ -109,11 +109,7 @@ class Transaction:
         return loaded
 
     def remove(self, kept: Stored, *, origin: str) -> Change:
-        """Deletes a resource; its history stays.
-
-        Raises:
-            Refused: IN_USE while something that is kept points to it.
-        """
+        """Deletes a resource; its history stays. Raises Refused IN_USE while something that is kept points to it."""
         if resources.referred(self.connection, kept.type, kept.id):
             raise Refused(Problem.IN_USE, "other resources point to it")
         gone = resources.remove(self.connection, kept, origin, self.now)
@@ -300,8 +296,3 @@ class Transaction:
     def audit(self, *lines: AuditLine) -> None:
         """Lines of the access log that belong to this write."""
         auditing.insert(self.connection, lines)
-
-    def slots_present(self, ids: Sequence[str]) -> set[str]:
-        """Which of these slots exist."""
-        marks = ", ".join("?" * len(ids))
-        return {i for (i,) in self.connection.rows(f"select id from resource where type = 'Slot' and id in ({marks})", list(ids))} if ids else set()

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from hub.problem import Unavailable
 from hub.store.db import BROKEN, Connection, Database
@@ -30,6 +30,7 @@ TICK = 1.0
 """Seconds: how long what need not wait for the disk may lie."""
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 Work = Callable[[Connection], Any]
 
 
@@ -53,13 +54,14 @@ class Writer:
         self._started = threading.Lock()
         self._closed = False
 
-    def write(self, work: Work) -> Any:
+    def write(self, work: Callable[[Connection], T]) -> T:
         """Runs `work` on the writer's connection; durable when it returns.
 
         Raises:
             Unavailable: too much waits, or the database does not answer; nothing was written.
         """
-        return self.write_all([work])[0].result()
+        result: T = self.write_all([work])[0].result()
+        return result
 
     def write_all(self, works: Sequence[Work]) -> list[Future[Any]]:
         """Runs many works in one commit, each for itself: what one raises undoes only its own. Done when it returns.
