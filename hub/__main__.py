@@ -160,7 +160,9 @@ def message_resend(id: str, home: Home, reason: Annotated[str, typer.Option(prom
 
 
 @message.command("replay")
-def message_replay(key: int, home: Home, reason: Annotated[str, typer.Option(prompt=True)], as_json: Json = False) -> None:
+def message_replay(
+    key: Annotated[int, typer.Argument(max=2**63 - 1)], home: Home, reason: Annotated[str, typer.Option(prompt=True)], as_json: Json = False,
+) -> None:
     """Receives a message that could not be opened once more, after what was wrong (a certificate, an agreement) is put right."""
     show(commands.message_replay(home, key, os.environ.get("USER", "operator"), reason), as_json)
 

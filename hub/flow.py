@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from hub.adapter import Adapter, Unopened
@@ -15,7 +16,7 @@ from hub.keeping import Keeping, Speaker
 from hub.message import Answer, Envelope, Letter, Parcel, Receipt, Resources, Verdict, answer_parcel
 from hub.problem import Problem, Refused
 from hub.settling import Settling
-from hub.store import Store, Transaction
+from hub.store import Lacking, Store, Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Flow:
     settling: Settling
     clock: Callable[[], datetime]
     elsewhen: Callable[[Exception], Exception] = lambda trouble: trouble
-    """Tells other free times with a refusal (`hub.elsewhen`), where a shop waits for the answer."""
+    """Tells other free times with a refusal (`hub.elsewhen`), where a shop waits for the answer; never within a transaction."""
 
     def receive(self, adapter: Adapter, parcel: Parcel) -> Answer:
         """Opens, reads, weighs and keeps one parcel; what it causes and what is answered are one commit.
@@ -74,6 +75,7 @@ class Flow:
                 refused = why
         receipt = adapter.seal.receipt(envelope, None, now)
         letter_id = str(uuid.uuid4())
+        looked: list[Exception] = []
 
         def work(tx: Transaction) -> Answer:
             try:
@@ -82,14 +84,15 @@ class Flow:
                 return self._unopened(adapter, parcel, Unopened(altered, envelope), now)(tx)
             if earlier is not None:
                 return earlier
-            verdict = self._verdict(tx, adapter, message, refused)
+            verdict = self._verdict(tx, adapter, message, refused, looked)
             reply = receipt if isinstance(message, Receipt) else self._answered(tx, adapter, envelope, verdict, receipt, letter_id)
             tx.file(envelope, adapter.name, verdict, reply, parcel)
             return Answer(verdict, reply, later=_later(adapter, envelope))
 
         return work
 
-    def _verdict(self, tx: Transaction, adapter: Adapter, message: Any, refused: Refused | None) -> Verdict:
+    def _verdict(self, tx: Transaction, adapter: Adapter, message: Any, refused: Refused | None, looked: list[Exception]) -> Verdict:
+        """`looked`: the refusal of a run before, with what else was free. Raises Lacking until that was looked for."""
         if refused is not None:
             return Verdict(refused.problem, refused.detail, refused.where)
         try:
@@ -101,9 +104,10 @@ class Flow:
                 case _:
                     raise Refused(Problem.UNKNOWN_FUNCTION, "no answer to questions is set up for this partner")
         except Refused as why:
-            if adapter.answers == "reply":
-                self.elsewhen(why)
-            return Verdict(why.problem, why.detail, why.where, instead=why.instead)
+            if adapter.answers == "reply" and isinstance(why.asked, tuple) and not looked:
+                raise Lacking("other free times", partial(_look, self.elsewhen, why, looked)) from why
+            instead = next((earlier.instead for earlier in looked if isinstance(earlier, Refused) and earlier.problem is why.problem), why.instead)
+            return Verdict(why.problem, why.detail, why.where, instead=instead)
 
     def _answered(
         self, tx: Transaction, adapter: Adapter, envelope: Envelope, verdict: Verdict, receipt: Parcel | None, letter_id: str,
@@ -145,3 +149,7 @@ class Flow:
 def _later(adapter: Adapter, envelope: Envelope) -> bool:
     """What the transport answers goes to the sender's own address, unless it waits for it on this connection (ebMS 2.0, SyncReply)."""
     return adapter.seal.acknowledges and not envelope.wants_reply
+
+
+def _look(elsewhen: Callable[[Exception], Exception], refused: Refused, looked: list[Exception]) -> None:
+    looked.append(elsewhen(refused))

@@ -88,8 +88,11 @@ def written(standing: Standing, now: datetime) -> Iterator[str]:
                        [({"adapter": adapter}, age) for adapter, age in sorted(oldest.items())])
     yield from _family("besoksbro_refused_letters", "counter", "Letters in that were refused, by problem.",
                        [({"problem": problem.value}, count) for problem, count in sorted(standing.problems.items(), key=lambda p: p[0].value)])
-    for name, said in (("changes", "Resource versions committed."), ("envelopes", "Letters in."), ("deliveries", "Letters out that were owed.")):
-        yield from _family(f"besoksbro_{name}", "counter", said, [({}, standing.totals.get(name, 0))])
+    for name, family, said in (
+        ("changes", "changes", "Resource versions committed."), ("envelopes", "envelopes", "Letters in."),
+        ("deliveries", "owed", "Letters out that were owed."),
+    ):
+        yield from _family(f"besoksbro_{family}", "counter", said, [({}, standing.totals.get(name, 0))])
     if standing.worker is not None:
         yield from _family("besoksbro_worker_seen_seconds", "gauge", "Time since a worker last said that it runs.",
                            [({}, max(0.0, (now - standing.worker).total_seconds()))])

@@ -81,7 +81,9 @@ def test_it_counts_what_waits_what_came_and_what_was_refused(hub: Machines) -> N
     standing = hub.parts.store.standing()
     assert found['besoksbro_deliveries{adapter="epj",state="due"}'] == 3 and found['besoksbro_delivery_oldest_age_seconds{adapter="epj"}'] >= 90
     assert sum(v for k, v in found.items() if k.startswith("besoksbro_refused_letters_total")) == sum(standing.problems.values()) == 2
-    assert found["besoksbro_envelopes_total"] == 5 and found["besoksbro_deliveries_total"] == 3
+    assert found["besoksbro_envelopes_total"] == 5 and found["besoksbro_owed_total"] == 3
+    families = re.findall(r"# TYPE (\S+)", answer.text)
+    assert len(families) == len(set(families)), "OpenMetrics has each family once: else the whole answer is refused"
     assert found["besoksbro_changes_total"] == hub.parts.store.changes(0, 1_000_000)[-1].seq
     assert not any(k.startswith("besoksbro_worker") for k in found), "no worker has run"
     for order in orders:

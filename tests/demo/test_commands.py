@@ -78,3 +78,10 @@ def test_what_cannot_be_read_or_written_is_one_line_and_no_traceback(
         main()
     said = capsys.readouterr()
     assert left.value.code in (1, 2) and len((said.err + said.out).splitlines()) == 1 and "/no/such" in said.err + said.out
+
+
+def test_a_number_that_no_message_can_have_is_a_wrong_argument(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.argv", ["besoksbro", "message", "replay", "9" * 25, "--reason", "x", "--home", str(home)])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 2 and "9223372036854775807" in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 from dataclasses import replace
 from datetime import timedelta
 
@@ -118,6 +119,20 @@ def test_a_shop_that_is_refused_is_told_the_nearest_free_times(world: World) -> 
     assert world.shop(body(first)).verdict.accepted
     again = world.shop(body(wrong))
     assert again.parcel is not None and json.loads(again.parcel.body) == told, "the same message is answered the same"
+
+
+def test_other_times_are_looked_for_while_nobody_waits_for_the_transaction(world: World) -> None:
+    """Looked for within it, they kept every other write waiting for each order that was refused."""
+    looked: list[str] = []
+
+    def looks(trouble: Exception) -> Exception:
+        looked.append(threading.current_thread().name)
+        return world.flow.elsewhen(trouble)
+
+    wrong = {**world.order().message("OPPRETT"), "fra": "2026-11-20T10:00:00", "til": None}
+    parcel = Parcel({"content-type": "application/json"}, body(wrong))
+    answer = replace(world.flow, elsewhen=looks).receive(world.adapters["tjenesteshop"], parcel)
+    assert len(json.loads(answer.parcel.body)["ledigeTider"]) == 3 and looked == [threading.current_thread().name]
 
 
 def test_a_shop_says_who_ordered_and_the_department_who_may(world: World) -> None:

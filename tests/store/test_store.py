@@ -196,6 +196,7 @@ def test_lines_of_reads_survive_a_process_that_never_wrote_them(store: Store, st
 def test_what_is_kept_and_its_copy_are_their_owners_alone(tmp_path: Path, clock: Clock) -> None:
     """Names and visits stand in them, and others may have an account on the machine."""
     store = opened(f"sqlite:///{tmp_path / 'hub.db'}", tmp_path, clock)
+    store.migrate()
     store.write(lambda tx: tx.keep(appointment("a1"), origin="shop"))
     store.backup(tmp_path / "copy.db")
     assert {file.name: file.stat().st_mode & 0o077 for file in tmp_path.glob("*.db*")} == dict.fromkeys(("hub.db", "hub.db-wal", "hub.db-shm", "copy.db"), 0)
