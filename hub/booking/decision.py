@@ -167,11 +167,16 @@ class Decision:
         return sum(self.costs(*span) for b in mine if (span := next((s for s in b.times if first <= s[0] < until), None)))
 
 
+def _grants(request: Resource) -> bool:
+    """Somebody with the authority to asked for it: R4's proposals, plans and options say that nobody has yet (request-intent)."""
+    return request.get("intent") not in ("proposal", "plan", "option")
+
+
 def _read(request: Resource) -> Decision:
     repeat = (request.get("occurrenceTiming") or {}).get("repeat") or {}
     bounds = repeat.get("boundsPeriod") or {}
     return Decision(
-        id=request["id"], active=request.get("status") == "active" and request.get("doNotPerform") is not True,
+        id=request["id"], active=request.get("status") == "active" and request.get("doNotPerform") is not True and _grants(request),
         patient=str((request.get("subject") or {}).get("reference", "")), service=codes(request.get("code"), SERVICE_TYPE),
         department=points_to(extension(request, "department"), "HealthcareService"),
         starts=begin(bounds["start"]) if "start" in bounds else None, ends=end(bounds["end"]) if "end" in bounds else None,

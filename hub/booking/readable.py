@@ -24,9 +24,19 @@ def demand(resource: Resource) -> None:
     read = READ.get(type_)
     try:
         if read is not None:
+            _understood(resource)
             read(resource)
     except (LookupError, ValueError, TypeError, ArithmeticError) as wrong:
-        raise Refused(Problem.INVALID, "our extensions, or the times, cannot be read as docs/booking.md says", f"{type_}.extension") from wrong
+        detail = "our extensions, the times, or a modifier extension cannot be read as docs/booking.md says"
+        raise Refused(Problem.INVALID, detail, f"{type_}.extension") from wrong
+
+
+def _understood(node: object) -> None:
+    """Raises ValueError for what would change the meaning of the rest: we understand no modifier extension."""
+    if isinstance(node, Mapping) and not {"modifierExtension", "implicitRules"}.isdisjoint(node):
+        raise ValueError("modifier")
+    for each in node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ():
+        _understood(each)
 
 
 def _department(service: Resource) -> None:

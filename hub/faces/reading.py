@@ -68,6 +68,8 @@ class Reading:
             Refused: UNKNOWN_RESOURCE, BAD_SEARCH.
         """
         options = dict(asked.pairs)
+        if asked.strict and not options.keys() <= {"_count", "_since", "_at", "_cursor", *SHAPE}:
+            raise Refused(Problem.BAD_SEARCH, "a history understands _count, _since and _at")
         count = paging.count_of(options.get("_count", str(USUAL_HISTORY)))
         bounds = _bounds(options)
         before = paging.cursor(options["_cursor"], self._hash_id)[0][0] if "_cursor" in options else FOREVER

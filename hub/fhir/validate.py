@@ -63,6 +63,10 @@ def _broken(expression: str, text: str) -> Issue:
     return Issue("invariant", expression, text, rule=text.partition(":")[0])
 
 
+MODIFIERS = ("modifierExtension", "implicitRules")
+"""Who does not understand these must not act on the resource (R4 extensibility.html#modifierExtension): we understand none."""
+
+
 class _Walk:
     def __init__(self, definitions: Definitions, ruled: bool) -> None:
         """`ruled`: rules of ours read the resource, so what is mandatory needs its value; an extension that says why it is absent will not do."""
@@ -89,6 +93,8 @@ class _Walk:
             element = type_.elements.get(name)
             if element is None:
                 self.say("structure", f"{where}.{key}", "no such element")
+            elif self.ruled and name in MODIFIERS:
+                self.say("extension", f"{where}.{name}", "would change what the rest means, and is not understood here")
             elif key is not name and (name == "id" or element.type == "xhtml" or (name == "url" and type_.name == "Extension")):
                 self.say("structure", f"{where}.{key}", "has no _ twin: an attribute, or a narrative, has no extensions")
             elif key is not name:

@@ -24,6 +24,7 @@ RESOURCE = (
 _VERSION = "select type, id, version, seq, last_updated, body, method = 'delete', origin, method from version"
 EXPORTED = "exported"
 """The note of when the last export was asked for."""
+_NEWEST = f"select seq, last_updated, (select at from house_note where name = '{EXPORTED}') from version order by seq desc limit 1"
 _LAST = "last version"
 """In the memory of a connection: place and time of the last version that this transaction has made, or knows of."""
 Current = tuple[Stored, int]
@@ -102,8 +103,12 @@ def place(connection: Connection, now: datetime, many: int = 1) -> tuple[int, in
     """
     last = connection.memory.get(_LAST)
     if last is None:
+<<<<<<< HEAD
         exported = f"(select at from house_note where name = '{EXPORTED}')"
         row = connection.row(f"select seq, last_updated, {exported} from version order by seq desc limit 1")
+=======
+        row = connection.row(_NEWEST)
+>>>>>>> refs/heads/vendor
         last = (row[0], (max(row[1], row[2] or 0) // 1000 + 1) * 1000) if row else (0, 0)
     updated = max(micros(now) // 1000 * 1000, last[1])
     connection.memory[_LAST] = last[0] + many, updated

@@ -179,3 +179,13 @@ def test_covers_asks_for_the_whole_visit() -> None:
     kept, department = Decision.of(decision()), Department.of(service())
     assert kept.covers("Patient/p1", department, tomorrow(9), tomorrow(10))
     assert not kept.covers("Patient/p2", department, tomorrow(9), tomorrow(10))
+
+
+@pytest.mark.parametrize(("element", "grants"), [
+    ({"intent": "order"}, True), ({"intent": "instance-order"}, True), ({"intent": "directive"}, True), ({"intent": "proposal"}, False),
+    ({"intent": "plan"}, False), ({"intent": "option"}, False), ({"doNotPerform": True}, False), ({"doNotPerform": False}, True),
+    ({"status": "draft"}, False),
+])
+def test_what_nobody_has_decided_yet_grants_nothing(element: dict[str, Any], grants: bool) -> None:
+    """R4's modifier elements of a request: a proposal or a plan is «without providing an authorization to act»; it was a decision all the same."""
+    assert Decision.of(granted(WEEK | {"frequency": 2}, **element)).active is grants

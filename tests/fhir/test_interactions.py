@@ -515,3 +515,29 @@ def test_find_takes_dates(api: httpx.Client) -> None:
     found = [api.get("/Appointment/$find", params={"start": start, "end": end, "_count": "100"}).json() for start, end in (days, hours)]
     assert found[0]["entry"] == found[1]["entry"] and found[0]["total"] == found[1]["total"] > 0
     assert api.get("/Appointment/$find", params={"start": "2026-13-01", "end": "2026-12-01"}).status_code == 422
+
+
+@pytest.mark.parametrize("modifier", [
+    {"modifierExtension": [{"url": "http://x.example/not-really", "valueBoolean": True}]}, {"implicitRules": "http://x.example/rules"},
+])
+def test_what_would_change_the_meaning_of_a_booking_or_a_decision_is_refused(api: httpx.Client, hub: Machines, modifier: dict[str, Any]) -> None:
+    """R4 extensibility.html#modifierExtension: who does not understand it must not act on it. The booking was made, and the EPJ was told without it. A record
+    that no rule reads is kept as it came."""
+    asked = booking(hub)
+    participant = [{**asked["participant"][0], "modifierExtension": [{"url": "http://x.example/not", "valueBoolean": True}]}, *asked["participant"][1:]]
+    for body in ({**asked, **modifier}, {**asked, "participant": participant}):
+        refused = api.post("/Appointment", json=body)
+        assert refused.status_code == 422 and [issue["code"] for issue in refused.json()["issue"]] == ["extension"], refused.text
+        assert api.post("/Appointment/$hold", json=body).status_code == api.post("/Appointment/$book", json=body).status_code == 422
+    decision = {"resourceType": "ServiceRequest", "status": "active", "intent": "order", "subject": asked["participant"][0]["actor"]}
+    assert number(api.post("/ServiceRequest", json={**decision, **modifier})) == (422, "BB-201")
+    assert number(api.post("/ServiceRequest", json={**decision, "orderDetail": [{"text": "x"}], "code": {"text": "x"}} | modifier)) == (422, "BB-201")
+    assert made(api.post("/Device", json={**DEVICE, **modifier})).items() >= modifier.items()
+    made(api.post("/Appointment", json=asked))
+
+
+def test_a_strict_history_refuses_what_it_does_not_know(api: httpx.Client) -> None:
+    """`Prefer: handling=strict` was for searches alone: `_sort` was overlooked here, and the order another than the one asked for."""
+    for path in ("/_history", "/Slot/_history"):
+        assert number(api.get(path, params={"_sort": "_lastUpdated"}, headers={"prefer": "handling=strict"})) == (400, "BB-403")
+        assert api.get(path, params={"_count": "1", "_format": "json", "_since": "2026-01-01"}, headers={"prefer": "handling=strict"}).status_code == 200
