@@ -41,18 +41,25 @@ def span(text: str) -> tuple[int, int]:
         low = datetime.fromisoformat(text.replace(":60", ":59", 1) if second == "60" else text)
         return micros(low), micros(low) + (1 if fraction else 1_000_000)
     base = datetime(int(year), int(month or 1), int(day or 1), int(hour or 0), int(minute or 0), int(second or 0))
-    if hour is not None:
-        after = base + timedelta(seconds=1 if second is not None else 60)
-    elif day is not None:
-        after = base + timedelta(days=1)
-    elif month is not None:
-        after = (base.replace(day=1) + timedelta(days=32)).replace(day=1)
-    else:
-        after = base.replace(year=base.year + 1)
+    try:
+        after = _after(base, month, day, hour, second)
+    except (OverflowError, ValueError):  # «9999-12-31» is how people write for ever, and no calendar goes on
+        after = datetime.max
     if zone:
         shift = datetime.fromisoformat(f"2000-01-01T00:00:00{zone}").tzinfo
         return micros(base.replace(tzinfo=shift)), micros(after.replace(tzinfo=shift))
     return micros(base.replace(tzinfo=OSLO)), micros(after.replace(tzinfo=OSLO))
+
+
+def _after(base: datetime, month: str | None, day: str | None, hour: str | None, second: str | None) -> datetime:
+    """The first moment after what is told so precisely."""
+    if hour is not None:
+        return base + timedelta(seconds=1 if second is not None else 60)
+    if day is not None:
+        return base + timedelta(days=1)
+    if month is not None:
+        return (base.replace(day=1) + timedelta(days=32)).replace(day=1)
+    return base.replace(year=base.year + 1)
 
 
 def periods(value: Any) -> Iterator[tuple[int, int]]:

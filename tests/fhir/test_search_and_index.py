@@ -134,6 +134,13 @@ def test_a_span_holds_its_own_instant(moment: datetime) -> None:
 
 
 @pytest.mark.spec("facts/planning", "4.5")
+@pytest.mark.parametrize("text", ["9999", "9999-12", "9999-12-31", "9999-12-31T23:59", "9999-12-31T23:59:59"])
+def test_for_ever_is_a_day_too(text: str) -> None:
+    """«9999-12-31» is how people write for ever: a mandate, or a decision, that bears it is kept and found."""
+    low, high = times.span(text)
+    assert low < high and low <= times.span("9999-12-31T23:59:59Z")[0] + 24 * 3_600_000_000
+
+
 def test_days_of_the_clock_change_are_23_and_25_hours_long() -> None:
     hour = 3_600_000_000
     assert [(lambda s: (s[1] - s[0]) // hour)(times.span(day)) for day in ("2027-03-28", "2026-10-25", "2026-11-26")] == [23, 25, 24]

@@ -199,6 +199,18 @@ def test_so_many_mandates_and_not_more(person: Person, client: TestClient, town_
     assert client.get("/fullmakt").text.count('class="mandate"') == MOST
 
 
+@pytest.mark.parametrize(("end", "told"), [
+    ("2026-11-30", "Til og med mandag 30. november."), ("2026-11-30T12:00:00+01:00", "Til og med mandag 30. november."), ("2027-01", "Til og med søndag 31. januar 2027."),
+    ("2027-03-28", "Til og med søndag 28. mars 2027."), ("9999-12-31", "Til den avsluttes."),
+])
+def test_the_last_day_is_told_as_it_was_meant(person: Person, client: TestClient, town_store: Store, end: str, told: str) -> None:
+    """Whatever way it was imported; also the day when clocks change."""
+    made = (related("r", "per", "Liv", "Lang", NUMBERS[0]), consent("c", "per", "r", end=end))
+    town_store.write(lambda tx: [tx.keep(each, origin="test") for each in made])
+    person("Patient/per")
+    assert f"Liv Lang Fullmakt. {told}" in text(client.get("/fullmakt").text)
+
+
 def test_what_the_law_gives_is_shown_and_not_ended_here(person: Person, client: TestClient, town_store: Store) -> None:
     guardian = consent("verge", "kari", "v-kari")
     guardian["provision"]["actor"][0]["role"]["coding"][0]["code"] = "GUARD"

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
-from hub.access import Ground, Information, Mandate, Scope
+from hub.access import LAST_YEAR, Ground, Information, Mandate, Scope
 from hub.faces import words
 from hub.faces.context import Context
 from hub.faces.portal.page import missing, shown
@@ -122,15 +122,14 @@ def held(context: Context, asked: Asked) -> Iterator[tuple[Viewer, Card]]:
 def _card(mandate: Mandate, name: str, whose: str, now: datetime) -> Card:
     may = tuple(said.format(whose) for scope, said in SAID.items() if scope in mandate.scopes)
     first = f"Fra {_day(mandate.starts, now)}" if mandate.starts and mandate.starts > now else ""
-    last = f"til og med {_day(mandate.ends, now, last=True)}" if mandate.ends else "til den avsluttes"
+    ends = mandate.ends if mandate.ends and mandate.ends.year < LAST_YEAR else None
+    last = f"til og med {_day(ends - timedelta.resolution, now)}" if ends else "til den avsluttes"
     period = f"{first} {last}".strip()
     return Card(mandate.id, name, GROUNDS[mandate.ground], may, period[0].upper() + period[1:], mandate.ground is Ground.MANDATE)
 
 
-def _day(moment: datetime, now: datetime, *, last: bool = False) -> str:
-    """The day that begins, or that ends, at this moment."""
-    day = words.local(moment).date()
-    said = words.day_of(date.fromordinal(day.toordinal() - last), words.local(now).date())
+def _day(moment: datetime, now: datetime) -> str:
+    said = words.day(moment, now)
     return said[0].lower() + said[1:]
 
 
