@@ -215,6 +215,10 @@ class Adapter:
                 raise Unopened(Refused(Problem.INVALID, f"an id of more than {LONGEST_ID} characters", name), envelope)
         return envelope
 
+    def answers_later(self, envelope: Envelope) -> bool:
+        """What the transport answers goes to the sender's own address, unless it waits for it on this connection (ebMS 2.0, SyncReply)."""
+        return self.seal.acknowledges and not envelope.wants_reply
+
     def patience_for(self, function: str, made: datetime) -> Patience:
         """How long to try a letter of this function that was made then: what was agreed formally comes before our own settings."""
         own = self.patience_of.get(function, self.patience)

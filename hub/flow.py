@@ -64,7 +64,7 @@ class Flow:
             return self._unopened(adapter, parcel, unopened, now)
         if envelope.enquiry is not None:  # one message handler asks another: nothing is kept
             asked = replace(envelope, enquiry=self.store.enquired(envelope.sender, envelope.enquiry))
-            told = Answer(Verdict(), adapter.seal.receipt(asked, None, now), later=_later(adapter, envelope))
+            told = Answer(Verdict(), adapter.seal.receipt(asked, None, now), later=adapter.answers_later(envelope))
             return lambda tx: told
         message: Any = envelope.receipt
         refused: Refused | None = None
@@ -87,7 +87,7 @@ class Flow:
             verdict = self._verdict(tx, adapter, message, refused, looked)
             reply = receipt if isinstance(message, Receipt) else self._answered(tx, adapter, envelope, verdict, receipt, letter_id)
             tx.file(envelope, adapter.name, verdict, reply, parcel)
-            return Answer(verdict, reply, later=_later(adapter, envelope))
+            return Answer(verdict, reply, later=adapter.answers_later(envelope))
 
         return work
 
@@ -141,14 +141,9 @@ class Flow:
             tx.file_refused(header, adapter.name, adapter.party, verdict, reply, parcel)
             if reply is None and header is not None and header.receipt is None and adapter.answers == "reply":
                 return Answer(verdict, answer_parcel(adapter.format.answer(header, verdict, Letter("", "", "receipt", now)), verdict))
-            return Answer(verdict, reply, later=header is not None and _later(adapter, header))
+            return Answer(verdict, reply, later=header is not None and adapter.answers_later(header))
 
         return work
-
-
-def _later(adapter: Adapter, envelope: Envelope) -> bool:
-    """What the transport answers goes to the sender's own address, unless it waits for it on this connection (ebMS 2.0, SyncReply)."""
-    return adapter.seal.acknowledges and not envelope.wants_reply
 
 
 def _look(elsewhen: Callable[[Exception], Exception], refused: Refused, looked: list[Exception]) -> None:

@@ -103,12 +103,7 @@ def place(connection: Connection, now: datetime, many: int = 1) -> tuple[int, in
     """
     last = connection.memory.get(_LAST)
     if last is None:
-<<<<<<< HEAD
-        exported = f"(select at from house_note where name = '{EXPORTED}')"
-        row = connection.row(f"select seq, last_updated, {exported} from version order by seq desc limit 1")
-=======
         row = connection.row(_NEWEST)
->>>>>>> refs/heads/vendor
         last = (row[0], (max(row[1], row[2] or 0) // 1000 + 1) * 1000) if row else (0, 0)
     updated = max(micros(now) // 1000 * 1000, last[1])
     connection.memory[_LAST] = last[0] + many, updated
