@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,12 +11,15 @@ from lxml import etree
 
 from ebxml import people, xml
 from ebxml.errors import ErrorCode, Violation
-from ebxml.kith import Coded, Party, Person, child, children, coded, content, read_coded
+from ebxml.kith import Coded, Party, Person, child, children, coded, content, local, read_coded
 from ebxml.people import FK1, element, some
 from ebxml.xml import parse
 
 NAMESPACES = {"1.0": "http://www.kith.no/xmlstds/dialog/2006-10-11", "1.1": "http://www.kith.no/xmlstds/dialog/2013-01-23"}
 _VERSIONS = {namespace: version for version, namespace in NAMESPACES.items()}
+_APART = {"p", "div", "br", "li", "ul", "ol", "dl", "dt", "dd", "tr", "table", "pre", "blockquote", "hr", *(f"h{n}" for n in range(1, 7))}
+"""What XHTML shows on lines of its own."""
+_BLANKS, _AROUND_BREAK = re.compile(r"[ \t\r\n]+"), re.compile(r" *\n[ \n]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +156,7 @@ def read(data: bytes) -> Dialog:
 def _read_note(found: etree._Element) -> Entry:
     inner = child(found, "Foresporsel")
     return Entry(
-        "Notat", read_coded(child(found, "TemaKodet")), content(found, "Tema"), content(found, "TekstNotatInnhold"), content(found, "Merknad"),
+        "Notat", read_coded(child(found, "TemaKodet")), content(found, "Tema"), _plain(child(found, "TekstNotatInnhold")), content(found, "Merknad"),
         content(found, "DokIdNotat"), content(found, "DatoNotat"), roles=_read_roles(found), markup=_markup(child(found, "TekstNotatInnhold")),
         request=_read_request(inner) if inner is not None else None,
     )
@@ -159,12 +164,32 @@ def _read_note(found: etree._Element) -> Entry:
 
 def _read_request(found: etree._Element) -> Entry:
     return Entry(
-        "Foresporsel", read_coded(child(found, "TypeForesp")), content(found, "EmneSporsmal"), content(found, "Sporsmal"),
+        "Foresporsel", read_coded(child(found, "TypeForesp")), content(found, "EmneSporsmal"), _plain(child(found, "Sporsmal")),
         document_id=content(found, "DokIdForesp"), date=content(found, "FraDato"), until=content(found, "TilDato"),
         roles=_read_roles(found), markup=_markup(child(found, "Sporsmal")), purpose=read_coded(child(found, "Formål")),
         reason=content(found, "Begrunnelse"), urgency=read_coded(child(found, "Hastegrad")),
         journal=tuple(map(read_coded, children(found, "TypeJournalinfo"))), information=read_coded(child(found, "KodetOpplysning")),
     )
+
+
+def _plain(body: etree._Element | None) -> str:
+    """What a body says to a person: XHTML's paragraphs and line breaks as lines, its scripts as nothing."""
+    if body is None or not len(body):
+        return (body.text or "").strip() if body is not None else ""
+    return _AROUND_BREAK.sub("\n", "".join(_told(body))).strip()
+
+
+def _told(found: etree._Element) -> Iterator[str]:
+    """Its text, with a line break around what stands apart. Line breaks of the source are blanks, as in XHTML."""
+    tag = local(found).lower()
+    if tag in ("", "script", "style"):  # "": a processing instruction
+        return
+    yield "\n" if tag in _APART else ""
+    yield _BLANKS.sub(" ", found.text or "")
+    for each in found:
+        yield from _told(each)
+        yield _BLANKS.sub(" ", each.tail or "")
+    yield "\n" if tag in _APART else " " if tag in ("td", "th") else ""
 
 
 def _markup(body: etree._Element | None) -> bytes:

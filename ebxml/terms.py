@@ -53,10 +53,13 @@ class Terms:
     """What is encrypted to the receiver."""
     firm: tuple[tuple[str, bool], ...] = ()
     """Of `ack_requested`, `ack_signed` and `duplicates` those that both sides say `always` or both say `never` to, and which it is."""
+    taken_as: frozenset[str] = frozenset()
+    """The roles in which the receiver takes it; empty: that is not told."""
     remarks: tuple[str, ...] = ()
 
     def must_be_kept(self, header: Header) -> None:
-        """Raises Violation (Inconsistent) when a message does not do what both sides always do, or does what both never do (section 6)."""
+        """Raises Violation (Inconsistent) when a message does not do what both sides always do, does what both never do, or is to a role that does
+        not take it (section 6). That SyncReply is missing says nothing: whoever carries a message may take it away."""
         asked = header.ack_requested
         done = {"ack_requested": bool(asked), "ack_signed": asked == "signed", "duplicates": header.duplicate_elimination}
         for what, always in self.firm:
@@ -65,6 +68,11 @@ class Terms:
             if done[what] != always:
                 text = "lacks what the agreement always has" if always else "has what the agreement never has"
                 raise Violation(ErrorCode.INCONSISTENT, f"the message {text}", _PLACES[what], Fault.NOT_AS_AGREED)
+        if header.sync_reply and not self.sync:
+            raise Violation(ErrorCode.INCONSISTENT, "no answer on the same connection is agreed", "//Header/SyncReply", Fault.NOT_AS_AGREED)
+        if header.receiver.role and self.taken_as and header.receiver.role not in self.taken_as:
+            where = "//Header/MessageHeader/To/Role"
+            raise Violation(ErrorCode.INCONSISTENT, "to a role that does not take it", where, Fault.NOT_AS_AGREED)
 
     def time_to_live(self, sent: datetime) -> datetime:
         """Timestamp + RetryInterval × (Retries + 1), by the calendar, but never beyond what the receiver remembers."""
@@ -93,7 +101,8 @@ def of(agreement: Agreement, sender: str, receiver: str, role: str, service: str
     """
     here, there = _party(agreement, sender), _party(agreement, receiver)
     sends = next((b for b in here.bindings if b.sends and (b.role, b.service, b.action) == (role, service, action)), None)
-    takes = next((b for b in there.bindings if not b.sends and (b.service, b.action) == (service, action)), None)
+    taking = [b for b in there.bindings if not b.sends and (b.service, b.action) == (service, action)]
+    takes = next(iter(taking), None)
     if sends is None or takes is None:
         raise Violation(ErrorCode.VALUE_NOT_RECOGNIZED, "not agreed: role, service, action", _ACTION, Fault.UNKNOWN_AGREEMENT)
     ours, theirs = _usable(here, sends), _usable(there, takes)
@@ -115,7 +124,7 @@ def of(agreement: Agreement, sender: str, receiver: str, role: str, service: str
             (what, getattr(ours, what) == ALWAYS) for what in _PLACES
             if getattr(ours, what) == getattr(theirs, what) and getattr(ours, what) in (ALWAYS, NEVER)
         ),
-        remarks=tuple(remarks),
+        taken_as=frozenset(b.role for b in taking) - {""}, remarks=tuple(remarks),
     )
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from adapters.formats import appointments
-from ebxml import dialog, relation
+from ebxml import dialog, relation, xml
 from ebxml.errors import Violation
 from ebxml.kith import Coded, Person
 from ebxml.msghead import ATTACHMENT, Document, MsgHead
@@ -27,13 +27,14 @@ def stated(message: MsgHead, whom: Resource | None) -> Resource:
     """
     if any(document.kind == ATTACHMENT for document in message.documents):
         raise Refused(Problem.NOT_SUPPORTED, "attachments to a message are not taken: nothing of it was kept", "/MsgHead/Document")
-    entry = next((entry for entry in _entries(message.documents) if entry.body.strip()), None)
-    if entry is None or whom is None:
+    entries = [entry for entry in _entries(message.documents) if entry.body.strip()]
+    if not entries or whom is None:
         raise Refused(Problem.INVALID, "no Dialogmelding with a text, or nobody whom it is to", "/MsgHead/Document")
     made: Resource = {
         "resourceType": "Communication", "status": "completed", "identifier": [{"system": LETTER, "value": message.id}],
         "subject": {"type": "Patient", "identifier": whom},
-        "topic": {"text": entry.subject}, "payload": [{"contentString": entry.body}], "sender": {"display": _author(entry)},
+        "topic": {"text": entries[0].subject}, "payload": [{"contentString": "\n\n".join(entry.body for entry in entries)}],
+        "sender": {"display": _author(entries[0])},
     }
     for element, system, value in (("partOf", CONVERSATION, message.conversation), ("inResponseTo", LETTER, message.parent)):
         if value:
@@ -77,7 +78,8 @@ def parent(items: Iterable[Resource]) -> str:
 
 def _entries(documents: Iterable[Document]) -> list[dialog.Entry]:
     try:
-        found = [dialog.read(d.content) for d in documents if d.content and d.namespace in dialog.NAMESPACES.values()]
+        contents = [content for d in documents for content in (d.content, *d.more_content) if content]
+        found = [dialog.read(content) for content in contents if xml.root_name(content).namespace in dialog.NAMESPACES.values()]
     except Violation as wrong:
         raise Refused(Problem.INVALID, wrong.description, wrong.location) from wrong
     return [entry for each in found for entry in each.entries]

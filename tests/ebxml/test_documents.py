@@ -256,6 +256,21 @@ def test_a_calendar_without_what_is_mandatory_is_read_and_told() -> None:
     assert {"vcalendar has no prodid", *(f"a vevent has no {name}" for name in ("uid", "contact", "dtstart", "dtend"))} <= set(told)
 
 
+@pytest.mark.spec("facts/ebxml", "9.3")
+@pytest.mark.parametrize("tag", ["TekstNotatInnhold", "Sporsmal"])
+@pytest.mark.parametrize(("body", "plain"), [
+    ("<div xmlns='http://www.w3.org/1999/xhtml'>\n <p>Kl <b>10</b></p><p>30 minutter<br/>Hilsen\n  oss</p><script>x()</script></div>", "Kl 10\n30 minutter\nHilsen oss"),
+    ("<ul><li>melk</li><li>brød</li></ul><table><tr><td>1</td><td>2</td></tr></table>", "melk\nbrød\n1 2"),
+    ("  To\n linjer  ", "To\n linjer"), ("", ""), ("<x>a<?pi b?>c</x>d", "acd"),
+])
+def test_what_stands_apart_in_xhtml_stands_apart_in_the_plain_text(tag: str, body: str, plain: str) -> None:
+    """Else «10» and «30 minutter» in two paragraphs would be read as «1030 minutter»."""
+    kind = "Notat" if tag == "TekstNotatInnhold" else "Foresporsel"
+    data = f'<Dialogmelding xmlns="{dialog.NAMESPACES["1.1"]}"><{kind}><{tag}>{body}</{tag}></{kind}></Dialogmelding>'
+    (entry,) = dialog.read(data.encode()).entries
+    assert entry.body == plain
+
+
 def event(properties: str) -> xcal.Event:
     inner = f"<vcalendar><components><vevent><properties>{properties}</properties></vevent></components></vcalendar>"
     return xcal.read(f'<icalendar xmlns="{xcal.NAMESPACE}">{inner}</icalendar>'.encode()).events[0]

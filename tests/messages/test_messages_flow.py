@@ -257,6 +257,14 @@ def test_an_ekontakt_is_read_as_a_message_with_its_conversation_and_author(town:
     assert item["partOf"][0]["identifier"]["value"] == "c-1" and item["inResponseTo"][0]["identifier"]["value"] == "p-1"
 
 
+@pytest.mark.parametrize("documents", [
+    (document("Første"), document("Andre")), (replace(document("Første"), more_content=(document("Andre").content,)),), (document(" "), document("Første\n\nAndre")),
+], ids=["two documents", "two in one", "the first is empty"])
+def test_nothing_of_what_the_service_wrote_is_lost_when_it_stands_in_two_places(town: World, documents: tuple[msghead.Document, ...]) -> None:
+    read = _format(town).read(letter("DIALOG_INNBYGGER_EKONTAKT", *documents))
+    assert isinstance(read, Resources) and read.items[0]["payload"] == [{"contentString": "Første\n\nAndre"}]
+
+
 @pytest.mark.parametrize(("kind", "documents", "problem"), [
     ("DIALOG_NOTAT", (document(),), Problem.UNKNOWN_FUNCTION),
     ("DIALOG_HELSEFAGLIG", (document(),), Problem.INVALID),

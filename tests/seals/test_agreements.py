@@ -306,7 +306,7 @@ def test_without_a_cpa_the_adapters_own_patience_decides_and_a_function_may_have
 )
 def test_what_both_sides_always_or_never_do_must_be_kept(both: Both, word: str, changes: dict[str, object], where: str) -> None:
     promises = " ".join(f'a:{name}="{word}"' for name in ("ackRequested", "ackSignatureRequested", "duplicateElimination"))
-    hub = both.hub(cpa_text(both.pki, channel=promises))
+    hub = both.hub(cpa_text(both.pki, channel=f'{promises} a:syncReplyMode="mshSignalsOnly"'))
     epj = both.seal("epj", EPJ, HUB, cpa_id="cpa:77")
     epj.agreement = replace(epj.agreement, **changes)  # type: ignore[arg-type]
     parcel = epj.close(CONTENT, replace(LETTER, function="visit"), AT)
@@ -316,6 +316,26 @@ def test_what_both_sides_always_or_never_do_must_be_kept(both: Both, word: str, 
     with pytest.raises(Unopened) as wrong:
         hub.open(parcel, AT)
     assert (wrong.value.problem, wrong.value.where) == (Problem.NOT_AS_AGREED, where)
+    (error,) = header(hub.refusal(wrong.value, AT)).errors
+    assert (error.code, error.location) == ("Inconsistent", where)
+
+
+@pytest.mark.spec("facts/ebxml", "6.Inconsistent")
+@pytest.mark.parametrize(
+    ("mode", "role_to", "where"),
+    [
+        ("mshSignalsOnly", "Bestiller", ""), ("mshSignalsOnly", "", ""), ("none", "Bestiller", "//Header/SyncReply"),
+        ("mshSignalsOnly", "Saksbehandler", "//Header/MessageHeader/To/Role"),
+    ],
+)
+def test_an_answer_on_the_same_connection_and_the_receivers_role_are_as_agreed(both: Both, mode: str, role_to: str, where: str) -> None:
+    hub = both.hub(cpa_text(both.pki, channel=f'a:syncReplyMode="{mode}"'))
+    parcel = visit(both, to_role=role_to)
+    if not where:
+        assert hub.open(parcel, AT).content == CONTENT
+        return
+    with pytest.raises(Unopened) as wrong:
+        hub.open(parcel, AT)
     (error,) = header(hub.refusal(wrong.value, AT)).errors
     assert (error.code, error.location) == ("Inconsistent", where)
 
