@@ -19,13 +19,16 @@ from hub.problem import Problem, Refused
 PERFORMER_ROLE = Coded("7", "Ansatt i hjemmetjenesten", "2.16.578.1.12.4.1.1.9034")
 
 
-def stated(message: MsgHead, whom: Resource | None) -> Resource:
+def stated(message: MsgHead, whom: Resource | None, *, attached: bool = False) -> Resource:
     """A stated Communication (hub.dialogue.Hearing): to whom (an Identifier), in which conversation, and the text.
+
+    Args:
+        attached: something came beside the MsgHead.
 
     Raises:
         Refused: INVALID: no dialogue, nobody whom it is to, no text; NOT_SUPPORTED: attachments, which would be lost.
     """
-    if any(document.kind == ATTACHMENT for document in message.documents):
+    if attached or any(document.kind == ATTACHMENT for document in message.documents):
         raise Refused(Problem.NOT_SUPPORTED, "attachments to a message are not taken: nothing of it was kept", "/MsgHead/Document")
     entries = [entry for entry in _entries(message.documents) if entry.body.strip()]
     if not entries or whom is None:

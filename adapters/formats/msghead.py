@@ -51,6 +51,8 @@ TEXTS = {
     "S99": "Annen sikkerhetsfeil", "T01": "Ikke XML eller uleselig",
     "T02": "XML validerer ikke", "T10": "Støtter ikke meldingsformatet", "T99": "Annen formatfeil", "X99": "Annen feil",
 }
+_DOCUMENTS = {msghead.NAMESPACE, *apprec.NAMESPACES.values()}
+"""What is a letter of its own, and no attachment."""
 KINDS = {apprec.OK: ReceiptKind.ACCEPTED, apprec.PARTLY: ReceiptKind.ACCEPTED, apprec.REJECTED: ReceiptKind.REJECTED}
 
 
@@ -74,8 +76,10 @@ class MsgheadFormat:
         """An AppRec is a Receipt; any other function is read as its row says.
 
         Raises:
-            Refused: UNREADABLE, INVALID, UNKNOWN_FUNCTION, UNKNOWN_CODE, and what `Heads.admit` says.
+            Refused: UNREADABLE, INVALID, UNKNOWN_FUNCTION, UNKNOWN_CODE, NOT_SUPPORTED, and what `Heads.admit` says.
         """
+        if any(xml.root_name(also.body).namespace in _DOCUMENTS for also in envelope.attachments):
+            raise Refused(Problem.NOT_SUPPORTED, "more than one document in an envelope: nothing of it was kept", "//Body/Manifest")
         try:
             if xml.root_name(envelope.content.body).namespace in apprec.NAMESPACES.values():
                 return self._receipt(apprec.read(envelope.content.body))
@@ -87,7 +91,7 @@ class MsgheadFormat:
         if "stay" in ways:
             return Resources(self._away(message))
         if "message" in ways and not ("appointment" in ways and _calendars(message)):
-            return Resources((messages.stated(message, _whom(message)),))
+            return Resources((messages.stated(message, _whom(message), attached=bool(envelope.attachments)),))
         if "appointment" not in ways:
             raise Refused(Problem.UNKNOWN_FUNCTION, "no row of functions.toml reads this MsgInfo/Type", "/MsgHead/MsgInfo/Type")
         return Resources(self._stated(message))

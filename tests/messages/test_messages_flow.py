@@ -265,6 +265,19 @@ def test_nothing_of_what_the_service_wrote_is_lost_when_it_stands_in_two_places(
     assert isinstance(read, Resources) and read.items[0]["payload"] == [{"contentString": "Første\n\nAndre"}]
 
 
+@pytest.mark.parametrize("kind", ["DIALOG_INNBYGGER_EKONTAKT", "DIALOG_HELSEFAGLIG"])
+@pytest.mark.parametrize("beside", ["a letter", "a file"])
+def test_what_comes_beside_a_letter_in_the_same_envelope_is_refused_where_it_would_be_lost(town: World, kind: str, beside: str) -> None:
+    """A second MsgHead is a letter of its own, and a file to a message has nowhere to go; a file beside a visit is what it was told with."""
+    one = letter(kind, document())
+    read = _format(town).read
+    other = one.content if beside == "a letter" else Content(b"%PDF-1.7", "application/octet-stream")
+    with pytest.raises(Refused) as wrong:
+        read(replace(one, attachments=(other,)))
+    lost = beside == "a letter" or kind == "DIALOG_INNBYGGER_EKONTAKT"
+    assert wrong.value.problem is (Problem.NOT_SUPPORTED if lost else Problem.INVALID)
+
+
 @pytest.mark.parametrize(("kind", "documents", "problem"), [
     ("DIALOG_NOTAT", (document(),), Problem.UNKNOWN_FUNCTION),
     ("DIALOG_HELSEFAGLIG", (document(),), Problem.INVALID),
