@@ -91,7 +91,7 @@ def test_an_entry_may_name_our_whole_address_and_nobody_elses(api: httpx.Client,
     done = posted(api, "transaction", write(device, url=f"{hub.url}/fhir/Device"),
                   write({**device, "id": "own"}, method="PUT", url=f"{hub.url}/fhir/Device/own"))
     assert [e["response"]["status"] for e in done.json()["entry"]] == ["201 Created"] * 2
-    assert {e["response"]["lastModified"] for e in done.json()["entry"]} == {"2026-11-26T09:00:00+00:00"}
+    assert {e["response"]["lastModified"] for e in done.json()["entry"]} == {api.get("/Device/own").json()["meta"]["lastUpdated"]}
     read = {"request": {"method": "GET", "url": f"{hub.url}/fhir/Device?_id=own"}}
     elsewhere = write(device, url="http://other.example/fhir/Device")
     refused = posted(api, "transaction", write(device), elsewhere)
