@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from datetime import datetime
 from typing import Any
 
@@ -26,9 +26,10 @@ class Guarded:
 
     def __init__(
         self, store: Store, definitions: Definitions, clock: Callable[[], datetime], answered: Callable[[Asked], Answer | Work],
-        methods: Callable[[tuple[str, ...]], tuple[str, ...]], elsewhen: Callable[[Exception], Exception] = lambda trouble: trouble,
+        methods: Callable[[tuple[str, ...]], tuple[str, ...]], pool: Executor, elsewhen: Callable[[Exception], Exception] = lambda trouble: trouble,
     ) -> None:
-        self._elsewhen = elsewhen
+        """`elsewhen` tells with a refusal what else is free, which takes longer than the refusal did: of many at once it runs in `pool`."""
+        self._pool, self._elsewhen = pool, elsewhen
         self._store, self._definitions, self._clock, self._answered, self._methods = store, definitions, clock, answered, methods
 
     def __call__(self, asked: Asked, too_large: bool) -> Told:
@@ -36,12 +37,15 @@ class Guarded:
         return self._ended(asked, format_, _tried(self._store.write, found) if callable(found) else found)
 
     def together(self, many: Sequence[tuple[Asked, bool]]) -> list[Future[Told]]:
-        """Many at once, in one commit, each for itself. One of which the future says `Lacking` is to be done alone."""
+        """Many at once, in one commit, each for itself. One of which the future says `Lacking` is to be done alone; what is not told yet will be."""
         begun = [self._begun(*each) for each in many]
         kept = iter(self._store.write_all([found for _, found in begun if callable(found)]))
         every: list[Future[Told]] = []
         for (asked, _), (format_, found) in zip(many, begun, strict=True):
             outcome = _tried(next(kept).result) if callable(found) else found
+            if isinstance(outcome, Refused) and outcome.asked is not None:
+                every.append(self._pool.submit(self._ended, asked, format_, outcome))
+                continue
             every.append(Future())
             if isinstance(outcome, Lacking):
                 every[-1].set_exception(outcome)

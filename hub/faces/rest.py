@@ -68,7 +68,7 @@ class Rest:
         self._whole = {interaction["code"] for interaction in server["interaction"]}
         self._reading = self._reads(store)
         self._validating = Validating(definitions, self._reading, self._tried)
-        self._guarded = Guarded(store, definitions, clock, self._answered, self.methods, *([desk.elsewhen] if desk else ()))
+        self._guarded = Guarded(store, definitions, clock, self._answered, self.methods, self._pool, *([desk.elsewhen] if desk else ()))
         self._turn = Turn(self._pool, self._guarded.together, lambda asked: self._guarded(*asked))
         statement = {**definitions.capability, "rest": [server], "implementation": {"description": "Besøksbro", "url": self._base}}
         self._told = {

@@ -47,7 +47,9 @@ class Turn(Generic[Item, Told]):
                 outcome.set_exception(trouble)
         done: list[tuple[asyncio.Future[Told], Future[Told]]] = []
         for (item, waits), outcome in zip(come, outcomes, strict=True):
-            if isinstance(outcome.exception(), Lacking):
+            if not outcome.done():  # the others do not wait for it
+                outcome.add_done_callback(partial(_tell_one, loop, waits))
+            elif isinstance(outcome.exception(), Lacking):
                 self._pool.submit(self._alone, item).add_done_callback(partial(_tell_one, loop, waits))
             else:
                 done.append((waits, outcome))
