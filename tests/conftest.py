@@ -34,6 +34,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.parent.name not in LONGEST)
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes are no part of a test's name: what was packed by gzip tells the second, so that two workers would know different tests."""
+    return argname if isinstance(val, bytes) else None
+
+
 def lacking(what: str, how: str) -> None:
     """Skips by name with how to get it, or fails where it is required."""
     if what in REQUIRED:
