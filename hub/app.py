@@ -35,7 +35,7 @@ from hub.faces.dispatch import dispatch, joined
 from hub.faces.export import Exports
 from hub.faces.health import Health
 from hub.faces.inbox import Inbox
-from hub.faces.metrics import Metrics, read_metrics
+from hub.faces.metrics import Expiry, Metrics, read_metrics
 from hub.faces.oauth import Admission, OAuth
 from hub.faces.operations import Operations
 from hub.faces.rest import Rest
@@ -47,7 +47,7 @@ from hub.feeds import load as topics
 from hub.fhir import definitions, index, validate
 from hub.flow import Flow
 from hub.keeping import Keeping
-from hub.making import ROOT, command, factory, seals
+from hub.making import ROOT, command, factory, seals, tls_shown
 from hub.noticing import Noticing
 from hub.oauth.dpop import Nonce
 from hub.oauth.gate import Gate
@@ -179,7 +179,7 @@ def faces(parts: Parts) -> Any:
     pages = Starlette(
         routes=joined([
             Route("/health", Health(parts.store, parts.clock), methods=["GET"]),
-            Route("/metrics", Metrics(parts.store, parts.clock, read_metrics(hub.tables)), methods=["GET"]),
+            Route("/metrics", Metrics(parts.store, parts.clock, read_metrics(hub.tables), partial(_expiries, parts)), methods=["GET"]),
             *console.routes(context),
             *guide.routes(context, definitions.load().profiles),
             *portal.routes(context),
@@ -270,8 +270,19 @@ def _customers(parts: Parts) -> frozenset[str]:
 
 def _warnings(parts: Parts) -> list[str]:
     """What the console says of partners' files, and of certificates."""
-    told = command("cert-warnings")(seals(parts.hub, parts.adapters.texts.values()), parts.clock(), parts.hub.environment == "production")
+    told = command("cert-warnings")(*_certified(parts), parts.clock(), parts.hub.environment == "production")
     return [*parts.adapters.troubles.values(), *told]
+
+
+def _expiries(parts: Parts) -> list[Expiry]:
+    """When certificates expire, for the metrics."""
+    lines = command("cert-list")(*_certified(parts), parts.clock())
+    return [({"whose": one.whose, "use": one.use, "file": one.file, "serial": one.serial}, one.valid_to) for one in lines if not one.replaced]
+
+
+def _certified(parts: Parts) -> tuple[Any, ...]:
+    texts = parts.adapters.texts.values()
+    return seals(parts.hub, texts), tls_shown(parts.hub, texts)
 
 
 def _cards(parts: Parts) -> tuple[AdapterCard, ...]:

@@ -55,6 +55,16 @@ def seals(hub: Hub, texts: Iterable[AdapterText]) -> tuple[Surroundings, ...]:
     return tuple(surroundings(hub, text, text.seal, functions) for text in texts)
 
 
+def tls_shown(hub: Hub, texts: Iterable[AdapterText]) -> dict[str, Path]:
+    """Certificates that we show by TLS, as a server and to partners' servers: the file, by what the settings call it."""
+    shown = {} if hub.tls is None else {"[tls] certificate": hub.tls.certificate}
+    for text in texts:
+        for part in (text.carrier, *([text.ask.carrier] if text.ask else [])):
+            if "certificate" in part.settings:
+                shown[f"{text.name}: {part.settings['certificate']}"] = hub.home / str(part.settings["certificate"])
+    return shown
+
+
 def command(name: str) -> Callable[..., Any]:
     """What is ebxml's or an adapter's to do, which the hub does not know: found by entry point, as carriers are."""
     found: Callable[..., Any] = next(iter(importlib.metadata.entry_points(group="besoksbro.commands", name=name))).load()

@@ -1,9 +1,10 @@
-"""Which certificates a home has: our own, each partner's, and those in agreements. For `besoksbro cert` and for what is asked of the issuers."""
+"""Which certificates a home has: our own, each partner's, those in agreements, and those of TLS. For `besoksbro cert`, the console's warnings, the
+metrics, and for what is asked of the issuers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from hub.adapter import Surroundings
 SOON = timedelta(days=30)
 """When the console begins to warn of an expiry."""
 OWN = {"own-sign": "sign", "own-enc": "encrypt", "own-enc-old": "encrypt"}
-USE_NB = {"sign": "signering", "encrypt": "kryptering"}
+USE_NB = {"sign": "signering", "encrypt": "kryptering", "tls": "TLS"}
 STANDING_NB: dict[Standing, str] = {
     Standing.TRUSTED: "i orden",
     Standing.UNPROVEN: "i orden, men utstederen har ikke sagt om det er trukket tilbake",
@@ -41,7 +42,7 @@ class Held:
     """`kommunen`, or the partner's HER-id."""
     purpose: str
     where: str
-    """The file, below `certs/`."""
+    """The file, below `certs/`; of TLS: as the settings name it."""
     certificate: x509.Certificate
 
     def days_left(self, at: datetime) -> int:
@@ -56,14 +57,14 @@ def held(seal: Surroundings) -> list[Held]:
 
 def _own(folder: Path) -> Iterator[Held]:
     for name, purpose in OWN.items():
-        yield from _read(folder, folder / f"{name}.pem", "kommunen", purpose)
+        yield from _read(folder / f"{name}.pem", f"{name}.pem", "kommunen", purpose)
 
 
 def _partner(folder: Path, seal: Surroundings) -> Iterator[Held]:
     own = folder / "partners" / seal.party
     if own.is_dir():
         for path in sorted(own.glob("*.pem")):
-            yield from _read(folder, path, seal.party, "sign" if path.name.startswith("sign") else "encrypt")
+            yield from _read(path, str(path.relative_to(folder)), seal.party, "sign" if path.name.startswith("sign") else "encrypt")
     elif "agreement" in seal.settings:
         try:
             agreed = agreements.agreement(folder / "agreements", seal.own_party, seal.party, seal.settings)
@@ -74,9 +75,9 @@ def _partner(folder: Path, seal: Surroundings) -> Iterator[Held]:
                 yield Held(seal.party, purpose, f"agreements/{seal.settings['agreement']}", one)
 
 
-def _read(folder: Path, path: Path, whose: str, purpose: str) -> Iterator[Held]:
+def _read(path: Path, where: str, whose: str, purpose: str) -> Iterator[Held]:
     try:
-        yield Held(whose, purpose, str(path.relative_to(folder)), x509.load_pem_x509_certificate(path.read_bytes()))
+        yield Held(whose, purpose, where, x509.load_pem_x509_certificate(path.read_bytes()))  # of a chain the first, whose the others are
     except (OSError, ValueError):
         return
 
@@ -98,6 +99,11 @@ class Line:
     ok: bool = True
 
     @property
+    def replaced(self) -> bool:
+        """It stays only for what still comes under it, and may expire in peace."""
+        return self.file == "own-enc-old.pem"
+
+    @property
     def text(self) -> str:
         told = f"  {self.standing}" if self.standing else ""
         return (
@@ -106,9 +112,18 @@ class Line:
         )
 
 
-def lines(seals: Iterable[Surroundings], at: datetime, judge: bool = False) -> list[Line]:
-    """Every certificate once, the one that expires first on top. Raises Misconfigured."""
+def lines(seals: Iterable[Surroundings], tls: Mapping[str, Path], at: datetime, judge: bool = False) -> list[Line]:
+    """Every certificate once, the one that expires first on top. Raises Misconfigured.
+
+    Args:
+        tls: what we show by TLS: the file, by what the settings call it. Of these nothing but the time is judged: whoever connects judges them.
+    """
     found: dict[tuple[str, str], Line] = {}
+    for where, path in tls.items():
+        for one in _read(path, where, "kommunen", "tls"):
+            line = _line(one, at, None)
+            expired = judge and line.valid_to < at
+            found[where, line.serial] = replace(line, ok=not expired, standing=STANDING_NB[Standing.EXPIRED] if expired else "")
     for seal in seals:
         trust = trusting.of_seal(seal.home, seal.settings) if judge else None
         for one in held(seal):
@@ -127,8 +142,8 @@ def _line(one: Held, at: datetime, trust: Trust | None) -> Line:
     )
 
 
-def warnings(seals: Sequence[Surroundings], at: datetime, strict: bool) -> list[str]:
-    """Norwegian, for the console: what has expired, or expires within thirty days. What is being replaced (`own-enc-old`) may expire in peace.
+def warnings(seals: Sequence[Surroundings], tls: Mapping[str, Path], at: datetime, strict: bool) -> list[str]:
+    """Norwegian, for the console: what has expired, or expires within thirty days.
 
     Args:
         strict: in production: that there are no trust anchors is a warning too.
@@ -136,8 +151,8 @@ def warnings(seals: Sequence[Surroundings], at: datetime, strict: bool) -> list[
     told = []
     if strict and any(held(seal) for seal in seals) and not all(trusting.of_seal(s.home, s.settings).roots for s in seals):
         told.append("Sertifikater kontrolleres ikke mot utsteder og tilbaketrekking: certs/trusted/ mangler.")
-    for line in lines(seals, at):
-        if line.valid_to - at <= SOON and "own-enc-old" not in line.file:
+    for line in lines(seals, tls, at):
+        if line.valid_to - at <= SOON and not line.replaced:
             when = f"utløper om {line.days_left} dager" if line.valid_to > at else "er utløpt"
             told.append(f"Sertifikatet for {line.use} til {line.whose} {when} ({line.valid_to:%d.%m.%Y}, {line.file}).")
     return told

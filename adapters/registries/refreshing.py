@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -140,7 +140,7 @@ def asking() -> httpx.Client:
     return httpx.Client(timeout=httpx.Timeout(15, connect=5), follow_redirects=False, trust_env=False, headers={"user-agent": "besoksbro"})
 
 
-def check(seals: Sequence[Surroundings], at: datetime, ask: bool) -> tuple[list[Line], list[str]]:
+def check(seals: Sequence[Surroundings], tls: Mapping[str, Path], at: datetime, ask: bool) -> tuple[list[Line], list[str]]:
     """`besoksbro cert check`: every certificate judged, its issuers asked first; and remarks, Norwegian. Raises Misconfigured."""
     told: list[str] = []
     trusts = [(trusting.of_seal(one.home, one.settings), held(one)) for one in seals]
@@ -150,7 +150,7 @@ def check(seals: Sequence[Surroundings], at: datetime, ask: bool) -> tuple[list[
         with asking() as client:
             silent = {line for trust, all_held in trusts if trust.policy.revocation != "off" for line in refresh(trust, all_held, at, client)}
         told += [f"Fikk ikke svar om tilbaketrekking fra {line}" for line in sorted(silent)]
-    return lines(seals, at, judge=True), told
+    return lines(seals, tls, at, judge=True), told
 
 
 def chore(seals: Callable[[], Iterable[Surroundings]]) -> Callable[[datetime], None]:

@@ -26,6 +26,8 @@ KIND = b"application/openmetrics-text; version=1.0.0; charset=utf-8"
 FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-real-ip")
 """What a proxy on this machine adds: then it is somebody else who asks."""
 Sample = tuple[Mapping[str, str], float]
+Expiry = tuple[Mapping[str, str], datetime]
+"""One certificate, as its labels, and until when it is valid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,8 @@ def read_metrics(tables: Mapping[str, Any]) -> Access:
 class Metrics:
     """The ASGI application. 404 for whoever may not ask; 503 when the store does not answer."""
 
-    def __init__(self, store: Store, clock: Callable[[], datetime], access: Access) -> None:
-        self._store, self._clock, self._access = store, clock, access
+    def __init__(self, store: Store, clock: Callable[[], datetime], access: Access, certificates: Callable[[], Iterable[Expiry]]) -> None:
+        self._store, self._clock, self._access, self._certificates = store, clock, access, certificates
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         status, body = 404, b""
@@ -71,10 +73,10 @@ class Metrics:
             standing = self._store.standing()
         except Unavailable:
             return 503, b""
-        return 200, "".join(written(standing, self._clock())).encode()
+        return 200, "".join(written(standing, self._certificates(), self._clock())).encode()
 
 
-def written(standing: Standing, now: datetime) -> Iterator[str]:
+def written(standing: Standing, certificates: Iterable[Expiry], now: datetime) -> Iterator[str]:
     """The text, family by family."""
     states: Counter[tuple[str, str]] = Counter()
     oldest: dict[str, float] = {}
@@ -96,6 +98,8 @@ def written(standing: Standing, now: datetime) -> Iterator[str]:
     if standing.worker is not None:
         yield from _family("besoksbro_worker_seen_seconds", "gauge", "Time since a worker last said that it runs.",
                            [({}, max(0.0, (now - standing.worker).total_seconds()))])
+    yield from _family("besoksbro_certificate_expiry_timestamp_seconds", "gauge", "Until when a certificate is valid, in Unix time.",
+                       [(labels, until.timestamp()) for labels, until in certificates])
     yield "# EOF\n"
 
 

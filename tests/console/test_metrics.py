@@ -6,6 +6,7 @@ import hashlib
 import re
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
@@ -13,8 +14,10 @@ import httpx
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "oauth"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "seals"))
 
 from machines import TOWN, Machines, hub_on
+from throwaway import DAY, PEM, YEAR, authority, leaf
 
 from adapters.demo.shop import planner
 from hub import app
@@ -103,6 +106,35 @@ def test_a_worker_says_that_it_runs(hub: Machines) -> None:
     assert samples(text)["besoksbro_worker_seen_seconds"] == 0
 
 
+def test_it_tells_when_each_certificate_expires_ours_the_partners_and_that_of_tls_as_the_files_are_now(tmp_path: Path) -> None:
+    home, ca = tmp_path / "home", authority("Utsteder")
+
+    def lay(file: str, until: datetime) -> float:
+        path = home / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(leaf(ca, "Solbakken", start=until - YEAR, end=until).public_bytes(PEM))
+        return until.timestamp()
+
+    now = datetime.now(UTC).replace(microsecond=0)
+    wanted = {
+        ("kommunen", "TLS", "[tls] certificate"): lay("certs/tls.pem", now + 20 * DAY),
+        ("kommunen", "kryptering", "own-enc.pem"): lay("certs/own-enc.pem", now + YEAR),
+        ("epj", "signering", "partners/epj/sign.pem"): lay("certs/partners/epj/sign.pem", now - DAY),
+    }
+    lay("certs/own-enc-old.pem", now - DAY)
+    (home / "certs/tls.key").touch()
+    shown = '[tls]\ncertificate = "certs/tls.pem"\nkey = "certs/tls.key"\n'
+    with hub_with(home, "sqlite:///hub.db", TOKEN + shown) as hub, hub.http(authorization="Bearer watch") as client:  # type: ignore[attr-defined]
+        assert expiries(client.get("/metrics").text) == wanted, "the one that is being replaced may expire in peace"
+        wanted["kommunen", "TLS", "[tls] certificate"] = lay("certs/tls.pem", now + YEAR)
+        assert expiries(client.get("/metrics").text) == wanted
+
+
+def expiries(text: str) -> dict[tuple[str, ...], float]:
+    name = "besoksbro_certificate_expiry_timestamp_seconds"
+    return {tuple(re.findall(r'(?:whose|use|file)="([^"]*)"', told)): at for told, at in samples(text).items() if told.startswith(name)}
+
+
 def test_nobody_else_is_told_that_it_is_there(tmp_path: Path) -> None:
     for number, (more, headers, status) in enumerate((
         ("", {}, 404), (TOKEN, {}, 404), (TOKEN, {"authorization": "Bearer other"}, 404), ("[metrics]\nloopback = true\n", {}, 200),
@@ -119,5 +151,5 @@ def test_nobody_else_is_told_that_it_is_there(tmp_path: Path) -> None:
 def test_subscriptions_are_counted_together(hub: Machines) -> None:
     now = hub.clock.now
     standing = Standing({("subscription-a", State.DUE): 1, ("subscription-b", State.DUE): 2}, {}, {"subscription-a": now, "subscription-b": now})
-    text = "".join(written(standing, now))
+    text = "".join(written(standing, [], now))
     assert samples(text)['besoksbro_deliveries{adapter="subscriptions",state="due"}'] == 3 and "subscription-a" not in text

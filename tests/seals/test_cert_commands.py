@@ -19,8 +19,10 @@ from throwaway import DAY, ENCRYPT, HUB_TOML, PEM, SIGN, YEAR, Ca, authority, is
 
 from adapters.registries import importing, inventory
 from adapters.registries.certificates import own_keys
+from hub import making
 from hub.__main__ import main_command
 from hub.adapter import Surroundings
+from hub.config import read_adapters, read_hub
 
 NOW = datetime.now(UTC)
 SECRET = "hemmelig-passord"
@@ -143,15 +145,39 @@ def test_a_home_without_anchors_is_told_what_was_not_checked(home: Path, tmp_pat
 def test_the_console_warns_thirty_days_ahead_and_of_missing_anchors_in_production(home: Path, tmp_path: Path) -> None:
     laid_out(home, tmp_path, "http://127.0.0.1:9")
     around = Surroundings(home, "visma", "8100101", "8100000", "Solbakken", {})
-    (told,) = inventory.warnings([around], NOW, True)
+    (told,) = inventory.warnings([around], {}, NOW, True)
     assert told.startswith("Sertifikatet for kryptering til 8100101 utløper om 8 dager")
-    assert "er utløpt" in inventory.warnings([around], NOW + 20 * DAY, True)[0]
-    assert inventory.warnings([replace(around, settings={"certificates": {"trusted": "."}})], NOW - 30 * DAY, False) == []
+    assert "er utløpt" in inventory.warnings([around], {}, NOW + 20 * DAY, True)[0]
+    assert inventory.warnings([replace(around, settings={"certificates": {"trusted": "."}})], {}, NOW - 30 * DAY, False) == []
     for path in (home / "certs" / "trusted").iterdir():
         path.unlink()
     (home / "certs" / "trusted").rmdir()
-    assert "certs/trusted/ mangler" in inventory.warnings([around], NOW, True)[0]
-    assert len(inventory.warnings([around], NOW, False)) == 1
+    assert "certs/trusted/ mangler" in inventory.warnings([around], {}, NOW, True)[0]
+    assert len(inventory.warnings([around], {}, NOW, False)) == 1
+
+
+def test_what_we_show_by_tls_is_listed_judged_by_its_time_and_warned_of(home: Path) -> None:
+    """A product's own certificate that expires locks everybody out, so it is told as the partners' are."""
+    end = {"server.pem": NOW + 8.5 * DAY, "client.pem": NOW - DAY, "line.pem": NOW + YEAR}
+    for name, until in end.items():
+        (home / name).write_bytes(leaf(authority("Noen"), "Solbakken", start=NOW - YEAR, end=until).public_bytes(PEM))
+    (home / "server.key").touch()
+    (home / "hub.toml").write_text(HUB_TOML + '\n[tls]\ncertificate = "server.pem"\nkey = "server.key"\n', encoding="utf-8")
+    http = '{{ kind = "http", url = "https://epj.example/", certificate = "{0}.pem", key = "{0}.key" }}'
+    (home / "adapters" / "visma.toml").write_text(
+        ADAPTER.replace('{ kind = "memory" }', http.format("client")) + 'departments = ["x"]\nowner = "epj"\nmay = ["confirm"]\n'
+        f'[ask]\ncarrier = {http.format("line")}\nseal = {{ kind = "plain" }}\nformat = {{ kind = "fhir" }}\nwithin = "1s"\nfresh = "10s"\n',
+        encoding="utf-8",
+    )
+    code, told = besoksbro("cert", "list", "--home", home)
+    assert code == 0 and [line.split("serienr.")[0].split() for line in told.splitlines()] == [
+        ["kommunen", "TLS", "visma:", "client.pem"], ["kommunen", "TLS", "[tls]", "certificate"], ["kommunen", "TLS", "visma:", "line.pem"],
+    ]
+    code, told = besoksbro("cert", "check", "--home", home)
+    assert code == 1 and "er utløpt" in told.splitlines()[0] and "utløpt" not in told.splitlines()[1]
+    hub, texts = read_hub(home), read_adapters(home)
+    warned = inventory.warnings(making.seals(hub, texts), making.tls_shown(hub, texts), NOW, False)
+    assert [line.split(" (")[0] for line in warned] == ["Sertifikatet for TLS til kommunen er utløpt", "Sertifikatet for TLS til kommunen utløper om 8 dager"]
 
 
 def test_an_encrypted_pem_key_asks_for_its_password_and_a_plain_one_does_not(tmp_path: Path) -> None:
