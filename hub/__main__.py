@@ -15,6 +15,7 @@ import typer
 from hub import commands, logs, making
 from hub.config import Misconfigured
 from hub.problem import Refused, Unavailable
+from hub.starting import Beginning
 
 Home = Annotated[Path, typer.Option("--home", envvar="BESOKSBRO_HOME", help="The municipality's folder.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")]
@@ -43,6 +44,21 @@ def show(result: commands.Result, as_json: bool) -> None:
     """Prints a result and leaves with its exit code: 0 ok, 1 failed."""
     typer.echo(json.dumps(result.data, ensure_ascii=False, indent=1, default=str) if as_json else result.text)
     raise typer.Exit(0 if result.ok else 1)
+
+
+@main_command.command()
+def init(
+    home: Home, municipality: Annotated[str, typer.Option(prompt="Kommunens navn")], her_id: Annotated[str, typer.Option(prompt="Kommunens HER-id")],
+    base_url: Annotated[str, typer.Option(prompt="Adressen innbyggere skal bruke (https://…)")],
+    phone: Annotated[str, typer.Option(prompt="Telefonen som står i portalen")],
+    opening_hours: Annotated[str, typer.Option(prompt="Når den besvares (Hver dag kl. 08–20)")],
+    operator: Annotated[str, typer.Option(help="Who gets the first key to the console.")] = os.environ.get("USER", "operator"),
+    environment: Annotated[str, typer.Option(help="demo, test or production.")] = "production",
+    database_url: Annotated[str, typer.Option("--database", help="SQLAlchemy URL.")] = "sqlite:///hub.db", as_json: Json = False,
+) -> None:
+    """Makes a municipality's folder: hub.toml, its folders, and the first operator's key. Asks for what is not given."""
+    told = Beginning(municipality, her_id, base_url, phone, opening_hours, operator, environment, database_url)
+    show(commands.begin(home, told), as_json)
 
 
 @main_command.command()
@@ -204,6 +220,15 @@ def sandbox_reset(home: Home, as_json: Json = False) -> None:
 def audit_verify(home: Home, as_json: Json = False) -> None:
     """Checks the access log's chain of seals."""
     show(commands.audit_verify(home), as_json)
+
+
+@adapter.command("add")
+def adapter_add(
+    template: str, home: Home, name: Annotated[str, typer.Option("--as", help="The partner's name, if not the template's.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Copies a partner's template into adapters/, to be filled in."""
+    show(commands.adapter_add(home, template, name or template), as_json)
 
 
 @adapter.command("list")

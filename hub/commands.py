@@ -14,7 +14,7 @@ from typing import Any
 
 import uvicorn
 
-from hub import app, importing, making, partners, sandbox
+from hub import app, importing, making, partners, sandbox, starting
 from hub.booking.clock import local
 from hub.config import Hub, read_adapters, read_hub
 from hub.faces.careful import Careful
@@ -116,6 +116,18 @@ def _store(home: Path) -> Iterator[Store]:
         yield store
     finally:
         store.close()
+
+
+def begin(home: Path, told: starting.Beginning) -> Result:
+    """A home from nothing."""
+    key = starting.begin(home, told)
+    return Result(True, {"home": str(home), "operator": told.operator, "key": key}, starting.next_steps(home, told.operator, key))
+
+
+def adapter_add(home: Path, template: str, name: str) -> Result:
+    """A partner's file from its template."""
+    file = starting.add(home, template, name)
+    return Result(True, {"file": str(file)}, f"Laget {file}. Fyll inn det som står i <>, og kontroller med: besoksbro adapter check")
 
 
 def migrate(home: Path) -> Result:

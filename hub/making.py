@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -14,10 +15,13 @@ from hub.config import AdapterText, Hub, Misconfigured, Part
 
 ROOT = Path(__file__).parents[1]
 FUNCTIONS = "mappings/functions.toml"
+_BLANK = re.compile(r"<[^<>@]+>")
 
 
 def make_adapter(hub: Hub, text: AdapterText) -> Adapter:
     """One adapter from its text: its carrier, seal and format are found by entry point. Raises Misconfigured."""
+    if blank := _blank(tomllib.loads(text.text)):
+        raise Misconfigured(f"adapters/{text.name}.toml: fyll inn {blank}")
     functions = read_functions(hub.home)
     if unknown := text.wants - {*functions, *(f"notice-{channel}" for channel in Channel)}:
         raise Misconfigured(f"adapters/{text.name}.toml: wants {min(unknown)!r}, which is no row of {FUNCTIONS}; there are {', '.join(functions)}")
@@ -36,6 +40,14 @@ def make_adapter(hub: Hub, text: AdapterText) -> Adapter:
         patience=text.patience, patience_of=text.patience_of, answer_due=text.answer_due, only_own=text.only_own, concurrency=text.concurrency,
         token_digest=text.token_digest, owner=text.owner, line=line,
     )
+
+
+def _blank(value: Any, place: str = "") -> str:
+    """The first place where a template's blank, `<what belongs here>`, still stands; an address in angle brackets is none."""
+    if isinstance(value, str):
+        return f"{place}: {value}" if _BLANK.search(value) else ""
+    parts = value.items() if isinstance(value, Mapping) else enumerate(value, 1) if isinstance(value, list) else ()
+    return next(filter(None, (_blank(one, f"{place}.{key}" if place else str(key)) for key, one in parts)), "")
 
 
 def surroundings(hub: Hub, text: AdapterText, part: Part, functions: Mapping[str, Any]) -> Surroundings:

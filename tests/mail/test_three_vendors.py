@@ -56,7 +56,7 @@ class Town:
         path.write_text(self._filled(text, office), encoding="utf-8")
         hub = Hub(world.home / "hub", "Solbakken", "test", HUB, "http://h", HOST, 0, "", "1", "1")
         adapter = making.make_adapter(hub, read_adapter(path))
-        world.adapters[NAME] = replace(adapter, departments=frozenset({"hjemmesykepleie"}), pause=timedelta(milliseconds=50))
+        world.adapters[NAME] = replace(adapter, pause=timedelta(milliseconds=50))
         world.box.records.close()
         world.box = Box(self._settings(addresses[0], office, faults), world.clock)
 
@@ -77,6 +77,7 @@ class Town:
             "<the EPJ's HER-id>": EPJ, "<the CPA's file in certs/agreements/>": CPA, "<where its message handler takes letters>":
             f"http://{HOST}:{self.epj_port}/meldinger", "<our edi address>": f"{self.users[0]}@{DOMAIN}",
             "<the partner's edi address>": f"{self.users[1]}@{DOMAIN}", "<mail server>": HOST,
+            "<HealthcareService ids that live in this EPJ>": "hjemmesykepleie",
         }
         for blank, value in blanks.items():
             text = text.replace(blank, value)
