@@ -17,26 +17,26 @@ from hub.config import Misconfigured
 from hub.problem import Refused, Unavailable
 from hub.starting import Beginning
 
-Home = Annotated[Path, typer.Option("--home", envvar="BESOKSBRO_HOME", help="The municipality's folder.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")]
+Home = Annotated[Path, typer.Option("--home", envvar="BESOKSBRO_HOME", help="Kommunens hjemmemappe.")]
+Json = Annotated[bool, typer.Option("--json", help="Ett JSON-objekt i stedet for tekst.")]
 
 main_command = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-    help="Besøksbro: from Tjenesteshop to the EPJ and back to the relative.",
+    help="Besøksbro: fra Tjenesteshop til EPJ og tilbake til pårørende.",
 )
-message = typer.Typer(no_args_is_help=True, help="Messages and appointments.")
-database = typer.Typer(no_args_is_help=True, help="The municipality's database.")
-audit = typer.Typer(no_args_is_help=True, help="The access log.")
-adapter = typer.Typer(no_args_is_help=True, help="Partners.")
+message = typer.Typer(no_args_is_help=True, help="Meldinger og avtaler.")
+database = typer.Typer(no_args_is_help=True, help="Kommunens database.")
+audit = typer.Typer(no_args_is_help=True, help="Innsynsloggen.")
+adapter = typer.Typer(no_args_is_help=True, help="Partnere.")
 main_command.add_typer(message, name="message")
 main_command.add_typer(database, name="database")
 main_command.add_typer(audit, name="audit")
 main_command.add_typer(adapter, name="adapter")
-cpa = typer.Typer(no_args_is_help=True, help="Agreements with partners (CPA 2.0).")
+cpa = typer.Typer(no_args_is_help=True, help="Avtaler med partnere (CPA 2.0).")
 main_command.add_typer(cpa, name="cpa")
-sandbox = typer.Typer(no_args_is_help=True, help="The vendors' sandbox.")
+sandbox = typer.Typer(no_args_is_help=True, help="Leverandørenes sandkasse.")
 main_command.add_typer(sandbox, name="sandbox")
-cert = typer.Typer(no_args_is_help=True, help="Certificates: our own, the partners', and whom we trust.")
+cert = typer.Typer(no_args_is_help=True, help="Sertifikater: egne, partnernes, og hvem vi stoler på.")
 main_command.add_typer(cert, name="cert")
 
 
@@ -52,24 +52,25 @@ def init(
     base_url: Annotated[str, typer.Option(prompt="Adressen innbyggere skal bruke (https://…)")],
     phone: Annotated[str, typer.Option(prompt="Telefonen som står i portalen")],
     opening_hours: Annotated[str, typer.Option(prompt="Når den besvares (Hver dag kl. 08–20)")],
-    operator: Annotated[str, typer.Option(help="Who gets the first key to the console.")] = os.environ.get("USER", "operator"),
-    environment: Annotated[str, typer.Option(help="demo, test or production.")] = "production",
-    database_url: Annotated[str, typer.Option("--database", help="SQLAlchemy URL.")] = "sqlite:///hub.db", as_json: Json = False,
+    operator: Annotated[str, typer.Option(help="Hvem som får den første nøkkelen til konsollet.")] = os.environ.get("USER", "operator"),
+    environment: Annotated[str, typer.Option(help="demo, test eller production.")] = "production",
+    database_url: Annotated[str, typer.Option("--database", help="Databasens adresse, for PostgreSQL postgresql://…")] = "sqlite:///hub.db",
+    as_json: Json = False,
 ) -> None:
-    """Makes a municipality's folder: hub.toml, its folders, and the first operator's key. Asks for what is not given."""
+    """Lager en kommunes hjemmemappe: hub.toml, mappene og den første operatørens nøkkel. Spør om det som ikke er oppgitt."""
     told = Beginning(municipality, her_id, base_url, phone, opening_hours, operator, environment, database_url)
     show(commands.begin(home, told), as_json)
 
 
 @main_command.command()
-def run(home: Home, work: Annotated[bool, typer.Option(help="Also deliver what is due.")] = True) -> None:
-    """Runs the hub: every face on one port, and the worker unless --no-work."""
+def run(home: Home, work: Annotated[bool, typer.Option(help="Send også det som skal ut.")] = True) -> None:
+    """Kjører huben: alt på én port, og utsending hvis ikke --no-work."""
     commands.run(home, work)
 
 
 @main_command.command()
 def work(home: Home) -> None:
-    """Runs a worker alone, beside a hub on the same database."""
+    """Kjører bare utsending, ved siden av en hub på samme database."""
     commands.work(home)
 
 
@@ -84,48 +85,48 @@ def _of_others(name: str, *given: Any) -> Any:
 
 @cpa.command("show")
 def cpa_show(file: Path, as_json: Json = False) -> None:
-    """Says in plain words what a CPA or CPP agrees."""
+    """Sier i klartekst hva en CPA eller CPP avtaler."""
     text = _of_others("cpa-show", file)
     show(commands.Result(True, {"text": text}, text), as_json)
 
 
 @cpa.command("check")
 def cpa_check(
-    file: Path, at: Annotated[datetime | None, typer.Option(help="The time at which it is to be used.")] = None, as_json: Json = False,
+    file: Path, at: Annotated[datetime | None, typer.Option(help="Tidspunktet den skal brukes.")] = None, as_json: Json = False,
 ) -> None:
-    """Names what is wrong with a CPA; leaves with 1 when something is."""
+    """Nevner det som er galt med en CPA; ender med 1 når noe er det."""
     problems = _of_others("cpa-check", file, at)
     show(commands.Result(not problems, {"problems": problems}, "\n".join(problems) or "Ingen feil funnet."), as_json)
 
 
 @cpa.command("make")
-def cpa_make(facts: Path, to: Annotated[Path, typer.Option("--to", help="The CPA file to write.")]) -> None:
-    """Drafts a CPA from two parties' facts (docs/cpa.md); its status is «proposed» until both have agreed."""
+def cpa_make(facts: Path, to: Annotated[Path, typer.Option("--to", help="CPA-filen som skrives.")]) -> None:
+    """Lager utkast til en CPA av to parters opplysninger (docs/cpa.md); den er «proposed» til begge er enige."""
     to.write_bytes(_of_others("cpa-make", facts))
     show(commands.Result(True, {"file": str(to)}, f"Skrev {to}. Kontroller med: besoksbro cpa check {to}"), False)
 
 
 @cert.command("list")
 def cert_list(home: Home, as_json: Json = False) -> None:
-    """Our own and the partners' certificates: serial number, organisation, validity, days left."""
+    """Egne og partnernes sertifikater: serienummer, organisasjon, gyldighet, dager igjen."""
     show(commands.cert_list(home), as_json)
 
 
 @cert.command("check")
 def cert_check(
-    home: Home, ask: Annotated[bool, typer.Option(help="Also ask the issuers what is revoked.")] = True, as_json: Json = False,
+    home: Home, ask: Annotated[bool, typer.Option(help="Spør også utstederne hva som er trukket tilbake.")] = True, as_json: Json = False,
 ) -> None:
-    """Judges each by chain, key usage, validity and revocation; leaves with 1 when one must not be used."""
+    """Kontrollerer kjede, nøkkelbruk, gyldighet og tilbaketrekking; ender med 1 når et sertifikat ikke skal brukes."""
     show(commands.cert_check(home, ask), as_json)
 
 
 @cert.command("import")
 def cert_import(
-    file: Path, home: Home, kind: Annotated[str, typer.Option("--as", help="own-sign, own-enc, sign, enc or trusted.")],
-    partner: Annotated[str, typer.Option(help="The partner's HER-id, for sign and enc.")] = "",
-    password_file: Annotated[Path | None, typer.Option(help="Instead of being asked for the password.")] = None,
+    file: Path, home: Home, kind: Annotated[str, typer.Option("--as", help="own-sign, own-enc, sign, enc eller trusted.")],
+    partner: Annotated[str, typer.Option(help="Partnerens HER-id, for sign og enc.")] = "",
+    password_file: Annotated[Path | None, typer.Option(help="I stedet for å bli spurt om passordet.")] = None,
 ) -> None:
-    """Takes a PKCS#12 or PEM file into the home's certs/; private keys are readable by their owner alone."""
+    """Tar en PKCS#12- eller PEM-fil inn i certs/; private nøkler kan bare leses av eieren."""
     password = None
     if password_file is not None:
         password = password_file.read_text(encoding="utf-8").rstrip("\r\n").encode()
@@ -137,24 +138,24 @@ def cert_import(
 
 @main_command.command()
 def read(
-    file: Path, at: Annotated[datetime | None, typer.Option(help="The time at which certificates must be valid.")] = None,
-    schemas: Annotated[Path | None, typer.Option(help="Folder with the official XSD files.")] = None, as_json: Json = False,
+    file: Path, at: Annotated[datetime | None, typer.Option(help="Tidspunktet sertifikatene må være gyldige.")] = None,
+    schemas: Annotated[Path | None, typer.Option(help="Mappe med de offisielle XSD-filene.")] = None, as_json: Json = False,
 ) -> None:
-    """Opens any ebXML, MsgHead, AppRec or CPA file and says what it is, what is signed, and what was tolerated."""
+    """Åpner en fil med ebXML, MsgHead, AppRec eller CPA, og sier hva den er, hva som er signert og hva som ble tolerert."""
     report = making.command("read")(file.read_bytes(), at, schemas)
     show(commands.Result(True, report.to_dict(), report.text()), as_json)
 
 
 @main_command.command()
 def demo(
-    home: Annotated[Path, typer.Option(help="Where the demo municipality lives.")] = Path(".demo"),
-    check: Annotated[bool, typer.Option("--check", help="Play a whole day in fast time and verify it from outside.")] = False,
-    bookings: Annotated[int, typer.Option(help="How many bookings to play.")] = 300,
-    database_url: Annotated[str, typer.Option("--database", help="PostgreSQL URL; empty: SQLite.")] = "",
-    faults: Annotated[bool, typer.Option("--faults", help="Kill, duplicate and lose on the way.")] = False,
+    home: Annotated[Path, typer.Option(help="Hvor demokommunen bor.")] = Path(".demo"),
+    check: Annotated[bool, typer.Option("--check", help="Spill en hel dag i hurtig tid, og kontroller den utenfra.")] = False,
+    bookings: Annotated[int, typer.Option(help="Hvor mange bestillinger som spilles.")] = 300,
+    database_url: Annotated[str, typer.Option("--database", help="Adressen til PostgreSQL; tomt: SQLite.")] = "",
+    faults: Annotated[bool, typer.Option("--faults", help="Drep, doble og mist underveis.")] = False,
     seed: int = 1, as_json: Json = False,
 ) -> None:
-    """Solbakken kommune, invented: a shop, the hub and three EPJs as processes of their own."""
+    """Solbakken kommune, oppdiktet: en butikk, huben og tre EPJ-er, hver i sin prosess."""
     name = "demo-check" if check else "demo"
     play = making.command(name)
     if check:
@@ -165,87 +166,87 @@ def demo(
 
 @message.command("show")
 def message_show(id: str, home: Home, as_json: Json = False) -> None:
-    """The whole way of one appointment: every letter, receipt, try and version on one timeline."""
+    """Alt som skjedde med en avtale: hvert brev, hver kvittering, hvert forsøk og hver versjon på én tidslinje."""
     show(commands.message_show(home, id), as_json)
 
 
 @message.command("resend")
-def message_resend(id: str, home: Home, reason: Annotated[str, typer.Option(prompt=True)], as_json: Json = False) -> None:
-    """Sends a letter once more, under the same id."""
+def message_resend(id: str, home: Home, reason: Annotated[str, typer.Option(prompt="Begrunnelse")], as_json: Json = False) -> None:
+    """Sender et brev en gang til, med samme id."""
     show(commands.message_resend(home, id, os.environ.get("USER", "operator"), reason), as_json)
 
 
 @message.command("replay")
 def message_replay(
-    key: Annotated[int, typer.Argument(max=2**63 - 1)], home: Home, reason: Annotated[str, typer.Option(prompt=True)], as_json: Json = False,
+    key: Annotated[int, typer.Argument(max=2**63 - 1)], home: Home, reason: Annotated[str, typer.Option(prompt="Begrunnelse")], as_json: Json = False,
 ) -> None:
-    """Receives a message that could not be opened once more, after what was wrong (a certificate, an agreement) is put right."""
+    """Behandler en melding som ikke kunne åpnes, på nytt, når det som var galt (et sertifikat, en avtale) er rettet."""
     show(commands.message_replay(home, key, os.environ.get("USER", "operator"), reason), as_json)
 
 
 @database.command("migrate")
 def database_migrate(home: Home) -> None:
-    """Brings the database to this version's schema."""
+    """Bringer databasen til skjemaet i denne versjonen."""
     show(commands.migrate(home), False)
 
 
 @database.command("reindex")
 def database_reindex(home: Home) -> None:
-    """Makes the search index anew where search parameters have changed; can be stopped and goes on where it was."""
+    """Lager søkeindeksen på nytt der søkeparametrene er endret; kan stoppes, og fortsetter der den var."""
     show(commands.reindex(home), False)
 
 
 @database.command("backup")
 def database_backup(to: Path, home: Home) -> None:
-    """Copies the database while it is in use."""
+    """Kopierer databasen mens den er i bruk."""
     show(commands.backup(home, to), False)
 
 
 @main_command.command("import")
 def take_in(
-    file: Path, home: Home, processes: Annotated[int, typer.Option(help="How many prepare lines at a time.")] = os.cpu_count() or 1,
+    file: Path, home: Home, processes: Annotated[int, typer.Option(help="Hvor mange som forbereder linjer samtidig.")] = os.cpu_count() or 1,
     as_json: Json = False,
 ) -> None:
-    """Takes in resources that move from another system (NDJSON, one a line): each validated, none overwritten; run it again to go on."""
+    """Tar imot ressurser fra et annet system (NDJSON, én per linje): hver kontrolleres, ingen overskrives; kjør igjen for å fortsette."""
     show(commands.take_in(home, file, os.environ.get("USER", "operator"), processes, partial(typer.echo, err=True)), as_json)
 
 
 @sandbox.command("reset")
 def sandbox_reset(home: Home, as_json: Json = False) -> None:
-    """Sets a sandbox back: everything vendors made is gone, its invented persons are as on the first day."""
+    """Setter en sandkasse tilbake: det leverandørene laget, er borte, og personene er som på første dag."""
     show(commands.sandbox_reset(home), as_json)
 
 
 @audit.command("verify")
 def audit_verify(home: Home, as_json: Json = False) -> None:
-    """Checks the access log's chain of seals."""
+    """Kontrollerer innsynsloggens kjede av segl."""
     show(commands.audit_verify(home), as_json)
 
 
 @adapter.command("add")
 def adapter_add(
-    template: str, home: Home, name: Annotated[str, typer.Option("--as", help="The partner's name, if not the template's.")] = "",
+    template: str, home: Home, name: Annotated[str, typer.Option("--as", help="Partnerens navn, hvis ikke malens.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Copies a partner's template into adapters/, to be filled in."""
+    """Kopierer en partners mal til adapters/, til utfylling."""
     show(commands.adapter_add(home, template, name or template), as_json)
 
 
 @adapter.command("list")
 def adapter_list(home: Home, as_json: Json = False) -> None:
-    """Each partner, its parts, and how its letters stand."""
+    """Hver partner, delene dens, og hvordan brevene står."""
     show(commands.adapter_list(home), as_json)
 
 
 @adapter.command("try")
 def adapter_try(name: str, sample: Path, home: Home, as_json: Json = False) -> None:
-    """Shows a sample through an adapter's mapping, field by field. Nothing is kept or sent."""
+    """Viser en prøve gjennom en partners tabell, felt for felt. Ingenting lagres eller sendes."""
     show(commands.adapter_try(home, name, sample), as_json)
 
 
 @adapter.command("check")
 def adapter_check(home: Home, as_json: Json = False) -> None:
-    """Makes every part of every adapter, so that a mistake in a file shows before it matters."""
+    """Lager hver del av hver partner, så en feil i en fil viser seg før den betyr noe."""
     show(commands.adapter_check(home), as_json)
 
 

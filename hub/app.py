@@ -229,7 +229,7 @@ def guard_sandbox(parts: Parts) -> None:
 def reset_sandbox(parts: Parts) -> int:
     """The sandbox as on its first day; how much changed. Raises Misconfigured where there is none, or where real persons could be."""
     if not sandbox.switched_on(parts.hub):
-        raise Misconfigured("hub.toml: this hub is no sandbox ([sandbox] on = true)")
+        raise Misconfigured("hub.toml: denne huben er ingen sandkasse ([sandbox] on = true)")
     town = command("sandbox-town")(int(parts.hub.tables["sandbox"].get("seed", 1)), local(parts.clock()).date())
     return sandbox.reset(parts.store, definitions.load().served, town.resources)
 

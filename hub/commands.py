@@ -134,14 +134,14 @@ def migrate(home: Path) -> Result:
     """Brings the schema up to date."""
     with _store(home) as store:
         store.migrate()
-    return Result(True, {}, "The database has this version's schema.")
+    return Result(True, {}, "Databasen har skjemaet til denne versjonen.")
 
 
 def reindex(home: Path) -> Result:
     """Makes the search index anew where it must be."""
     with _store(home) as store:
         done = store.reindex(index.digest(definitions.load()))
-    return Result(True, {"resources": done}, f"{done} resources indexed anew." if done else "The index is as it should be.")
+    return Result(True, {"resources": done}, f"{done} ressurser indeksert på nytt." if done else "Indeksen er som den skal.")
 
 
 def take_in(home: Path, file: Path, by: str, many: int, tell: Callable[[str], None]) -> Result:
@@ -163,7 +163,7 @@ def backup(home: Path, to: Path) -> Result:
             store.backup(to)
     except sqlite3.OperationalError as wrong:
         return Result(False, {"file": str(to)}, f"{to} ble ikke skrevet ({wrong}): gi en ny fil i en mappe med plass.")
-    return Result(True, {"file": str(to)}, f"Copied to {to}.")
+    return Result(True, {"file": str(to)}, f"Kopiert til {to}.")
 
 
 def message_show(home: Path, id_: str) -> Result:
@@ -180,10 +180,10 @@ def message_show(home: Path, id_: str) -> Result:
         deliveries = {d.id: d for d in store.deliveries_about(reference)}
         local_times = [local(entry.at).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] for entry in store.timeline(reference)]
     if not lines:
-        return Result(False, {"reference": reference, "timeline": []}, f"Nothing is known of {reference}.")
-    text = [f"{reference} (Norwegian time)"]
+        return Result(False, {"reference": reference, "timeline": []}, f"Ingenting er kjent om {reference}.")
+    text = [f"{reference} (norsk tid)"]
     text += [_line(at, line) for at, line in zip(local_times, lines, strict=True)]
-    text += [f"  {d.adapter:16s} {d.function:10s} {d.state:10s} tries {d.tries}  {d.id}  {d.note}" for d in deliveries.values()]
+    text += [f"  {d.adapter:16s} {d.function:10s} {d.state:10s} {d.tries} forsøk  {d.id}  {d.note}" for d in deliveries.values()]
     states = [{"id": d.id, "adapter": d.adapter, "function": d.function, "state": d.state.value, "tries": d.tries} for d in deliveries.values()]
     return Result(True, {"reference": reference, "timeline": lines, "deliveries": states}, "\n".join(text))
 
@@ -200,7 +200,7 @@ def message_resend(home: Path, id_: str, by: str, reason: str) -> Result:
         parts.flow.settling.resend(id_, f"operator:{by}", reason)
     finally:
         parts.close()
-    return Result(True, {"id": id_}, f"{id_} will be sent again.")
+    return Result(True, {"id": id_}, f"{id_} sendes igjen.")
 
 
 def message_replay(home: Path, key: int, by: str, reason: str) -> Result:
@@ -211,7 +211,7 @@ def message_replay(home: Path, key: int, by: str, reason: str) -> Result:
     finally:
         parts.close()
     problem = verdict.problem.value if verdict.problem else None
-    text = f"refused again: {problem} {verdict.detail}" if problem else f"taken in: {', '.join(verdict.about)}"
+    text = f"avvist igjen: {problem} {verdict.detail}" if problem else f"tatt imot: {', '.join(verdict.about)}"
     return Result(verdict.accepted, {"key": key, "problem": problem, "detail": verdict.detail, "about": list(verdict.about)}, text)
 
 
@@ -222,7 +222,7 @@ def sandbox_reset(home: Path) -> Result:
         changed = app.reset_sandbox(parts)
     finally:
         parts.close()
-    return Result(True, {"changed": changed}, f"The sandbox is as on its first day: {changed} changes.")
+    return Result(True, {"changed": changed}, f"Sandkassen er som på sin første dag: {changed} endringer.")
 
 
 def audit_verify(home: Path) -> Result:
@@ -231,7 +231,7 @@ def audit_verify(home: Path) -> Result:
         store.seal_audit()
         check = store.verify_audit()
     data = {"holds": check.holds, "seals": check.seals, "lines": check.lines, "broken": list(check.broken), "head": check.head}
-    text = f"{check.lines} lines under {check.seals} seals: " + ("the chain holds" if check.holds else f"BROKEN at {check.broken}")
+    text = f"{check.lines} linjer under {check.seals} segl: " + ("kjeden holder" if check.holds else f"BRUTT ved {check.broken}")
     return Result(check.holds, data, f"{text}. Head: {check.head}")
 
 
@@ -269,7 +269,7 @@ def adapter_list(home: Path) -> Result:
         ]
     finally:
         parts.close()
-    lines = [f"{r['name']:16s} {r['party']:10s} {r['carrier']} · {r['seal']} · {r['format']}  {r['deliveries']}" for r in rows]
+    lines = [f"{r['name']:16s} {r['party']:10s} {r['carrier']} · {r['seal']} · {r['format']}  {r['deliveries'] or 'ingen brev'}" for r in rows]
     return Result(True, {"adapters": rows}, "\n".join(lines))
 
 
@@ -280,7 +280,7 @@ def adapter_try(home: Path, name: str, sample: Path) -> Result:
         adapter = parts.adapters.get(name)
         explain = getattr(adapter.format, "explain", None) if adapter else None
         if explain is None:
-            return Result(False, {"adapter": name}, f"{name} is no adapter with a mapping; there are: {', '.join(sorted(parts.adapters))}")
+            return Result(False, {"adapter": name}, f"{name} er ingen partner med en tabell; det finnes {', '.join(sorted(parts.adapters))}")
         rows = [asdict(row) for row in explain(sample.read_bytes())]
     finally:
         parts.close()
@@ -297,4 +297,4 @@ def adapter_check(home: Path) -> Result:
         Shown(parts.hub.tls)
     names = list(parts.adapters)
     parts.close()
-    return Result(True, {"adapters": names}, f"{len(names)} adapters are well set up. {partners.TAKEN_UP}")
+    return Result(True, {"adapters": names}, f"Alt er i orden hos {len(names)} partnere. {partners.TAKEN_UP}")

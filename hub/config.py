@@ -131,6 +131,7 @@ class AdapterText:
 
 
 ENVIRONMENTS = ("demo", "test", "production")
+KINDS_NB = {str: "en tekst", int: "et heltall", bool: "true eller false", list: "en liste", dict: "en tabell"}
 
 
 def read_hub(home: Path) -> Hub:
@@ -144,7 +145,7 @@ def read_hub(home: Path) -> Hub:
     where = "hub.toml [hub]"
     environment = _get(own, "environment", str, where)
     if environment not in ENVIRONMENTS:
-        raise Misconfigured(f"{where}: environment is one of {', '.join(ENVIRONMENTS)}")
+        raise Misconfigured(f"{where}: environment er en av {', '.join(ENVIRONMENTS)}")
     database = _get(own, "database", str, where, "sqlite:///hub.db")
     if database.startswith("sqlite:///") and not database.startswith("sqlite:////"):
         database = f"sqlite:///{(home / database.removeprefix('sqlite:///')).resolve()}"
@@ -184,11 +185,11 @@ def _tls(home: Path, table: Mapping[str, Any]) -> Tls | None:
     where = "hub.toml [tls]"
     client = _get(table, "client", str, where, "require")
     if client not in ("require", "optional"):
-        raise Misconfigured(f"{where}: client is `require` or `optional`")
+        raise Misconfigured(f"{where}: client er `require` eller `optional`")
     found = {name: home / _get(table, name, str, where) for name in ("certificate", "key", "client_ca") if name != "client_ca" or name in table}
     for path in found.values():
         if not path.is_file():
-            raise Misconfigured(f"{where}: {path} is missing")
+            raise Misconfigured(f"{where}: {path} mangler")
     return Tls(found["certificate"], found["key"], found.get("client_ca"), client == "require")
 
 
@@ -202,7 +203,7 @@ def read_adapter(path: Path) -> AdapterText:
     table, where = _toml(path), f"adapters/{path.name}"
     answers = _get(table, "answers", str, where, "letter")
     if answers not in ("letter", "reply"):
-        raise Misconfigured(f"{where}: answers is `letter` or `reply`")
+        raise Misconfigured(f"{where}: answers er `letter` eller `reply`")
     return AdapterText(
         name=path.stem,
         title=_get(table, "title", str, where, path.stem),
@@ -232,10 +233,10 @@ def _ownership(table: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Who decides over bookings, and how the partner is asked where it owns the calendar."""
     told, line = _get(table, "owner", str, where, Owner.CONFIRM.value), _get(table, "ask", dict, where, {})
     if told not in list(Owner):
-        raise Misconfigured(f"{where}: owner is one of {', '.join(Owner)}")
+        raise Misconfigured(f"{where}: owner er en av {', '.join(Owner)}")
     owner = Owner(told)
     if (owner is Owner.EPJ) != bool(line):
-        raise Misconfigured(f'{where}: owner = "epj" and [ask] belong together')
+        raise Misconfigured(f'{where}: owner = "epj" og [ask] hører sammen')
     if not line:
         return {"owner": owner}
     try:
@@ -252,7 +253,7 @@ def duration(text: str) -> timedelta:
         number = text.removesuffix(suffix)
         if number != text:
             return timedelta(**{unit: float(number)})
-    raise ValueError(f"{text!r} is no duration: a number and ms, s, m, h or d")
+    raise ValueError(f"{text!r} er ingen varighet: et tall og ms, s, m, h eller d")
 
 
 def _patience(table: Mapping[str, Any], where: str) -> Patience:
@@ -277,7 +278,7 @@ def _toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as missing:
-        raise Misconfigured(f"{path} is missing") from missing
+        raise Misconfigured(f"{path} mangler") from missing
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as wrong:
         raise Misconfigured(f"{path}: {wrong}") from wrong
 
@@ -288,7 +289,7 @@ _REQUIRED: Any = object()
 def _get(table: Mapping[str, Any], key: str, kind: type, where: str, default: Any = _REQUIRED) -> Any:
     value = table.get(key, default)
     if value is _REQUIRED:
-        raise Misconfigured(f"{where}: {key} is missing")
+        raise Misconfigured(f"{where}: {key} mangler")
     if not isinstance(value, kind):
-        raise Misconfigured(f"{where}: {key} must be {kind.__name__}")
+        raise Misconfigured(f"{where}: {key} skal være {KINDS_NB[kind]}")
     return value

@@ -24,7 +24,7 @@ def make_adapter(hub: Hub, text: AdapterText) -> Adapter:
         raise Misconfigured(f"adapters/{text.name}.toml: fyll inn {blank}")
     functions = read_functions(hub.home)
     if unknown := text.wants - {*functions, *(f"notice-{channel}" for channel in Channel)}:
-        raise Misconfigured(f"adapters/{text.name}.toml: wants {min(unknown)!r}, which is no row of {FUNCTIONS}; there are {', '.join(functions)}")
+        raise Misconfigured(f"adapters/{text.name}.toml: wants {min(unknown)!r}, som ikke er en rad i {FUNCTIONS}; det finnes {', '.join(functions)}")
 
     def make(group: str, part: Part) -> Any:
         return factory(group, part.kind, text.name)(surroundings(hub, text, part, functions))
@@ -93,6 +93,6 @@ def factory(group: str, kind: str, adapter: str) -> Callable[[Surroundings], Any
     found = list(importlib.metadata.entry_points(group=f"besoksbro.{group}", name=kind))
     if not found:
         known = ", ".join(sorted(e.name for e in importlib.metadata.entry_points(group=f"besoksbro.{group}")))
-        raise Misconfigured(f"adapters/{adapter}.toml: no {group} of kind {kind!r}; there are {known}")
+        raise Misconfigured(f"adapters/{adapter}.toml: {group} har ingen kind {kind!r}; det finnes {known}")
     made: Callable[[Surroundings], Any] = found[0].load()
     return made

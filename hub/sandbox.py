@@ -28,9 +28,9 @@ def switched_on(hub: Hub) -> bool:
     table = hub.tables.get("sandbox", {})
     on = table.get("on", False) if isinstance(table, dict) else None
     if not isinstance(on, bool):
-        raise Misconfigured("hub.toml [sandbox]: on must be true or false")
+        raise Misconfigured("hub.toml [sandbox]: on er true eller false")
     if on and hub.environment == "production":
-        raise Misconfigured("hub.toml [sandbox]: a production hub holds real persons and cannot be a sandbox")
+        raise Misconfigured("hub.toml [sandbox]: en hub i produksjon har virkelige personer, og kan ikke være en sandkasse")
     return on
 
 
@@ -66,7 +66,7 @@ def guard(source: Store | Transaction) -> None:
         for kept in source.search(Query(type_, count=EVERY)).entries:
             for identifier in kept.resource.get("identifier") or ():
                 if identifier.get("system") in NATIONAL_IDS and not is_synthetic(str(identifier.get("value", ""))):
-                    raise Misconfigured("hub.toml [sandbox]: the database holds a national id that is not synthetic, so it can be no sandbox")
+                    raise Misconfigured("hub.toml [sandbox]: databasen har et fødselsnummer som ikke er syntetisk, så den kan ikke være en sandkasse")
 
 
 def reset(store: Store, types: Iterable[str], town: Iterable[Resource]) -> int:

@@ -37,7 +37,7 @@ class AmqpCarrier:
             import proton
             import proton.utils
         except ImportError as missing:
-            raise Misconfigured("carrier amqp needs the extra: pip install besoksbro[amqp]") from missing
+            raise Misconfigured("bæreren amqp trenger tillegget: pip install besoksbro[amqp]") from missing
         self._proton, self._utils = proton, proton.utils
         settings = surroundings.settings
         self._url, self._to = str(settings["url"]), str(settings["to"])
@@ -45,7 +45,7 @@ class AmqpCarrier:
         self._wait = duration(str(settings.get("wait", "10s"))).total_seconds()
         self._parties = {"fromHerId": surroundings.own_party, "toHerId": surroundings.party}
         if self._url.startswith("amqps:") and not proton.SSL.present():
-            raise Misconfigured("python-qpid-proton was built without TLS")
+            raise Misconfigured("python-qpid-proton er bygd uten TLS")
         self._connection: Any = None
         self._sender: Any = None
         self._receiver: Any = None

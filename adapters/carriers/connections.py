@@ -148,19 +148,19 @@ def tls(home: Path, url: str, settings: Mapping[str, Any]) -> ssl.SSLContext | N
     named = {name: home / str(settings[name]) for name in _TLS_FILES if name in settings}
     if not url.startswith("https://"):
         if named:
-            raise Misconfigured("carrier: ca, certificate and key are for https:// addresses")
+            raise Misconfigured("carrier: ca, certificate og key er for https://-adresser")
         return None
     if ("certificate" in named) != ("key" in named):
-        raise Misconfigured("carrier: certificate and key belong together")
+        raise Misconfigured("carrier: certificate og key hører sammen")
     for path in named.values():
         if not path.is_file():
-            raise Misconfigured(f"{path} is missing")
+            raise Misconfigured(f"{path} mangler")
     try:
         context = ssl.create_default_context(cafile=named.get("ca"))
         if "certificate" in named:
             context.load_cert_chain(named["certificate"], named["key"], password=_never_asked)
     except (ssl.SSLError, ValueError) as wrong:
-        raise Misconfigured(f"{', '.join(str(path) for path in named.values())}: not PEM, or not a pair") from wrong
+        raise Misconfigured(f"{', '.join(str(path) for path in named.values())}: ikke PEM, eller ikke et par") from wrong
     return context
 
 

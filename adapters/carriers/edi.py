@@ -237,7 +237,7 @@ class EdiCarrier:
 def her_id(told: Any) -> int:
     """A HER-id as the API has it. Raises ValueError."""
     if not str(told).isdigit() or not 0 < int(told) < 2**31:
-        raise ValueError(f"{told!r} is no HER-id")
+        raise ValueError(f"{told!r} er ingen HER-id")
     return int(told)
 
 

@@ -65,11 +65,11 @@ class HelseId:
         """`clock`: seconds since 1970. Raises Misconfigured."""
         where = f"adapters/{surroundings.name}.toml carrier.helseid"
         if missing := [name for name in ("issuer", "client_id", "key_file", "scope") if not settings.get(name)]:
-            raise Misconfigured(f"{where}: {', '.join(missing)} is missing")
+            raise Misconfigured(f"{where}: {', '.join(missing)} mangler")
         self._settings, self._clock = settings, clock
         self._issuer, self._client = str(settings["issuer"]), str(settings["client_id"])
         if not self._issuer.startswith(("https://", "http://")):
-            raise Misconfigured(f"{where}: issuer is no https:// address")
+            raise Misconfigured(f"{where}: issuer er ingen https://-adresse")
         file = surroundings.home / str(settings["key_file"])
         self._key = Rotating(lambda: read_key(file, settings), [file])
         self._around = replace(surroundings, settings={name: settings[name] for name in ("wait", "ca") if name in settings})
@@ -199,13 +199,13 @@ def read_key(file: Path, settings: Mapping[str, Any]) -> tuple[jose.Key, str, st
         data = file.read_bytes()
         key = _jwk(orjson.loads(data)) if data.lstrip().startswith(b"{") else _pem(data)
     except OSError as missing:
-        raise Misconfigured(f"{file} is missing") from missing
+        raise Misconfigured(f"{file} mangler") from missing
     except (ValueError, TypeError, JoseError) as wrong:
-        raise Misconfigured(f"{file}: no private RSA or EC key in PEM or JWK without a password") from wrong
+        raise Misconfigured(f"{file}: ingen privat RSA- eller EC-nøkkel i PEM eller JWK uten passord") from wrong
     own = key.as_dict(private=False)
     alg = str(settings.get("alg") or own.get("alg") or ("PS256" if isinstance(key, RSAKey) else _USUAL.get(key.curve_name, "")))
     if alg not in jose.ALGORITHMS or not jose.fits(key, alg) or not key.is_private:
-        raise Misconfigured(f"{file}: not a private key for {alg or 'any algorithm that HelseID takes'}")
+        raise Misconfigured(f"{file}: ingen privat nøkkel for {alg or 'noen algoritme som HelseID tar'}")
     return key, alg, str(settings.get("kid") or own.get("kid") or "")
 
 
@@ -225,7 +225,7 @@ def _organisation(settings: Mapping[str, Any], where: str) -> dict[str, Any]:
         return {}
     parent, _, child = named.partition(":")
     if tenancy not in ("multi", "single") or not parent.isdigit() or (child and not child.isdigit()):
-        raise Misconfigured(f"{where}: organisation is `parent` or `parent:child` (organisation numbers), tenancy is multi or single")
+        raise Misconfigured(f"{where}: organisation er organisasjonsnummer eller `overordnet:underordnet`, tenancy er multi eller single")
     identifier = {"system": "urn:oid:1.0.6523", "type": "ENH", "value": f"NO:ORGNR:{parent}:{child}"}
     if tenancy == "single":
         identifier = {"system": "urn:oid:2.16.578.1.12.4.1.2.101", "type": "ENH", "value": child or parent}

@@ -33,7 +33,7 @@ class HttpCarrier:
         settings = surroundings.settings
         self._url = str(settings.get("url") or agreements.endpoint(surroundings))
         if not self._url.startswith(("http://", "https://")):
-            raise Misconfigured(f"adapters/{surroundings.name}.toml carrier: url is no http:// or https:// address, and no agreement gives one")
+            raise Misconfigured(f"adapters/{surroundings.name}.toml carrier: url er ingen http://- eller https://-adresse, og ingen avtale gir en")
         self._secret, self._clock = str(settings.get("secret", "")), clock
         self._later = _LATER | frozenset(settings.get("later", ()))
         self._connections = Connections(surroundings, self._url)

@@ -62,17 +62,17 @@ class Mailbox:
         where = f"adapters/{surroundings.name}.toml mailbox"
         kind = str(settings.get("kind", "imap"))
         if kind not in PORTS:
-            raise Misconfigured(f"{where}: kind is imap or pop3")
+            raise Misconfigured(f"{where}: kind er imap eller pop3")
         self._name, self._clock = surroundings.name, clock
         self._server = Server.of(settings, surroundings.home, where, PORTS[kind])
         if not self._server.user:
-            raise Misconfigured(f"{where}: user and password_file are missing")
+            raise Misconfigured(f"{where}: user og password_file mangler")
         self._every = duration(str(settings.get("every", "15s"))).total_seconds()
         self._largest = int(settings.get("max_bytes", LARGEST))
         self._senders = frozenset(str(address).strip().lower() for address in settings.get("senders", ()))
         folders = [str(settings.get(name, "")) for name in ("folder", "done", "aside")]
         if not all(name.isascii() and name.isprintable() for name in folders):
-            raise Misconfigured(f"{where}: the names of folders must be ASCII")
+            raise Misconfigured(f"{where}: navn på mapper må være ASCII")
         self._open: Callable[[], Session] = partial(ImapSession, self._server, folders[0] or "INBOX", folders[1], folders[2] or ASIDE) \
             if kind == "imap" else partial(PopSession, self._server)
         self._next = 0.0

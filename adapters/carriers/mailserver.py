@@ -31,19 +31,19 @@ class Server:
         """Reads it. `ports` are the usual ones of each way of TLS. Raises Misconfigured."""
         tls = str(settings.get("tls", STARTTLS))
         if tls not in ports:
-            raise Misconfigured(f"{where}: tls is one of {', '.join(ports)}")
+            raise Misconfigured(f"{where}: tls er en av {', '.join(ports)}")
         if not settings.get("host"):
-            raise Misconfigured(f"{where}: host is missing")
+            raise Misconfigured(f"{where}: host mangler")
         try:
             user = str(settings.get("user", ""))
             password = (home / str(settings.get("password_file", ""))).read_text(encoding="utf-8").strip() if user else ""
             if not (user + password).isprintable():  # a line break would be a command of its own
-                raise ValueError("user or password has a character that cannot be sent")
+                raise ValueError("user eller password har et tegn som ikke kan sendes")
             ca_file = str(home / str(settings["ca_file"])) if "ca_file" in settings else None
             context = None if tls == NONE else ssl.create_default_context(cafile=ca_file)
             wait = duration(str(settings.get("wait", "20s"))).total_seconds()
             return cls(str(settings["host"]), int(settings.get("port", ports[tls])), tls, user, password, wait, context)
         except (OSError, UnicodeDecodeError) as missing:  # ssl.SSLError is an OSError
-            raise Misconfigured(f"{where}: password_file or ca_file cannot be read ({type(missing).__name__})") from missing
+            raise Misconfigured(f"{where}: password_file eller ca_file kan ikke leses ({type(missing).__name__})") from missing
         except ValueError as wrong:
             raise Misconfigured(f"{where}: {wrong}") from wrong

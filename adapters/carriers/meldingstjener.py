@@ -51,7 +51,7 @@ class Meldingstjener:
         settings = surroundings.settings
         self._url = str(settings.get("url", "")).rstrip("/")
         if not self._url.startswith(("https://", "http://")):
-            raise Misconfigured(f"adapters/{surroundings.name}.toml carrier: url is no https:// address")
+            raise Misconfigured(f"adapters/{surroundings.name}.toml carrier: url er ingen https://-adresse")
         source = str(settings.get("source_system") or f"Besoksbro, v{version('besoksbro')}")
         self._headers = {"api-version": str(settings.get("api_version", "2")), "nhn-source-system": source, "accept": "application/json"}
         self._helseid = HelseId(surroundings, settings.get("helseid", {}), clock)

@@ -35,7 +35,7 @@ class SmtpCarrier:
         settings, where = surroundings.settings, f"adapters/{surroundings.name}.toml carrier"
         server = Server.of(settings, surroundings.home, where, PORTS)
         if not server.password.isascii():
-            raise Misconfigured(f"{where}: the password must be ASCII")
+            raise Misconfigured(f"{where}: passordet må være ASCII")
         self._outbox = Outbox(server)
         self._sender = _address(settings.get("sender"), f"{where} sender")
         self._to = _address(settings.get("to") or agreements.endpoint(surroundings), f"{where} to")
@@ -67,9 +67,9 @@ def _address(value: object, where: str) -> str:
     try:
         named = Address(addr_spec=text).addr_spec
     except (ValueError, IndexError, HeaderParseError) as wrong:
-        raise Misconfigured(f"{where}: no mail address") from wrong
+        raise Misconfigured(f"{where}: ingen e-postadresse") from wrong
     if not named.isascii() or "" in (named.partition("@")[0], named.partition("@")[2]):
-        raise Misconfigured(f"{where}: no mail address")
+        raise Misconfigured(f"{where}: ingen e-postadresse")
     return named
 
 

@@ -109,11 +109,11 @@ def endpoint(surroundings: Surroundings) -> str:
 def of_cpa(read: cpa.Agreement, own: str, partner: str, statuses: Iterable[str] = ACCEPTED_STATUS) -> Agreement:
     """What a CPA says, seen from one side. Raises BadAgreement."""
     if read.kind != "CPA" or read.status not in statuses:
-        raise BadAgreement(f"{read.kind} {read.id} has the status {read.status or 'none'}: add it to agreement_status to use it all the same")
+        raise BadAgreement(f"{read.kind} {read.id} har status {read.status or 'ingen'}: legg den til i agreement_status for å bruke den likevel")
     ours, theirs = _party(read, own), _party(read, partner)
     we_send, they_send = _both(ours, theirs), _both(theirs, ours)
     if not we_send and not they_send:
-        raise BadAgreement(f"CPA {read.id}: no action that one side may send and the other may receive")
+        raise BadAgreement(f"CPA {read.id}: ingen handling som den ene siden kan sende og den andre motta")
     used = {b.channel for b in theirs.bindings if not b.sends}
     channel = next((c for c in theirs.channels if c.id in used), theirs.channels[0] if theirs.channels else None)
     asked = channel.ack_requested if channel else "perMessage"
@@ -140,7 +140,7 @@ def _deciding(read: cpa.Agreement, own: str, partner: str) -> Callable[[Action, 
 def _party(read: cpa.Agreement, id_: str) -> cpa.Party:
     found = next((p for p in read.parties if any(value == id_ for _, value in p.ids)), None)
     if found is None:
-        raise BadAgreement(f"CPA {read.id} has no party {id_}")
+        raise BadAgreement(f"CPA {read.id} har ingen part {id_}")
     return found
 
 

@@ -51,7 +51,7 @@ def partner(folder: Path, party: str, agreed: Agreement) -> Partner:
         return Partner(agreed.signing, agreed.encryption[0])
     signing = tuple(_certificate(path) for path in sorted(own.glob("sign*.pem")))
     if not signing:
-        raise MissingCertificate(f"{own}/sign.pem is missing")
+        raise MissingCertificate(f"{own}/sign.pem mangler")
     return Partner(signing, _certificate(own / "enc.pem"))
 
 
@@ -62,10 +62,10 @@ def _pair(folder: Path, name: str) -> Own:
     except (OSError, ValueError, TypeError) as wrong:
         raise MissingCertificate(f"{path}: {type(wrong).__name__}") from wrong
     if not isinstance(key, rsa.RSAPrivateKey):
-        raise MissingCertificate(f"{path} is no RSA key")
+        raise MissingCertificate(f"{path} er ingen RSA-nøkkel")
     certificate = _certificate(folder / f"{name}.pem")
     if certificate.public_key() != key.public_key():
-        raise MissingCertificate(f"{name}.pem and {name}.key do not belong together")
+        raise MissingCertificate(f"{name}.pem og {name}.key hører ikke sammen")
     return Own(certificate, key)
 
 

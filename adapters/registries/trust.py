@@ -80,10 +80,10 @@ def policy(folder: Path, settings: Mapping[str, Any]) -> Policy:
     told = str(settings.get("revocation", "require"))
     trusted = folder / str(settings.get("trusted", TRUSTED))
     if told not in POLICIES:
-        raise Misconfigured(f"certificates: revocation is one of {', '.join(POLICIES)}")
+        raise Misconfigured(f"certificates: revocation er en av {', '.join(POLICIES)}")
     if not trusted.is_dir():
         if "trusted" in settings or settings.get("revocation", "off") != "off":
-            raise Misconfigured(f"{trusted} is missing: certificates cannot be checked without trust anchors")
+            raise Misconfigured(f"{trusted} mangler: sertifikater kan ikke kontrolleres uten rotsertifikater")
         return Policy(None, folder / KEPT, "off")
     try:
         grace, recheck = (duration(str(settings.get(name, usual))) for name, usual in (("grace", "1d"), ("recheck", "10m")))
@@ -176,7 +176,7 @@ def trust(told: Policy) -> Trust:
         except (OSError, ValueError) as wrong:
             raise Misconfigured(f"{file}: {type(wrong).__name__}") from wrong
     if not any(one.issuer == one.subject for one in found):
-        raise Misconfigured(f"{told.trusted} has no root certificate")
+        raise Misconfigured(f"{told.trusted} har intet rotsertifikat")
     roots = tuple(asn1.Certificate.load(certs.der(one)) for one in found if one.issuer == one.subject)
     others = tuple(asn1.Certificate.load(certs.der(one)) for one in found if one.issuer != one.subject)
     return Trust(told, roots, others, Kept((told.trusted, told.kept)))

@@ -52,7 +52,7 @@ class EdiSeal:
         self._receivers = [int(her) for her in settings.get("receivers", ())]
         self._overrides: Mapping[str, Any] = settings.get("ebxml", {})
         if unknown := set(self._overrides) - OVERRIDES:
-            raise Misconfigured(f"adapters/{surroundings.name}.toml seal: ebxml has no {min(unknown)!r}; there are {', '.join(sorted(OVERRIDES))}")
+            raise Misconfigured(f"adapters/{surroundings.name}.toml seal: ebxml har ikke {min(unknown)!r}; det er {', '.join(sorted(OVERRIDES))}")
 
     def agreed(self, function: str, at: datetime) -> Agreed | None:
         return None

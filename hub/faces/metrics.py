@@ -43,7 +43,7 @@ def read_metrics(tables: Mapping[str, Any]) -> Access:
     table = tables.get("metrics", {})
     digest, loopback = table.get("token_digest", ""), table.get("loopback", False)
     if not set(table) <= {"token_digest", "loopback"} or not isinstance(digest, str) or len(digest) not in (0, 64) or not isinstance(loopback, bool):
-        raise Misconfigured("hub.toml [metrics]: token_digest is the SHA-256 (hex) of a token, loopback is true or false; there is nothing else")
+        raise Misconfigured("hub.toml [metrics]: token_digest er SHA-256 (heksadesimalt) av en nøkkel, loopback er true eller false")
     return Access(digest, loopback)
 
 

@@ -32,7 +32,7 @@ def own_adapters(tables: Mapping[str, Any], adapters: Iterable[str]) -> Own:
     for row in (*tables.get("vendors", ()), *tables.get("clients", ())):
         name, named = row.get("name", row.get("id")), frozenset(row.get("adapters", ()))
         if unknown := sorted(named - known):
-            raise Misconfigured(f"hub.toml {name}: no adapter {', '.join(unknown)} here")
+            raise Misconfigured(f"hub.toml {name}: ingen partner {', '.join(unknown)} her")
         found[f"vendor:{name}"] = named
     return found
 

@@ -88,13 +88,13 @@ def read_access(hub: Hub) -> Access:
         clients = [_client(table) for table in hub.tables.get("clients") or ()]
         lifetime = duration(own.get("lifetime", "5m"))
     except (KeyError, ValueError, TypeError, AttributeError) as wrong:
-        raise Misconfigured(f"hub.toml issuers, clients or oauth: {wrong}") from wrong
+        raise Misconfigured(f"hub.toml issuers, clients eller oauth: {wrong}") from wrong
     known = {issuer.issuer for issuer in issuers} | {OWN} | ({TEST} if hub.environment in ("demo", "test") else set())
     for client in clients:
         if client.issuer not in known:
-            raise Misconfigured(f"hub.toml clients {client.name}: no issuer {client.issuer!r} here")
+            raise Misconfigured(f"hub.toml clients {client.name}: ingen utsteder {client.issuer!r} her")
         if client.issuer == OWN and not (client.jwks_file or client.jwks_url):
-            raise Misconfigured(f"hub.toml clients {client.name}: jwks_file or jwks_url is missing")
+            raise Misconfigured(f"hub.toml clients {client.name}: jwks_file eller jwks_url mangler")
     return Access(
         {i.issuer: i for i in issuers}, {(c.issuer, c.id): c for c in clients}, lifetime, bool(own.get("nonce", False)),
         int(own.get("per_minute", 600)),
@@ -106,10 +106,10 @@ def sound(hub: Hub) -> None:
     digests = [(operator.name, operator.token_digest) for operator in hub.operators] + [(vendor.name, vendor.token_digest) for vendor in hub.vendors]
     for name, digest in digests:
         if not _DIGEST.fullmatch(digest) or digest.lower() == _OF_NOTHING:
-            raise Misconfigured(f"hub.toml {name}: token_digest is the SHA-256 (64 hex digits) of a key, and not that of nothing")
+            raise Misconfigured(f"hub.toml {name}: token_digest er SHA-256 (64 heksadesimale siffer) av en nøkkel, og ikke av ingenting")
     parts = urlsplit(hub.base_url)
     if hub.environment == "production" and parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
-        raise Misconfigured("hub.toml [hub]: base_url starts with https:// in production: keys and cookies travel to it")
+        raise Misconfigured("hub.toml [hub]: base_url begynner med https:// i production: nøkler og informasjonskapsler går dit")
 
 
 def _issuer(table: Mapping[str, Any]) -> Issuer:
@@ -118,7 +118,7 @@ def _issuer(table: Mapping[str, Any]) -> Issuer:
         table.get("dpop", "allowed"), duration(table.get("leeway", "5s")), dict(table.get("scopes") or {}),
     )
     if made.dpop not in DPOP or bool(made.jwks_url) == bool(made.jwks_file):
-        raise ValueError(f"issuer {made.issuer}: dpop is required or allowed, and there is one of jwks_url and jwks_file")
+        raise ValueError(f"issuer {made.issuer}: dpop er required eller allowed, og det står én av jwks_url og jwks_file")
     return made
 
 

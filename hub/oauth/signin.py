@@ -89,11 +89,11 @@ def read_signin(hub: Hub) -> Settings | None:
     except (KeyError, OSError, ValueError, JoseError) as wrong:
         raise Misconfigured(f"hub.toml signin: {wrong}") from wrong
     if made.a_minute < 1:
-        raise Misconfigured("hub.toml signin: a_minute is at least 1")
+        raise Misconfigured("hub.toml signin: a_minute er minst 1")
     if not key.is_private or not made.levels or not all(isinstance(level, str) for level in made.levels):
-        raise Misconfigured("hub.toml signin: key_file is a private RSA key, levels a list of values of acr")
+        raise Misconfigured("hub.toml signin: key_file er en privat RSA-nøkkel, levels en liste av verdier i acr")
     if not made.issuer.startswith("https://") and hub.environment == "production":
-        raise Misconfigured("hub.toml signin: issuer starts with https://")
+        raise Misconfigured("hub.toml signin: issuer begynner med https://")
     return made
 
 

@@ -54,7 +54,7 @@ def test_an_adapter_that_asks_for_what_there_is_not_is_named_with_what_there_is(
     text = (home / "adapters" / "tjenesteshop.toml").read_text().replace('["free-busy"]', f'["{wrong}"]' if kind == "wants" else '["booking"]')
     other = shutil.copytree(home, tmp_path / "hub")
     (other / "adapters" / "tjenesteshop.toml").write_text(text.replace('kind = "folder"', f'kind = "{wrong}"') if kind == "carrier" else text)
-    with pytest.raises(Misconfigured, match=f"tjenesteshop.toml: .*'{wrong}'.*; there are .*{'folder' if kind == 'carrier' else 'free-busy'}"):
+    with pytest.raises(Misconfigured, match=f"tjenesteshop.toml: .*'{wrong}'.*; det finnes .*{'folder' if kind == 'carrier' else 'free-busy'}"):
         commands.adapter_check(other)
 
 

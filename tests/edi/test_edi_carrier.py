@@ -374,7 +374,7 @@ def test_an_id_that_is_too_long_is_rejected_with_its_field(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("settings, wrong", [
-    ({"url": "ftp://x"}, "url"), ({"her_ids": ["abc"]}, "HER-id"), ({"senders": ["0"]}, "HER-id"), ({"senders": [2**31]}, "HER-id"), ({"every": "soon"}, "duration"),
+    ({"url": "ftp://x"}, "url"), ({"her_ids": ["abc"]}, "HER-id"), ({"senders": ["0"]}, "HER-id"), ({"senders": [2**31]}, "HER-id"), ({"every": "soon"}, "varighet"),
     ({"helseid": {}}, "issuer, client_id, key_file, scope"),
 ])
 def test_a_mistake_in_the_settings_is_named(wire: Wire, settings: dict[str, Any], wrong: str) -> None:

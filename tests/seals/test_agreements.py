@@ -200,7 +200,7 @@ def test_the_operators_own_files_come_before_the_certificates_in_the_cpa(both: B
     theirs = both.home / "hub" / "certs" / "partners" / EPJ
     theirs.mkdir(parents=True)
     try:
-        with pytest.raises(MissingCertificate, match=r"sign\.pem is missing"):
+        with pytest.raises(MissingCertificate, match=r"sign\.pem mangler"):
             both.hub(cpa_text(both.pki))
         for use in ("sign", "enc"):
             shutil.copy(both.pki / HUB / f"{use}.pem", theirs / f"{use}.pem")  # somebody else's: the partner is not believed any more

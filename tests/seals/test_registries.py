@@ -102,5 +102,5 @@ def test_a_missing_certificate_of_a_partners_is_named(home: Path, name: str) -> 
 
 def test_a_key_that_does_not_fit_its_certificate_is_told(home: Path) -> None:
     shutil.copy(home / "own-enc.key", home / "own-sign.key")
-    with pytest.raises(certificates.MissingCertificate, match="do not belong together"):
+    with pytest.raises(certificates.MissingCertificate, match="hører ikke sammen"):
         certificates.own_keys(home)

@@ -75,7 +75,7 @@ def test_half_a_change_is_told_and_not_used_until_it_is_whole(both: Both, clock:
         assert both.epj.open(both.sent(), AT).content == CONTENT
         clock.now += LOOKED
         assert both.hub._ring() is before
-        assert caplog.text.count("own-sign.pem and own-sign.key do not belong together") == 1  # told once, not every five seconds
+        assert caplog.text.count("own-sign.pem og own-sign.key hører ikke sammen") == 1  # told once, not every five seconds
         put(both.home / "new" / "own-sign.key", certs / "own-sign.key")
         clock.now += LOOKED
         assert both.hub._ring() is not before
