@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 import orjson
 
 from hub.access import Reader
-from hub.faces import conformance
+from hub.faces import binaries, conformance
 from hub.faces.beside import Part
 from hub.faces.bundles import Bundles
 from hub.faces.formats import form, in_json
@@ -61,7 +61,7 @@ class Rest:
         self._pool = pool or ThreadPoolExecutor()
         server = definitions.capability["rest"][0]
         operations = [*server.get("operation", ()), *conformance.OPERATIONS]
-        server = {**server, "resource": [*server["resource"], *conformance.rows()], "operation": operations}
+        server = {**server, "resource": [*server["resource"], *conformance.rows(), *binaries.rows()], "operation": operations}
         self._offered = {resource["type"]: {i["code"] for i in resource["interaction"]} for resource in server["resource"]}
         self._of_type = {t: _methods(o, {"search-type": READS, "create": ("POST",), **CHANGES}) for t, o in self._offered.items()}
         self._of_one = {t: _methods(o, {"read": READS, **CHANGES}) for t, o in self._offered.items()}
