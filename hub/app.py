@@ -202,7 +202,7 @@ def fhir(parts: Parts, pool: ThreadPoolExecutor) -> Any:
         Subscriptions(parts.store, parts.feeds, parts.clock), Binaries(parts.store, known),
         Tracing(parts.store, own_adapters(parts.hub.tables, parts.adapters)),
     )
-    rest = Rest(parts.store, known, by_token(parts.hub.vendors), base, parts.clock, hash_id, desk, pool, parts.feeds, others)
+    rest = Rest(parts.store, known, by_token(parts.hub.vendors), base, parts.clock, hash_id, desk, pool, parts.feeds, others, parts.messaging.limits)
     beside = Beside(rest, others, pool, known)
     return Sandbox(beside, partial(reset_sandbox, parts), pool) if sandbox.switched_on(parts.hub) else beside
 

@@ -99,14 +99,14 @@ def proper(files: Sequence[File], limits: Limits) -> None:
     """Nothing, of files that may go with one message.
 
     Raises:
-        Refused: ATTACHMENTS_TOO_LARGE, ATTACHMENT_KIND (`where` names its place among them, from 0).
+        Refused: ATTACHMENTS_TOO_LARGE, ATTACHMENT_KIND.
     """
     if len(files) > limits.files or sum(len(file.body) for file in files) > limits.size:
         raise Refused(Problem.ATTACHMENTS_TOO_LARGE, f"at most {limits.files} files and {limits.size} bytes in all", PAYLOAD)
     for place, file in enumerate(files):
         if kind_of(file.body) is None:
-            detail = "not a PDF, JPEG or PNG by its first bytes" if file.body else "a file of no bytes"
-            raise Refused(Problem.ATTACHMENT_KIND, detail, f"{PAYLOAD}[{place}]")
+            what = "no PDF, JPEG or PNG by its first bytes" if file.body else "of no bytes"
+            raise Refused(Problem.ATTACHMENT_KIND, f"file {place + 1} is {what}", PAYLOAD)
 
 
 def told(message: str, files: Iterable[File]) -> tuple[Resource, ...]:
@@ -150,6 +150,11 @@ def files_of(communication: Resource) -> tuple[File, ...]:
     if len(every) > MOST_FILES or sum(len(str(a.get("data", ""))) for _, a in every) > 2 * MOST_BYTES:
         raise Refused(Problem.ATTACHMENTS_TOO_LARGE, f"more than {MOST_FILES} files or {MOST_BYTES} bytes", PAYLOAD)
     return tuple(File(str(a.get("title", "")), _bytes(a, f"{PAYLOAD}[{place}]")) for place, a in every)
+
+
+def has_files(communication: Resource) -> bool:
+    """It tells of files, or has them with it."""
+    return any(ELEMENT in payload for payload in communication.get("payload") or ())
 
 
 def _attachments(communication: Resource) -> Iterator[tuple[int, dict[str, Any]]]:

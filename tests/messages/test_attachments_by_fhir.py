@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 
 import httpx
 import pytest
-from files import PDF, PNG
-from test_messages_by_fhir import CLIENTS, KARI, Machines, api, hub_on
+from files import HOSTILE, PDF, PNG, large
+from test_messages_by_fhir import CLIENTS, KARI, Machines, answer, api, hub_on
 
 from hub.access import Ground, Reader
 from hub.booking.attachments import File
@@ -26,12 +26,12 @@ jwks_file = "visma.jwks"
 may = ["{may}"]
 """
 SCOPES = "system/Communication.crus"
-MORE = (("avtaler", "hjemmesykepleie", "message", "system/Appointment.rs"), ("søker", "hjemmesykepleie", "message", "system/Communication.s"))
+MORE = (("avtaler", "hjemmesykepleie", "message", "system/Appointment.rs"), ("soker", "hjemmesykepleie", "message", "system/Communication.s"))
 
 
 @pytest.fixture
 def hub(tmp_path: Path, town_url: str) -> Iterator[Machines]:
-    every = [(*client, SCOPES) for client in CLIENTS] + [("avtaler", *MORE[0][1:]), ("soker", *MORE[1][1:])]
+    every = [*((*client, SCOPES) for client in CLIENTS), *MORE]
     more = "".join(CLIENT.format(id=id_, department=department, may=may, scopes=scopes) for id_, department, may, scopes in every)
     with hub_on(tmp_path / "home", town_url, per_minute=100_000, more=more) as made:
         yield made
@@ -134,3 +134,63 @@ def test_the_statement_says_that_it_is_read_and_nothing_more_and_that_is_true(hu
             answer = epj.post("", json={"resourceType": "Bundle", "type": kind, "entry": [entry]})
             assert PDF not in answer.content and answer.status_code < 500 and base64.b64encode(PDF) not in answer.content
         assert epj.get(f"/{file}").content == PDF
+
+
+def enclosed(body: bytes, **more: object) -> dict[str, object]:
+    return {"contentAttachment": {"contentType": "application/pdf", "title": "Svar.pdf", "data": base64.b64encode(body).decode(), **more}}
+
+
+def rows(hub: Machines) -> int:
+    return int(hub.parts.store.write(lambda tx: tx.connection.row("select count(*) from attachment"))[0])  # type: ignore[index]
+
+
+def test_a_vendor_answers_with_files_which_come_back_by_their_address_and_to_the_person(hub: Machines) -> None:
+    first, scan = asked(hub), large(9_000_000)
+    with api(hub, "epj-fhir") as epj:
+        made = epj.post("/Communication", json=answer(first, payload=[{"contentString": "Her er svaret."}, enclosed(scan), enclosed(PNG, title="../kart.exe")]))
+        assert made.status_code == 201, made.text[:2000]
+        told = made.json()["payload"]
+        assert told[0] == {"contentString": "Her er svaret."} and "data" not in made.text and len(made.content) < 5000
+        assert [(p["contentAttachment"]["contentType"], p["contentAttachment"]["title"]) for p in told[1:]] == [
+            ("application/pdf", "Svar.pdf"), ("image/png", "kart.exe.png")]
+        assert [epj.get(f"/{p['contentAttachment']['url']}").content for p in told[1:]] == [scan, PNG]
+    (thread,) = hub.parts.messaging.of(KARI.reference)
+    assert [f.title for f in thread.newest.files] == ["Svar.pdf", "kart.exe.png"] and thread.newest.text == "Her er svaret."
+
+
+def test_files_of_xml_and_of_a_batch_are_kept_apart_all_the_same(hub: Machines) -> None:
+    first = asked(hub)
+    with api(hub, "epj-fhir") as epj:
+        body = answer(first, payload=[{"contentString": "x"}, enclosed(PDF)])
+        for kind in ("batch", "transaction"):
+            made = epj.post("", json={"resourceType": "Bundle", "type": kind, "entry": [{"request": {"method": "POST", "url": "Communication"}, "resource": body}]})
+            assert made.status_code == 200 and made.json()["entry"][0]["response"]["status"].startswith("201") and base64.b64encode(PDF).decode() not in made.text
+        xml = epj.get(f"/Communication/{first}", headers={"accept": "application/fhir+xml"}).text
+        assert "<Communication" in xml
+    assert rows(hub) == 2 and [len(m.files) for m in hub.parts.messaging.of(KARI.reference)[0].messages] == [0, 1, 1]
+
+
+@pytest.mark.parametrize(("payload", "status", "number"), [
+    *(([{"contentString": "x"}, enclosed(body)], 422, "BB-326") for name, body in HOSTILE.items() if body),
+    ([{"contentString": "x"}, enclosed(large(10_000_001))], 422, "BB-327"), ([{"contentString": "x"}, *[enclosed(PDF)] * 6], 422, "BB-327"),
+    ([enclosed(PDF, size=1)], 422, "BB-201"), ([enclosed(PDF, hash="AAAA")], 422, "BB-201"), ([enclosed(PDF, data="%%%")], 422, "BB-201"),
+    ([{"contentAttachment": {"contentType": "application/pdf", "url": "https://example.org/a.pdf"}}], 422, "BB-201"),
+], ids=[*(name for name, body in HOSTILE.items() if body), "too large", "too many", "another size", "another hash", "no base64", "elsewhere"])
+def test_what_is_not_taken_is_refused_and_nothing_of_it_is_kept(hub: Machines, payload: list[object], status: int, number: str) -> None:
+    first = asked(hub)
+    with api(hub, "epj-fhir") as epj:
+        refused = epj.post("/Communication", json=answer(first, payload=payload))
+        assert (refused.status_code, refused.json()["resourceType"]) == (status, "OperationOutcome") and number in refused.text
+    assert rows(hub) == 0 and len(hub.parts.messaging.of(KARI.reference)[0].messages) == 1
+
+
+def test_another_clients_files_are_not_kept_either_and_no_large_body_gets_in_otherwise(hub: Machines) -> None:
+    first = asked(hub)
+    with api(hub, "leser") as reader, api(hub, "andre") as other, api(hub, "epj-fhir") as epj:
+        for client in (reader, other):
+            assert client.post("/Communication", json=answer(first, payload=[enclosed(PDF)])).status_code == 403
+        large_one = {**answer(first, payload=[enclosed(large(5_000_000))]), "category": [{"text": "noe annet"}]}
+        assert epj.post("/Communication", json=large_one).status_code == 413
+        assert epj.post("/Communication", content=b"{" + b" " * 40_000_000, headers={"content-type": "application/fhir+json"}).status_code == 413
+        assert epj.put("/Communication/x", content=b" " * 5_000_000, headers={"content-type": "application/fhir+json"}).status_code == 413
+    assert rows(hub) == 0
