@@ -15,7 +15,8 @@ from hub.booking.attachments import File, Limits
 from hub.faces.forms import LARGEST, MOST_FIELDS, Sent
 
 READ_ON = 96 * 1024 * 1024
-"""Bytes of a body that are read at most."""
+"""Bytes of a body that are read at most of whoever is logged in; of others, not much more than what is taken."""
+MOST_PARTS = 200
 LONGEST_NAME = 1000
 _ESCAPED = re.compile("%(22|0D|0A)")
 """What browsers write otherwise in a name (WHATWG HTML, multipart/form-data encoding)."""
@@ -31,6 +32,9 @@ async def read(request: Request, limits: Limits, *, keeps: bool) -> Sent | None:
 
     Args:
         keeps: whoever sends it is logged in. Else what the files are is not looked at, and nothing of them is held.
+
+    Raises:
+        ClientDisconnect: as `Request.stream`.
     """
     boundary = parse_options_header(request.headers["content-type"])[1].get(b"boundary", b"")
     form, read = _Form(limits, keeps), 0
@@ -41,10 +45,12 @@ async def read(request: Request, limits: Limits, *, keeps: bool) -> Sent | None:
             parser.write(part)
             if form.overflows:
                 return None
-            if read > READ_ON:
+            if read > (READ_ON if keeps else limits.size + LARGEST):
                 form.let_go()
                 break
     except ValueError:  # of the parser's own kinds
+        return Sent({})
+    if not form.ended and not form.too_large:  # cut short on the way: whose files were sent must not be told that they came
         return Sent({})
     return Sent(form.fields, tuple(form.files), form.too_large, form.chosen)
 
@@ -59,6 +65,7 @@ class _Form:
     files: list[File] = field(default_factory=list)
     too_large: bool = False
     overflows: bool = False
+    ended: bool = False
     chosen: bool = False
     """Somebody chose a file: an empty choice comes as a file without a name."""
     _header: bytearray = field(default_factory=bytearray)
@@ -69,12 +76,14 @@ class _Form:
     _body: bytearray = field(default_factory=bytearray)
     _size: int = 0
     _written: int = 0
+    _parts: int = 0
 
     def callbacks(self) -> Any:
         return {
             "on_part_begin": self._begin, "on_header_field": lambda data, start, end: self._header.extend(data[start:end]),
             "on_header_value": lambda data, start, end: self._value.extend(data[start:end]), "on_header_end": self._header_end,
             "on_headers_finished": self._named, "on_part_data": self._data, "on_part_end": self._end,
+            "on_end": self._finish,
         }
 
     def let_go(self) -> None:
@@ -82,7 +91,8 @@ class _Form:
         self.too_large, self.files, self._body = True, [], bytearray()
 
     def _begin(self) -> None:
-        self._told, self._body = b"", bytearray()
+        self._told, self._body, self._parts = b"", bytearray(), self._parts + 1
+        self.overflows = self.overflows or self._parts > MOST_PARTS
 
     def _header_end(self) -> None:
         if self._header.lower() == b"content-disposition":
@@ -116,3 +126,6 @@ class _Form:
             if len(self.files) > self.limits.files:
                 self.let_go()
         self._body = bytearray()
+
+    def _finish(self) -> None:
+        self.ended = True

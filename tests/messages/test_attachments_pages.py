@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import tomllib
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from files import HOSTILE, JPEG, PDF, PNG, POLYGLOT, form, large
 from hubs import World
+from hypothesis import given
+from hypothesis import strategies as st
+from pages import application
 from starlette.testclient import TestClient
 from stores import audited
 from visiting import csrf, text
@@ -18,8 +26,11 @@ from writing import HELLO, NURSING, as_relative, faces, fields, log_in, messages
 
 from hub.access import Scope
 from hub.booking.attachments import File, Limits
+from hub.config import Misconfigured
+from hub.dialogue import let_go, read_limits
 from hub.faces import uploads
 from hub.faces.enclosing import size
+from hub.faces.forms import Sent
 from hub.store.attachments import SIZE
 
 NEW = "/meldinger/ny"
@@ -88,8 +99,6 @@ def test_nothing_is_kept_of_a_message_that_is_refused_and_nothing_twice(world: W
 
 def test_a_message_that_is_removed_takes_its_files_along(world: World, client: TestClient) -> None:
     """Only the sandbox removes messages."""
-    from hub.dialogue import let_go
-
     world.store.on_changed(let_go)
     kari = somebody(world, NURSING)
     log_in(client, kari.reference)
@@ -176,21 +185,56 @@ class Streamed:
         yield b"\r\n--b--\r\n"
 
 
-async def read(request: Streamed, *, keeps: bool) -> Any:
+async def read(request: Streamed | Pieces, *, keeps: bool) -> Any:
     return await uploads.read(request, Limits(5, 1_000_000), keeps=keeps)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("keeps", [True, False])
 def test_a_huge_body_costs_no_memory_and_is_not_read_for_ever(keeps: bool) -> None:
-    import asyncio
-
     request = Streamed(200_000_000)
     tracemalloc.start()
     sent = asyncio.run(read(request, keeps=keeps))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 4_000_000 and request.given < uploads.READ_ON + 200_000
+    assert peak < 4_000_000 and request.given < (uploads.READ_ON if keeps else 1_000_000) + 200_000
     assert sent.fields == {"tekst": "Hei"} and sent.files == () and sent.too_large and sent.chosen
+
+
+class Pieces:
+    """A request whose body comes in these pieces."""
+
+    headers = {"content-type": "multipart/form-data; boundary=b"}
+
+    def __init__(self, *pieces: bytes) -> None:
+        self.pieces = pieces
+
+    async def stream(self) -> Any:
+        for piece in self.pieces:
+            yield piece
+
+
+WHOLE = b'--b\r\nContent-Disposition: form-data; name="tekst"\r\n\r\nHei\r\n--b\r\nContent-Disposition: form-data; name="vedlegg"; filename="a.pdf"\r\n\r\n%PDF-1\r\n--b--\r\n'
+
+
+@given(st.integers(0, len(WHOLE) - 4))
+def test_a_form_that_was_cut_short_is_no_form_and_never_one_without_its_file(end: int) -> None:
+    assert asyncio.run(read(Pieces(WHOLE[:end]), keeps=True)) == Sent({})
+
+
+@given(st.lists(st.integers(0, len(WHOLE)), max_size=6))
+def test_however_it_is_cut_into_pieces_it_is_the_same(cuts: list[int]) -> None:
+    at = [0, *sorted(cuts), len(WHOLE)]
+    assert asyncio.run(read(Pieces(*(WHOLE[a:b] for a, b in pairwise(at))), keeps=True)) == Sent({"tekst": "Hei"}, (File("a.pdf", b"%PDF-1"),), False, True)
+
+
+@given(st.lists(st.one_of(st.binary(max_size=60), st.sampled_from([WHOLE[:40], WHOLE[60:], b"\r\n", b"--b", b"--b--", b"\r\n--b\r\n", b"\r\n\r\n"])), max_size=12))
+def test_no_body_is_a_fault_of_ours(pieces: list[bytes]) -> None:
+    sent = asyncio.run(read(Pieces(*pieces), keeps=True))
+    assert sent is None or all(isinstance(name, str) for name in sent.fields)
+
+
+def test_no_more_parts_are_looked_at_than_any_form_of_ours_has() -> None:
+    assert asyncio.run(read(Pieces(*[WHOLE[:-6] + b"\r\n"] * 150), keeps=True)) is None
 
 
 MANGLED = (
@@ -305,10 +349,6 @@ def test_what_was_sent_too_late_keeps_the_text_and_is_not_sent_without_its_files
 
 @pytest.fixture
 def without_files(world: World) -> Iterator[TestClient]:
-    from dataclasses import replace
-
-    from pages import application
-
     made = faces(world)
     with TestClient(application(replace(made, messaging=replace(made.messaging, limits=Limits(0)))), follow_redirects=False) as client:
         yield client
@@ -325,3 +365,16 @@ def test_a_municipality_that_takes_no_files_asks_for_none(world: World, without_
 @pytest.mark.parametrize(("bytes_", "said"), [(1, "1 kB"), (320_400, "320 kB"), (999_499, "999 kB"), (999_500, "1 MB"), (1_249_999, "1,2 MB"), (10_000_000, "10 MB")])
 def test_sizes_are_said_as_norwegians_say_them(bytes_: int, said: str) -> None:
     assert size(bytes_) == said
+
+
+@pytest.mark.parametrize(("told", "limits"), [
+    ("", Limits(5, 10_000_000)), ("[attachments]\nfiles = 0", Limits(0, 10_000_000)), ("[attachments]\nfiles = 2\nmegabytes = 18", Limits(2, 18_000_000)),
+])
+def test_a_municipality_says_how_much_it_takes(told: str, limits: Limits) -> None:
+    assert read_limits(SimpleNamespace(tables=tomllib.loads(told))) == limits  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("told", ["files = -1", "files = 21", "files = true", "megabytes = 0", "megabytes = 19", 'megabytes = "10"', "megabytes = 1.5"])
+def test_what_cannot_be_meant_is_told_when_the_hub_starts(told: str) -> None:
+    with pytest.raises(Misconfigured, match=r"hub.toml \[attachments\]"):
+        read_limits(SimpleNamespace(tables=tomllib.loads(f"[attachments]\n{told}")))  # type: ignore[arg-type]
