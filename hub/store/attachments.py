@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
+from hub.problem import Problem, Refused
 from hub.store.db import Connection, Database
 from hub.store.secrets import Secrets
 from hub.store.tables import BYTES, _number, _text
@@ -63,11 +64,12 @@ class Attachments:
         """The whole file.
 
         Raises:
-            ValueError: there is none, a piece is missing, or one is not what was put there.
+            Refused: UNKNOWN_RESOURCE: it went with its message.
+            ValueError: a piece is missing, or is not what was put there.
         """
         row = self.connection.row("select message, size from attachment where id = ? and number = 0", (id_,))
         if row is None:
-            raise ValueError("a message tells of a file that is not kept")
+            raise Refused(Problem.UNKNOWN_RESOURCE, "the file of a message that was removed")
         message, size, whole = str(row[0]), int(row[1]), io.BytesIO()
         for number in range(-(-size // SIZE)):
             piece = self.connection.row("select body from attachment where id = ? and number = ?", (id_, number))

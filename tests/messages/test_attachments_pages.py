@@ -31,6 +31,7 @@ from hub.dialogue import let_go, read_limits
 from hub.faces import uploads
 from hub.faces.enclosing import size
 from hub.faces.forms import Sent
+from hub.problem import Problem, Refused
 from hub.store.attachments import SIZE
 
 NEW = "/meldinger/ny"
@@ -47,6 +48,7 @@ def rows(world: World, what: str = "count(*)") -> Any:
     return world.store.write(lambda tx: tx.connection.row(f"select {what} from attachment"))[0]
 
 
+@pytest.mark.spec("portal.md", "P13")
 def test_files_go_with_a_message_are_listed_and_come_back_as_they_were(world: World, client: TestClient) -> None:
     kari = somebody(world, NURSING)
     log_in(client, kari.reference)
@@ -108,6 +110,9 @@ def test_a_message_that_is_removed_takes_its_files_along(world: World, client: T
     assert stored is not None and rows(world) == 1
     world.store.write(lambda tx: tx.remove(stored, origin="test"))
     assert rows(world) == 0
+    with pytest.raises(Refused) as why:
+        world.keeping.stated(world.store, f"Communication/{kept.id}", 1)
+    assert why.value.problem is Problem.UNKNOWN_RESOURCE, "its letter is given up, and not tried for ever"
 
 
 def test_an_answer_in_the_thread_may_have_files_too(world: World, client: TestClient) -> None:
@@ -319,6 +324,7 @@ def test_fetching_stands_in_the_persons_own_log(world: World, client: TestClient
     assert "Et vedlegg til en melding" in text(client.get("/hvem-har-sett").text)
 
 
+@pytest.mark.spec("portal.md", "P13")
 def test_a_draft_keeps_the_text_and_says_that_files_must_be_chosen_again(world: World, client: TestClient) -> None:
     log_in(client, somebody(world, NURSING).reference)
     assert "Filer lagres ikke i utkast." in text(client.get(NEW).text)
