@@ -48,6 +48,8 @@ class Document:
     """OidRef."""
     enquiry: str = ""
     """EnquiryRefId."""
+    left_out: bool = False
+    """It has a Base64Container, which was not read."""
 
     @property
     def namespace(self) -> str:
@@ -242,6 +244,7 @@ def _read_document(found: etree._Element, files: bool) -> Document:
         content_description=content(found, "ContentDescription"), category=read_coded(child(found, "ContentCategory")),
         consent=read_coded(child(found, "Consent")), annotation=content(found, "Annotation"), from_date=read_coded(child(found, "FromDate")).v,
         to_date=read_coded(child(found, "ToDate")).v, oid=content(found, "OidRef"), enquiry=content(found, "EnquiryRefId"),
+        left_out=body is not None and len(kept) < sum(isinstance(e.tag, str) for e in body),
     )
 
 

@@ -24,10 +24,11 @@ from hub.availability import Availability
 from hub.booking.clock import local
 from hub.config import Hub, Misconfigured, read_hub
 from hub.customer import ORIGIN
-from hub.dialogue import Hearing, Messaging
+from hub.dialogue import Hearing, Messaging, let_go, read_limits
 from hub.elsewhen import Elsewhen
 from hub.faces import console, guide, portal
 from hub.faces.beside import Beside
+from hub.faces.binaries import Binaries
 from hub.faces.booking import PROBLEM_JSON, BookingFace, needed, problem
 from hub.faces.booking.verbs import Verbs
 from hub.faces.context import AdapterCard, Context, Municipality, assets_in
@@ -130,14 +131,15 @@ def put_together(home: Path, clock: Callable[[], datetime] = utc_now) -> Parts:
     check = partial(validate.require, definitions=definitions.load())
     asking = Asking(adapters, clock, store.audit_later)
     offering = Offering(check, noticing.waiting, asking.known)
-    keeping = Keeping(adapters, check, noticing, offering, asking.known, Hearing(check, noticing.written).state)
-    messaging = Messaging(store, adapters, check, noticing.written)
+    limits = read_limits(hub)
+    keeping = Keeping(adapters, check, noticing, offering, asking.known, Hearing(check, noticing.written, limits).state)
+    messaging = Messaging(store, adapters, check, noticing.written, limits)
     feeds, subscribers = make_feeds(hub, store)
     known = ChainMap[str, Adapter](adapters, subscribers)  # type: ignore[arg-type]
     settling = Settling(store, known, keeping.rejected, (feeds.moved, messaging.settled), noticing.leaves)
     flow = Flow(store, adapters, keeping, settling, clock, Elsewhen(Shop(store, keeping, asking.known)))
     availability = Availability(adapters)
-    for follow in (messaging.follow, noticing.follow, availability.follow):
+    for follow in (messaging.follow, noticing.follow, availability.follow, let_go):
         store.on_changed(follow)
     shop = Shop(store, keeping, asking.free)
     return Parts(hub, store, flow, shop, Repeating(shop, noticing.missed), WaitingList(shop, offering), asking, availability, adapters,
@@ -197,9 +199,10 @@ def fhir(parts: Parts, pool: ThreadPoolExecutor) -> Any:
     hash_id = open_secrets(parts.hub).hash_id
     others = (
         Operations(parts.store, desk, base, parts.clock, parts.asking.free), Exports(parts.store, known, base, parts.clock, hash_id),
-        Subscriptions(parts.store, parts.feeds, parts.clock), Tracing(parts.store, own_adapters(parts.hub.tables, parts.adapters)),
+        Subscriptions(parts.store, parts.feeds, parts.clock), Binaries(parts.store, known),
+        Tracing(parts.store, own_adapters(parts.hub.tables, parts.adapters)),
     )
-    rest = Rest(parts.store, known, by_token(parts.hub.vendors), base, parts.clock, hash_id, desk, pool, parts.feeds, others)
+    rest = Rest(parts.store, known, by_token(parts.hub.vendors), base, parts.clock, hash_id, desk, pool, parts.feeds, others, parts.messaging.limits)
     beside = Beside(rest, others, pool, known)
     return Sandbox(beside, partial(reset_sandbox, parts), pool) if sandbox.switched_on(parts.hub) else beside
 

@@ -12,6 +12,7 @@ from hub.access import AuditLine
 from hub.adapter import Adapter, Owner, owning
 from hub.availability import times
 from hub.booking import ANSWER, MOVED_FROM, Asker, Booking, Department, Outcome, Statement, Status, gather, statements, weigh, which, with_taken
+from hub.booking.attachments import filled
 from hub.booking.conventions import SHOP_BOOKING, appointment_id, extension, identifier, with_extension
 from hub.booking.free import Span, covered
 from hub.booking.life import What
@@ -226,7 +227,7 @@ class Keeping:
 
     def stated(self, store: Store, reference: str, version: int) -> Resources:
         """What a letter about one version of an appointment says: that version, then whom and what it is for. About a department: its times.
-        About a message: that, and what it points to: the person, who wrote it, the department, what it answers, the visit.
+        About a message: that, with its files, and what it points to: the person, who wrote it, the department, what it answers, the visit.
 
         Not the current one: that may be the partner's own word, come while the letter waited. A newer state of ours has a letter of its
         own, and supersedes this one while nobody has tried to send it.
@@ -241,7 +242,8 @@ class Keeping:
             pointed = [r for key in ("recipient", "inResponseTo", "about") for r in kept.resource.get(key) or ()]
             told = (r["reference"] for r in (kept.resource["subject"], kept.resource["sender"], *pointed))
             references = dict.fromkeys(told)
-            return Resources((kept.resource, *(self._read(store, reference) for reference in references)))
+            message = filled(kept.resource, store.attachments.body)
+            return Resources((message, *(self._read(store, reference) for reference in references)))
         appointment = kept.resource
         booking = Booking.of(appointment)
         return Resources((appointment, self._read(store, booking.patient), self._read(store, f"HealthcareService/{booking.department}")))

@@ -79,6 +79,9 @@ class Problem(Enum):
     MANDATE_EXISTS = "BB-323"
     MANDATES_ENOUGH = "BB-324"
     MANDATE_TO_SELF = "BB-325"
+    # The files of messages
+    ATTACHMENT_KIND = "BB-326"
+    ATTACHMENTS_TOO_LARGE = "BB-327"
     # Reading and searching
     UNKNOWN_RESOURCE = "BB-401"
     DELETED = "BB-402"
@@ -170,6 +173,8 @@ TEXT: dict[Problem, str] = {
     Problem.MANDATE_EXISTS: "Denne personen har fullmakt fra deg fra før. Avslutt den først, og gi en ny.",
     Problem.MANDATES_ENOUGH: "Du har gitt så mange fullmakter som det går an. Avslutt en av dem først.",
     Problem.MANDATE_TO_SELF: "Du kan ikke gi fullmakt til deg selv.",
+    Problem.ATTACHMENT_KIND: "Et vedlegg kan ikke sendes. Vedlegg må være PDF, JPEG eller PNG, og ikke tomme.",
+    Problem.ATTACHMENTS_TOO_LARGE: "Vedleggene er for mange, eller for store til sammen. Send færre eller mindre filer.",
     Problem.UNKNOWN_RESOURCE: "Ressursen finnes ikke.",
     Problem.DELETED: "Ressursen er slettet.",
     Problem.BAD_SEARCH: "Søket har en ugyldig parameter.",

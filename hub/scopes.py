@@ -62,6 +62,8 @@ _OPERATIONS = {
     "$status": "r", "$events": "r",
 }
 _METHODS = {"GET": "r", "HEAD": "r", "PUT": "u", "PATCH": "u", "DELETE": "d"}
+READ_WITH = {"Binary": "Communication"}
+"""What is read by whoever may read the resource that it belongs to."""
 _OF_A_TYPE = {**_METHODS, "POST": "c", "GET": "s", "HEAD": "s"}
 
 
@@ -78,4 +80,5 @@ def needed(method: str, path: tuple[str, ...]) -> tuple[str, str] | None:
         return path[0], "s"
     if path[1] == "_history":
         return path[0], _OF_A_TYPE.get(method, "u")
-    return path[0], _METHODS.get(method, "u")
+    letter = _METHODS.get(method, "u")
+    return (READ_WITH.get(path[0], path[0]) if letter == "r" else path[0]), letter

@@ -158,6 +158,8 @@ class Box:
         parcel = self.seal.close(self.format.write(Resources(script.answer(self.settings.seed, asked)), letter), letter, now)
         self.records.owe(letter.id, conversation, "answer", parcel.body, dict(parcel.headers), time.time() + READS * self.settings.pace)
         self.records.count("messages answered")
+        for _ in range(script.files(asked)):
+            self.records.count("files taken")
 
     def _owe_receipt(self, envelope: Envelope, verdict: Verdict, now: datetime) -> None:
         letter = Letter(str(uuid.uuid4()), envelope.conversation, envelope.answered_by, now, now + LIVES, envelope.id)

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
+from hub.booking.attachments import ELEMENT, File, stated
 from hub.booking.conventions import BY_SERVICE, HOME_HEALTH, with_extension
 from hub.message import Resource
 
@@ -18,6 +19,11 @@ ANSWERS = (
     "Hei! Takk for beskjeden. Jeg har sagt fra til den som kommer.", "Hei! Det ordner vi. Du trenger ikke gjøre noe mer.",
     "Hei! Så fint at du sier fra. Vi tar det opp neste gang vi kommer.",
 )
+PDF = (
+    b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
+    b"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]>>endobj\ntrailer<</Root 1 0 R/Size 4>>\n%%EOF\n"
+)
+"""An empty page."""
 MOVED, CANCELLED, MISSED = 0.08, 0.05, 0.05
 SHIFT = timedelta(minutes=60)
 QUARTER = timedelta(minutes=15)
@@ -68,14 +74,21 @@ def statement(step: str, seed: int, uid: str, start: datetime, end: datetime, se
 
 
 def answer(seed: int, asked: Resource) -> tuple[Resource, ...]:
-    """What an employee answers to a message, and to whom."""
+    """What an employee answers to a message, and to whom; to one with files, with a file."""
     letter = asked["identifier"][0]
     rng = Random(f"{seed}|{letter['value']}")
+    enclosed = [stated(File("Kvittering.pdf", PDF), "application/pdf")] if files(asked) else []
     made: Resource = {
-        "resourceType": "Communication", "status": "completed", "topic": asked.get("topic", {}), "payload": [{"contentString": rng.choice(ANSWERS)}],
+        "resourceType": "Communication", "status": "completed", "topic": asked.get("topic", {}),
+        "payload": [{"contentString": rng.choice(ANSWERS)}, *enclosed],
         "sender": {"display": rng.choice(EMPLOYEES)}, "inResponseTo": [{"identifier": letter}],
     }
     return made, {"resourceType": "Patient", "identifier": [asked["subject"]["identifier"]]}
+
+
+def files(asked: Resource) -> int:
+    """How many files came with a message."""
+    return sum(ELEMENT in payload for payload in asked.get("payload", ()))
 
 
 def _encounter(step: str, uid: str, start: datetime, end: datetime, rng: Random) -> dict[str, Any]:

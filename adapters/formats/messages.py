@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from adapters.formats import appointments
+from adapters.formats import appointments, enclosed
 from ebxml import dialog, relation, xml
 from ebxml.errors import Violation
 from ebxml.kith import Coded, Person
-from ebxml.msghead import ATTACHMENT, Document, MsgHead
+from ebxml.msghead import Document, MsgHead
 from hub.booking import clock
 from hub.booking.messages import CONVERSATION, LETTER, letter_id
 from hub.message import Resource
@@ -19,24 +19,25 @@ from hub.problem import Problem, Refused
 PERFORMER_ROLE = Coded("7", "Ansatt i hjemmetjenesten", "2.16.578.1.12.4.1.1.9034")
 
 
-def stated(message: MsgHead, whom: Resource | None, *, attached: bool = False) -> Resource:
-    """A stated Communication (hub.dialogue.Hearing): to whom (an Identifier), in which conversation, and the text.
+def stated(message: MsgHead, whom: Resource | None, body: bytes, *, attached: bool = False) -> Resource:
+    """A stated Communication (hub.dialogue.Hearing): to whom (an Identifier), in which conversation, the text, and the files.
 
     Args:
+        body: the MsgHead itself.
         attached: something came beside the MsgHead.
 
     Raises:
-        Refused: INVALID: no dialogue, nobody whom it is to, no text; NOT_SUPPORTED: attachments, which would be lost.
+        Refused: INVALID: no dialogue, nobody whom it is to, no text; NOT_SUPPORTED: something came that would be lost; and as `enclosed.stated`.
     """
-    if attached or any(document.kind == ATTACHMENT for document in message.documents):
-        raise Refused(Problem.NOT_SUPPORTED, "attachments to a message are not taken: nothing of it was kept", "/MsgHead/Document")
+    if attached:
+        raise Refused(Problem.NOT_SUPPORTED, "a file beside the MsgHead, and not in it, is not taken: nothing of it was kept", "//Body/Manifest")
     entries = [entry for entry in _entries(message.documents) if entry.body.strip()]
     if not entries or whom is None:
         raise Refused(Problem.INVALID, "no Dialogmelding with a text, or nobody whom it is to", "/MsgHead/Document")
     made: Resource = {
         "resourceType": "Communication", "status": "completed", "identifier": [{"system": LETTER, "value": message.id}],
-        "subject": {"type": "Patient", "identifier": whom},
-        "topic": {"text": entries[0].subject}, "payload": [{"contentString": "\n\n".join(entry.body for entry in entries)}],
+        "subject": {"type": "Patient", "identifier": whom}, "topic": {"text": entries[0].subject},
+        "payload": [{"contentString": "\n\n".join(entry.body for entry in entries)}, *enclosed.stated(message, body)],
         "sender": {"display": _author(entries[0])},
     }
     for element, system, value in (("partOf", CONVERSATION, message.conversation), ("inResponseTo", LETTER, message.parent)):
@@ -59,7 +60,7 @@ def written(row: Mapping[str, Any], items: Iterable[Resource], version: str, mad
         f"Skrevet av {name}, på vegne av pasienten." if ours and name else "",
         f"Gjelder besøket {appointments.when(visit)}{f', {service}' if service else ''}." if visit else "",
     ]
-    text = "\n".join(str(p.get("contentString", "")) for p in communication.get("payload") or ())
+    text = "\n".join(str(p["contentString"]) for p in communication.get("payload") or () if "contentString" in p)
     body = "\n".join([*filter(None, notes), "", text] if any(notes) else [text])
     roles = (dialog.Role(PERFORMER_ROLE, Person(given=name)),) if name and not ours else ()
     entry = dialog.Entry(row["entry"], Coded(*row["code"]), topic, body, roles=roles)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from adapters.formats import appointments, messages
+from adapters.formats import appointments, enclosed, messages
 from adapters.formats.appointments import Statuses
 from adapters.formats.heads import TEST, Heads, hers
 from ebxml import apprec, dialog, msghead, plo, xcal, xml
@@ -43,6 +43,7 @@ APPREC: dict[Problem, str] = {
     Problem.IN_USE: "X99", Problem.WRONG_MEDIA_TYPE: "T10", Problem.NO_SUCH_INTERACTION: "X99", Problem.BAD_PATCH: "X99",
     Problem.RECEIVER_GONE: "X99", Problem.NOT_SYNTHETIC: "E35", Problem.LOGIN_REFUSED: "S99", Problem.LOGIN_TOO_WEAK: "S99",
     Problem.OTHER_RESOURCE: "X99", Problem.MANDATE_EXISTS: "X99", Problem.MANDATES_ENOUGH: "X99", Problem.MANDATE_TO_SELF: "X99",
+    Problem.ATTACHMENT_KIND: "T10", Problem.ATTACHMENTS_TOO_LARGE: "T99",
 }
 """Problem → Volven 8221. Our own number stands in OT, so that X99 («annen feil») says more than itself."""
 TEXTS = {
@@ -91,7 +92,7 @@ class MsgheadFormat:
         if "stay" in ways:
             return Resources(self._away(message))
         if "message" in ways and not ("appointment" in ways and _calendars(message)):
-            return Resources((messages.stated(message, _whom(message), attached=bool(envelope.attachments)),))
+            return Resources((messages.stated(message, _whom(message), envelope.content.body, attached=bool(envelope.attachments)),))
         if "appointment" not in ways:
             raise Refused(Problem.UNKNOWN_FUNCTION, "no row of functions.toml reads this MsgInfo/Type", "/MsgHead/MsgInfo/Type")
         return Resources(self._stated(message))
@@ -136,7 +137,7 @@ class MsgheadFormat:
 
     def write(self, message: Message, letter: Letter) -> Content:
         """A letter about one Appointment: items are the Appointment, then whom it is for (Patient), the HealthcareService and an Encounter. Or
-        one message: the Communication, then whom it is from or to, the HealthcareService, the Communication it answers and the visit;
+        one message: the Communication, with its files, then whom it is from or to, the HealthcareService, the Communication it answers and the visit;
         and the RelatedPerson who wrote it.
 
         Raises:
@@ -151,6 +152,7 @@ class MsgheadFormat:
             parent = messages.parent(message.items) or letter.conversation
             if "relation" in row["documents"] and (relative := items.get("RelatedPerson")) is not None:
                 documents += (messages.acting(_person(relative), letter.made_at),)
+            documents += enclosed.written(message.items, clock.write(letter.made_at))
         elif (appointment := items.get("Appointment")) is not None:
             documents = self._documents(appointment, items.get("Encounter"), items.get("HealthcareService"), letter)
         else:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
+from hub.booking import attachments
+from hub.booking.attachments import Attached
 from hub.booking.clock import begin
 from hub.booking.conventions import BASE, codes, first, identifier, parts, points_to, url
 from hub.message import Resource
@@ -61,6 +63,7 @@ class Post:
     status: str
     read_by: frozenset[str] = frozenset()
     """References of those who have had it before them: the extension `read` (`reader`, `at`), for messages from the service."""
+    files: tuple[Attached, ...] = ()
 
     @classmethod
     def of(cls, communication: Resource) -> Post:
@@ -75,6 +78,7 @@ class Post:
             visit=first(points_to(r, "Appointment") for r in communication.get("about") or ()), sent=begin(communication["sent"]),
             received=begin(communication["received"]) if "received" in communication else None, status=communication["status"],
             read_by=frozenset(str((part.get("reader") or {}).get("reference", "")) for part in parts(communication, "read")),
+            files=attachments.of(communication),
         )
 
     @property

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from uuid import NAMESPACE_URL, uuid5
 
 from hub.access import AuditLine
-from hub.booking import Decision
+from hub.booking import Decision, attachments
+from hub.booking.attachments import Limits
 from hub.booking.clock import begin
 from hub.booking.conventions import identifier
 from hub.booking.messages import CONVERSATION, LETTER, LONGEST_ANSWER, Post, Thread, following, from_service, instant, is_message, proper
 from hub.booking.settings import LONGEST_TOPIC
+from hub.dialogue.attaching import attach
 from hub.dialogue.threads import thread_in
 from hub.keeping import Speaker
 from hub.message import Resource
@@ -31,12 +33,13 @@ class Hearing:
     """As `Keeping.check`."""
     notify: Callable[[Transaction, Change], None] = lambda *_: None
     """Owes the notices of a message from the service (hub.noticing)."""
+    limits: Limits = Limits()
 
     def state(self, tx: Transaction, speaker: Speaker, stated: Resource) -> tuple[str, ...]:
         """Keeps what the service's system wrote: in the thread it names, else in a new one.
 
         Raises:
-            Refused: NOT_ALLOWED, UNKNOWN_PERSON, UNKNOWN_SERVICE, MESSAGE_LENGTH.
+            Refused: NOT_ALLOWED, UNKNOWN_PERSON, UNKNOWN_SERVICE, MESSAGE_LENGTH, INVALID, ATTACHMENTS_TOO_LARGE, ATTACHMENT_KIND.
         """
         if STATES not in speaker.may:
             raise Refused(Problem.NOT_ALLOWED, "the sender may not state: message", "Communication")
@@ -58,7 +61,7 @@ class Hearing:
     def _made(self, tx: Transaction, stated: Resource, whose: Whose, letter: str) -> Resource:
         """What is kept. Its time is its sender's, but not in the future, and after the message before it."""
         thread, topic = whose.thread, str((stated.get("topic") or {}).get("text", "")).strip()[:LONGEST_TOPIC]
-        text = proper("\n".join(str(p.get("contentString", "")) for p in stated.get("payload") or ()), LONGEST_ANSWER)
+        text = proper("\n".join(str(p.get("contentString", "")) for p in attachments.without(stated)["payload"]), LONGEST_ANSWER)
         made = from_service(whose.id, whose.person, whose.department, thread, thread.topic if thread else topic or UNTITLED, text, tx.now)
         if name := str((stated.get("sender") or {}).get("display", "")):
             made["sender"]["display"] = name[:LONGEST_NAME]
@@ -68,6 +71,7 @@ class Hearing:
             made["identifier"].append({"system": CONVERSATION, "value": called})
         if "sent" in stated:
             made["sent"] = instant(following(thread, min(begin(stated["sent"]), tx.now)))
+        made = attach(tx, made, attachments.files_of(stated), self.limits)
         self.check(made)
         return made
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from uuid import NAMESPACE_URL, uuid5
 
 from hub.access import AuditLine, Protection, Reader, protection
 from hub.adapter import Adapter
 from hub.booking import Department
+from hub.booking.attachments import File, Limits
 from hub.booking.clock import begin, local
 from hub.booking.messages import (
     MOST_A_DAY,
@@ -31,6 +33,7 @@ from hub.booking.messages import (
     threads,
 )
 from hub.delivery import Delivery, State
+from hub.dialogue.attaching import attach
 from hub.dialogue.threads import MANY, begun_by, owned, thread_in, visit_of
 from hub.fhir.query import Query, ReferenceIs, SortKey, TokenIs
 from hub.message import Resource
@@ -58,10 +61,12 @@ class Draft:
     topic: str = ""
     visit: str = ""
     """Id of the visit that it is about; empty: none."""
+    files: tuple[File, ...] = ()
 
     def message(self, reader: Reader, person: str) -> str:
         """The id of the message that this is."""
-        said = ("message", reader.reference, person, self.key, self.thread, self.department, self.topic, self.text)
+        files = (sha256(file.body).hexdigest() for file in self.files)
+        said = ("message", reader.reference, person, self.key, self.thread, self.department, self.topic, self.text, *files)
         return str(uuid5(NAMESPACE_URL, "|".join(said)))
 
 
@@ -75,6 +80,7 @@ class Messaging:
     """As `Keeping.check`."""
     notify: Callable[[Transaction, Change], None] = lambda *_: None
     """Owes the notices of a message from the service (hub.noticing)."""
+    limits: Limits = Limits()
 
     def receiver(self, department: str) -> Adapter | None:
         """The partner that a department's messages are sent to: one alone, since what is written is for nobody else. None: its staff read
@@ -119,7 +125,7 @@ class Messaging:
         """Keeps what a person, or whoever represents them (`signed`), wrote, and sends it on; the thread's id.
 
         Raises:
-            Refused: MESSAGE_LENGTH, MESSAGES_TODAY, NO_MESSAGES, UNKNOWN_THREAD, UNKNOWN_BOOKING, INVALID (no such topic).
+            Refused: MESSAGE_LENGTH, MESSAGES_TODAY, NO_MESSAGES, UNKNOWN_THREAD, UNKNOWN_BOOKING, INVALID (no such topic), and as `attach`.
         """
         id_ = draft.message(reader, person)
 
@@ -139,7 +145,7 @@ class Messaging:
             }
             if draft.visit:
                 made["about"] = [{"reference": visit_of(tx, person, draft.visit)}]
-            change = self._keep(tx, made, "portal", reader, "message-sent", "portal")
+            change = self._keep(tx, attach(tx, made, draft.files, self.limits), "portal", reader, "message-sent", "portal")
             tx.drafts.drop(reader.reference, person, draft.thread)
             self._owe(tx, change, thread)
             return thread.id if thread else id_
@@ -165,7 +171,7 @@ class Messaging:
         """Keeps what an employee answered in a thread.
 
         Raises:
-            Refused: MESSAGE_LENGTH, UNKNOWN_THREAD.
+            Refused: MESSAGE_LENGTH, UNKNOWN_THREAD, and as `attach`.
         """
         made_id = draft.message(reader, id_)
 
@@ -175,6 +181,7 @@ class Messaging:
                 raise Refused(Problem.UNKNOWN_THREAD, "no such thread")
             if tx.get("Communication", made_id) is None:
                 made = from_service(made_id, thread.messages[0].patient, thread.department, thread, thread.topic, proper(draft.text), tx.now)
+                made = attach(tx, made, draft.files, self.limits)
                 self.notify(tx, self._keep(tx, made, reader.reference, reader, "message-sent", "console"))
 
         self.store.write(work)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hub.access import Reader
-from hub.faces.formats import acceptable, in_json, worded
+from hub.faces.formats import acceptable, in_json, said_in, worded
 from hub.faces.interaction import JSON, Answer, Asked, allow, below, failed, read_body, respond
 from hub.faces.packing import PACKED, VARIES, packed, unpacked, wants
 from hub.fhir.definitions import Definitions
@@ -79,7 +79,7 @@ class Beside:
             asked = unpacked(asked, part.largest)
             answer = part.answer(in_json(asked, self._definitions) if asked.body else asked, reader)
         except Exception as trouble:
-            answer = failed(trouble)
+            answer, format_ = failed(trouble), said_in(asked)
             if isinstance(trouble, Refused) and trouble.problem is Problem.NO_SUCH_INTERACTION:
                 answer = answer.with_headers(allow(methods))
         return answer if isinstance(answer, File) else worded(answer, format_, self._definitions), format_

@@ -105,10 +105,15 @@ def worded(answer: Answer, format_: str, definitions: Definitions, asked: Asked 
     return replace(answer, body=xml.to_xml(resource, definitions, pretty) if format_ == XML else strict_json.dump(resource, pretty))
 
 
+def said_in(asked: Asked) -> str:
+    """The format in which somebody is told that something is wrong: the one they ask for; JSON for who asks for what we do not have."""
+    try:
+        return acceptable(asked)
+    except Refused:
+        return JSON
+
+
 def told(asked: Asked, problem: Problem, detail: str) -> tuple[bytes, bytes]:
     """(media type, body) of an OperationOutcome for who is not let in; JSON for who asks for what we do not have."""
-    try:
-        format_ = acceptable(asked)
-    except Refused:
-        format_ = JSON
+    format_ = said_in(asked)
     return f"{format_}; fhirVersion=4.0; charset=utf-8".encode(), worded(Answer(0, outcome(problem, detail)), format_, known.load()).body

@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
+from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit
 
 from starlette.requests import Request
 
+from hub.booking.attachments import File
 from hub.faces.sessions import Session
 
 LARGEST = 64 * 1024
 """Bytes: our forms are a few fields, and one of them may be a message, in which a letter takes up to twelve."""
+MOST_FIELDS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A form as it came back."""
+
+    fields: dict[str, str]
+    files: tuple[File, ...] = ()
+    too_large: bool = False
+    """There were more files, or larger ones, than are taken: none is here."""
+    chosen: bool = False
+    """Somebody chose files, whether they are here or not."""
 
 
 async def read(request: Request) -> bytes | None:
@@ -25,13 +40,15 @@ async def read(request: Request) -> bytes | None:
     return b"".join(parts)
 
 
-def fields(body: bytes | None) -> dict[str, str] | None:
+def sent(body: bytes | None) -> Sent | None:
+    """The form in a body; None when that was too large."""
     if body is None:
         return None
     try:
-        return {name: value.replace("\0", "") for name, value in parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=50)}
+        pairs = parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=MOST_FIELDS)
     except ValueError:
-        return {}
+        return Sent({})
+    return Sent({name: value.replace("\0", "") for name, value in pairs})
 
 
 def of_earlier_login(request: Request, session: Session, form: Mapping[str, str]) -> bool:

@@ -62,7 +62,7 @@ class Guarded:
                 asked = unpacked(asked, largest(asked.path))
             format_ = acceptable(with_format(asked))
             if too_large:
-                raise Refused(Problem.TOO_LARGE, "the body is too large: a search form has 64 KiB, a resource or Bundle 4 MiB")
+                raise Refused(Problem.TOO_LARGE, "the body is too large: a search form has 64 KiB, a resource or Bundle 4 MiB, a message its files")
             return format_, self._answered(asked)
         except Exception as trouble:
             return format_, trouble

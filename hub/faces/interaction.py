@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from starlette.requests import ClientDisconnect
 
 from hub.access import Reader
+from hub.booking.attachments import MOST_BYTES
 from hub.faces.web import ID
 from hub.fhir.outcome import OUTCOME, outcome
 from hub.fhir.query import Entries, Query
@@ -30,6 +31,8 @@ MIRRORED = (b"x-request-id", b"x-correlation-id")
 """Headers that go back as they came."""
 LARGEST_FORM, LARGEST = 64 * 1024, 4 * 1024 * 1024
 """Bytes of a search form, and of a resource or Bundle."""
+LARGEST_MESSAGE = LARGEST + MOST_BYTES * 4 // 3
+"""Of a Communication, which may have files with it in base64."""
 READ_ON = 64 * 1024 * 1024
 """Bytes of a body that is too large that are read on for."""
 _TOLD_WITH: dict[Problem, tuple[Header, ...]] = {
@@ -211,7 +214,7 @@ def below(scope: Any) -> tuple[str, ...]:
 
 def largest(path: tuple[str, ...]) -> int:
     """Bytes of a body that is sent to this address below the base."""
-    return LARGEST_FORM if path[-1:] == ("_search",) else LARGEST
+    return LARGEST_FORM if path[-1:] == ("_search",) else LARGEST_MESSAGE if path == ("Communication",) else LARGEST
 
 
 async def read_body(receive: Any, largest: int) -> bytes | None:

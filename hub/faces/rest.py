@@ -18,7 +18,8 @@ from urllib.parse import urlencode
 import orjson
 
 from hub.access import Reader
-from hub.faces import conformance
+from hub.booking.attachments import Limits
+from hub.faces import binaries, conformance
 from hub.faces.beside import Part
 from hub.faces.bundles import Bundles
 from hub.faces.formats import form, in_json
@@ -51,17 +52,17 @@ class Rest:
     def __init__(
         self, store: Store, definitions: Definitions, authenticate: Callable[[str], Reader | None], base_url: str,
         clock: Callable[[], datetime], hash_id: HashId, desk: Desk | None = None, pool: Executor | None = None, feeds: Feeds | None = None,
-        parts: Sequence[Part] = (),
+        parts: Sequence[Part] = (), limits: Limits = Limits(),
     ) -> None:
         """`desk`, `feeds`: where writes go; None: this face only reads. `pool`: where writes run; None: one of our own. `parts`: what `Beside`
-        serves, for the entries of a batch."""
+        serves, for the entries of a batch. `limits`: of the files of a message."""
         self._store, self._definitions, self._authenticate = store, definitions, authenticate
         self._base, self._clock, self._hash_id, self._desk, self._feeds = base_url.rstrip("/"), clock, hash_id, desk, feeds
-        self._parts = parts
+        self._parts, self._limits = parts, limits
         self._pool = pool or ThreadPoolExecutor()
         server = definitions.capability["rest"][0]
         operations = [*server.get("operation", ()), *conformance.OPERATIONS]
-        server = {**server, "resource": [*server["resource"], *conformance.rows()], "operation": operations}
+        server = {**server, "resource": [*server["resource"], *conformance.rows(), *binaries.rows()], "operation": operations}
         self._offered = {resource["type"]: {i["code"] for i in resource["interaction"]} for resource in server["resource"]}
         self._of_type = {t: _methods(o, {"search-type": READS, "create": ("POST",), **CHANGES}) for t, o in self._offered.items()}
         self._of_one = {t: _methods(o, {"read": READS, **CHANGES}) for t, o in self._offered.items()}
@@ -147,7 +148,7 @@ class Rest:
 
     def _writes(self, tx: Transaction) -> Writing:
         assert self._desk is not None and self._feeds is not None
-        return Writing(tx, self._desk, self._feeds, self._definitions, self._base, self._hash_id)
+        return Writing(tx, self._desk, self._feeds, self._definitions, self._base, self._hash_id, self._limits)
 
     def _tried(self, asked: Asked) -> None:
         """What a write would be refused for; nothing of it stays. Raises Refused."""

@@ -17,6 +17,8 @@ PATH, ACTING = " path", " acting"
 """Beside the form's own fields, whose names have no spaces."""
 AGAIN = "/fortsett"
 """Where it is offered, below each face's own address."""
+FILES = "vedlegg-borte"
+"""A field that says: files were chosen with it, and they are not kept."""
 UNWRITTEN = ("csrf", "hvem")
 """Fields that nobody writes: a form with no others is not worth keeping."""
 

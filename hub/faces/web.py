@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -20,8 +21,10 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from hub.access import AuditLine
-from hub.faces import forms, sessions, unsent
+from hub.booking.attachments import File, Limits
+from hub.faces import forms, sessions, unsent, uploads
 from hub.faces.context import Context
+from hub.faces.forms import Sent
 from hub.faces.sessions import Session
 from hub.problem import Refused, Unavailable
 
@@ -36,6 +39,8 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'; manifest-src 'self'"
 )
+SEALED_OFF = "default-src 'none'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'; sandbox"
+"""The policy of what somebody else made."""
 HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -63,6 +68,9 @@ class Asked:
     """Whence it comes; behind a proxy that is the proxy's."""
     welcome: str = ""
     """What shows that this browser was let in before."""
+    files: tuple[File, ...] = ()
+    too_large: bool = False
+    """As `forms.Sent.too_large`."""
 
     @property
     def who(self) -> Session:
@@ -106,12 +114,16 @@ class Redirect:
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """An answer to keep as a file."""
+    """An answer to keep as a file. Whatever is in it, no browser shows it as a page of ours: it is told to keep it, and what it is."""
 
     body: bytes
     media_type: str
     name: str
     audit: tuple[AuditLine, ...] = ()
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Content-Disposition": disposition(self.name), "Content-Security-Policy": SEALED_OFF, "Cross-Origin-Resource-Policy": "same-origin"}
 
 
 Answer = Page | Redirect | Download
@@ -144,20 +156,26 @@ class Face:
         """GET (and HEAD); without login only when `open`."""
         return Route(path, self._endpoint(handler, open), methods=["GET"])
 
-    def form(self, path: str, handler: Handler, *, open: bool = False) -> Route:
-        """POST of a form of ours, with the session's CSRF value; an `open` one (login) must come from our own pages."""
-        return Route(path, self._endpoint(handler, open), methods=["POST"])
+    def form(self, path: str, handler: Handler, *, open: bool = False, files: Limits | None = None) -> Route:
+        """POST of a form of ours, with the session's CSRF value; an `open` one (login) must come from our own pages. `files`: it may have such."""
+        return Route(path, self._endpoint(handler, open, files), methods=["POST"])
 
-    def _endpoint(self, handler: Handler, open: bool) -> Callable[[Request], Any]:
+    def _endpoint(self, handler: Handler, open: bool, files: Limits | None = None) -> Callable[[Request], Any]:
         async def endpoint(request: Request) -> Response:
-            body = await forms.read(request) if request.method == "POST" else b""
-            return await run_in_threadpool(self._answer, handler, request, body, open)
+            sent = await self._sent(request, files) if request.method == "POST" else Sent({})
+            return await run_in_threadpool(self._answer, handler, request, sent, open)
 
         return endpoint
 
-    def _answer(self, handler: Handler, request: Request, body: bytes | None, open: bool) -> Response:
+    async def _sent(self, request: Request, files: Limits | None) -> Sent | None:
+        if files is None or not uploads.carries_files(request):
+            return forms.sent(await forms.read(request))
+        keeps = await run_in_threadpool(sessions.known, self.context.store, request.cookies.get(self.cookie, ""), self.name) is not None
+        return await uploads.read(request, files, keeps=keeps)
+
+    def _answer(self, handler: Handler, request: Request, sent: Sent | None, open: bool) -> Response:
         try:
-            return self._respond(self._ask(handler, request, body, open))
+            return self._respond(self._ask(handler, request, sent, open))
         except Unavailable as later:
             response = self._respond(self.error(503))
             if later.retry_after is not None:
@@ -169,7 +187,7 @@ class Face:
             log.error("page failed: %s %s, reference %s\n%s", request.method, type(trouble).__name__, number, where)
             return self._respond(self.error(500, number))
 
-    def _ask(self, handler: Handler, request: Request, body: bytes | None, open: bool) -> Answer:
+    def _ask(self, handler: Handler, request: Request, sent: Sent | None, open: bool) -> Answer:
         now = self.context.clock()
         token = request.cookies.get(self.cookie, "")
         by_itself = "hx-request" in request.headers  # a page that refreshes itself does not keep its session alive
@@ -177,16 +195,18 @@ class Face:
         if before is not None and not self.known(self.context, before):
             self.context.store.end_session(before.digest)
             before = None
-        session, form = sessions.living(self.context.store, before, now, touch=not by_itself), forms.fields(body)
+        session = sessions.living(self.context.store, before, now, touch=not by_itself)
+        form = None if sent is None else sent.fields | ({unsent.FILES: "ja"} if sent.chosen and session is None else {})
         if session is None and not open:
             if before is not None and form and forms.ours(request, before, form, open):
                 unsent.keep(self.context.store, before, request.url.path, form)
             return Redirect(self.login + ("?utlopt=1" if token else ""), ended=bool(token) and before is None)
-        if form is None:
+        if form is None or sent is None:
             return self.error(413)
         if request.method == "POST" and not forms.ours(request, session, form, open):
             if session is not None and forms.of_earlier_login(request, session, form):
-                return Page(f"{self.name}/unsent.html", unsent.shown(session, form, request.url.path, late=False), 403)
+                kept = form | ({unsent.FILES: "ja"} if sent.chosen else {})
+                return Page(f"{self.name}/unsent.html", unsent.shown(session, kept, request.url.path, late=False), 403)
             return self.error(403, session=session)
         if any("\0" in str(value) for value in request.path_params.values()):  # nothing is called that, and PostgreSQL cannot look it up
             return self.error(404, session=session)
@@ -194,6 +214,7 @@ class Face:
         asked = Asked(
             request.url.path, request.path_params, query, form, now, session, request.cookies.get(self.beginning, ""),
             request.client.host if request.client else "", request.cookies.get(f"{self.cookie}-welcome", ""),
+            sent.files, sent.too_large,
         )
         try:
             return handler(self.context, asked)
@@ -212,10 +233,9 @@ class Face:
                 response: Response = RedirectResponse(answer.to, 307 if answer.again else 303)
             case Download():
                 response = Response(answer.body, media_type=answer.media_type)
-                response.headers["content-disposition"] = f'attachment; filename="{answer.name}"'
             case Page():
                 response = HTMLResponse(self._render(answer), answer.status)
-        response.headers.update(HEADERS)
+        response.headers.update(HEADERS | (answer.headers if isinstance(answer, Download) else {}))
         if self.context.secure:
             response.headers["Strict-Transport-Security"] = "max-age=31536000"
         self._set_cookies(response, answer)
@@ -256,6 +276,12 @@ class Face:
             return response
 
         return handle
+
+
+def disposition(name: str) -> str:
+    """Content-Disposition of a file to keep under this name (RFC 6266 4.3, RFC 8187)."""
+    plain = re.sub(r"[^A-Za-z0-9 ._-]", "_", name)
+    return f"attachment; filename=\"{plain}\"" + ("" if plain == name else f"; filename*=UTF-8''{quote(name, safe='')}")
 
 
 def _without_slash(request: Request) -> str:

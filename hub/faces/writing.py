@@ -8,9 +8,11 @@ from collections.abc import Callable
 from urllib.parse import urlencode
 
 from hub.access import ALL_DEPARTMENTS, AuditLine, Reader
-from hub.booking import readable
+from hub.booking import attachments, readable
+from hub.booking.attachments import Limits
 from hub.booking.messages import Post, is_message
-from hub.faces.interaction import Answer, Asked, known, version_headers
+from hub.dialogue import attach
+from hub.faces.interaction import LARGEST, Answer, Asked, known, version_headers
 from hub.faces.reading import Reading, conditional
 from hub.feeds import Feeds
 from hub.fhir import patch, search, strict_json, validate
@@ -32,7 +34,11 @@ MESSAGE = "message"
 class Writing:
     """What a client may write, in one transaction."""
 
-    def __init__(self, tx: Transaction, desk: Desk, feeds: Feeds, definitions: Definitions, base: str, hash_id: HashId) -> None:
+    def __init__(
+        self, tx: Transaction, desk: Desk, feeds: Feeds, definitions: Definitions, base: str, hash_id: HashId, limits: Limits = Limits(),
+    ) -> None:
+        """`limits`: of the files of a message."""
+        self._limits = limits
         self._tx, self._desk, self._feeds, self._definitions, self._base, self._hash_id = tx, desk, feeds, definitions, base, hash_id
         self._reading = Reading(tx, definitions, base, hash_id)
 
@@ -191,7 +197,7 @@ class Writing:
         if self._definitions.served[resource["resourceType"]].write == "subscription":
             resource = self._feeds.accept(self._tx, reader, resource)
         if self._definitions.served[resource["resourceType"]].write == "message":
-            self._said(reader, resource)
+            resource = self._said(asked, reader, resource)
         readable.demand(resource)
         self._in_own_name(reader, resource)
         kept = self._tx.keep(resource, origin=reader.reference, fresh=fresh)
@@ -208,14 +214,21 @@ class Writing:
         if others != there or (others and "sender" in resource):
             raise _not_given(resource["resourceType"])
 
-    def _said(self, reader: Reader, resource: Resource) -> None:
-        """A message between a person and the service is a client's to write only where its word is one, and only in the service's name."""
+    def _said(self, asked: Asked, reader: Reader, resource: Resource) -> Resource:
+        """A message between a person and the service is a client's to write only where its word is one, and only in the service's name. Its
+        files are taken out of it, and kept with it. Raises Refused NOT_ALLOWED, TOO_LARGE, and as `attach`.
+        """
         kept = self._tx.get(resource["resourceType"], resource["id"])
         before = kept is not None and not kept.deleted and is_message(kept.resource)
         if not before and not is_message(resource):
-            return
+            if len(asked.body) > LARGEST:
+                raise Refused(Problem.TOO_LARGE, f"a body of more than {LARGEST} bytes, which is no message with files")
+            return resource
         if MESSAGE not in reader.may_state or before or not Post.of(resource).from_service:
             raise Refused(Problem.NOT_ALLOWED, "a message is written once, by a client that may, as from a department", "Communication.sender")
+        if not attachments.has_files(resource):
+            return resource
+        return attach(self._tx, attachments.without(resource), attachments.files_of(resource), self._limits)
 
     def _audit(self, asked: Asked, about: tuple[str, ...], kind: str) -> None:
         reader = _reader(asked)

@@ -16,6 +16,8 @@ OPERATIONS: dict[str, tuple[tuple[str, str], ...]] = {
     "validate": (("post", AT_TYPE), ("get", AT_INSTANCE), ("post", AT_INSTANCE)),
 }
 """How an operation is called; one that is not listed is posted to its type."""
+AS_IT_IS = {"Binary": ("application/pdf", "image/jpeg", "image/png")}
+"""What is read in its own media type, unless FHIR is asked for."""
 RESULT = ("_count", "_sort", "_total", "_summary", "_elements", "_include", "_revinclude", "_format")
 _TOLD = {"_sort": {"description": "Search parameters of this type, at most five; - before one turns it round. The access log: by its time alone"}}
 _PRIMITIVES: dict[str, Json] = {
@@ -102,7 +104,7 @@ def _operation(name: str, summary: str, gives: str, parameters: list[Json] | Non
     """One operation. `gives`: the resource type of a good answer; empty: told elsewhere, or none."""
     good: Json = {"description": summary}
     if gives:
-        good["content"] = {JSON: {"schema": _ref(gives)}, XML: {}}
+        good["content"] = {JSON: {"schema": _ref(gives)}, XML: {}, **{kind: {} for kind in AS_IT_IS.get(gives, ())}}
     error = {"description": "An OperationOutcome says what is wrong", "content": {JSON: {"schema": _ref("OperationOutcome")}, XML: {}}}
     made: Json = {
         "operationId": name, "summary": summary, "parameters": parameters or [],

@@ -36,6 +36,7 @@ OUTCOME: dict[Problem, tuple[int, str]] = {
     Problem.MESSAGE_LENGTH: (422, "business-rule"), Problem.MESSAGES_TODAY: (429, "throttled"), Problem.NO_MESSAGES: (422, "business-rule"),
     Problem.UNKNOWN_THREAD: (404, "not-found"), Problem.MANDATE_EXISTS: (409, "duplicate"), Problem.MANDATES_ENOUGH: (422, "business-rule"),
     Problem.MANDATE_TO_SELF: (422, "business-rule"),
+    Problem.ATTACHMENT_KIND: (422, "not-supported"), Problem.ATTACHMENTS_TOO_LARGE: (422, "too-long"),
     Problem.UNKNOWN_RESOURCE: (404, "not-found"), Problem.DELETED: (410, "deleted"), Problem.BAD_SEARCH: (400, "invalid"),
     Problem.NOT_ACCEPTABLE: (406, "not-supported"), Problem.MANY_MATCHES: (412, "multiple-matches"), Problem.IN_USE: (409, "conflict"),
     Problem.WRONG_MEDIA_TYPE: (415, "not-supported"), Problem.NO_SUCH_INTERACTION: (405, "not-supported"), Problem.BAD_PATCH: (422, "processing"),

@@ -1,5 +1,6 @@
 """What is kept: resources with every version, envelopes, deliveries, seats, sessions and the access log. Nobody else sees rows."""
 
+from hub.store.attachments import Attachments
 from hub.store.exporting import Export, Part
 from hub.store.letters import HEARTBEAT
 from hub.store.presence import Presence
@@ -22,6 +23,6 @@ from hub.store.values import (
 )
 
 __all__ = [
-    "AdapterVersion", "AuditCheck", "Change", "Earlier", "Export", "Filed", "HEARTBEAT", "Lacking", "Page", "Part", "Presence", "Secrets", "Standing",
-    "Store", "Stored", "TimelineEntry", "Transaction", "micros", "moment",
+    "AdapterVersion", "Attachments", "AuditCheck", "Change", "Earlier", "Export", "Filed", "HEARTBEAT", "Lacking", "Page", "Part", "Presence",
+    "Secrets", "Standing", "Store", "Stored", "TimelineEntry", "Transaction", "micros", "moment",
 ]

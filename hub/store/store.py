@@ -17,6 +17,7 @@ from hub.fhir.query import Entries, Query, TokenIs
 from hub.message import Content, Enquiry, Parcel, Resource
 from hub.problem import Problem, Refused, Unavailable
 from hub.store import auditing, deliveries, letters, loading, migrating, reindexing, resources, searching, seats, sessions, timeline
+from hub.store.attachments import Files
 from hub.store.db import Connection, Database
 from hub.store.drafts import Drafts
 from hub.store.exporting import Exports
@@ -41,7 +42,7 @@ class Store:
         self._database, self._secrets, self._clock, self.entries = database, secrets, clock, entries
         self._journal = auditing.Journal(secrets.home / "audit")
         self._writer = Writer(database, self._journal.work)
-        self.exports = Exports(database, clock, entries)
+        self.exports, self.attachments = Exports(database, clock, entries), Files(database, secrets)
         self._owed: list[Callable[[], None]] = []
         self._changed: list[Callable[[Transaction], None]] = []
 
@@ -165,9 +166,8 @@ class Store:
 
     def claim(self, wanted: Mapping[str, int], now: datetime, lease: timedelta, owner: str) -> list[Delivery]:
         """Takes up to so many due deliveries of each adapter for `lease`: in order per key, never two of one key at once."""
-        claimed: list[Delivery] = self._write(
-            lambda c: [d for adapter, limit in wanted.items() for d in deliveries.claim(c, adapter, limit, now, lease, owner)],
-        )
+        every = wanted.items()
+        claimed: list[Delivery] = self._write(lambda c: [d for name, most in every for d in deliveries.claim(c, name, most, now, lease, owner)])
         if claimed:
             reach("after-claim")
         return claimed

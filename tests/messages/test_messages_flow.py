@@ -13,7 +13,7 @@ from visiting import text
 from writing import HELLO, NURSING, as_relative, log_in, mandates, messages, nursed, send, somebody
 
 from adapters.formats.msghead import MsgheadFormat
-from ebxml import dialog, msghead, relation
+from ebxml import container, dialog, msghead, relation
 from ebxml.kith import FNR, Coded, Ident, Party, Person
 from hub.access import Scope
 from hub.booking.conventions import FNR as FNR_SYSTEM
@@ -282,6 +282,12 @@ def test_what_comes_beside_a_letter_in_the_same_envelope_is_refused_where_it_wou
     ("DIALOG_NOTAT", (document(),), Problem.UNKNOWN_FUNCTION),
     ("DIALOG_HELSEFAGLIG", (document(),), Problem.INVALID),
     ("DIALOG_INNBYGGER_EKONTAKT", (document(), msghead.Document(b"<a xmlns='x'/>", kind=msghead.ATTACHMENT)), Problem.NOT_SUPPORTED),
+    ("DIALOG_INNBYGGER_EKONTAKT", (document(), msghead.Document(b"", kind=msghead.ATTACHMENT, file_reference="https://example.org/a.pdf")), Problem.NOT_SUPPORTED),
+    ("DIALOG_INNBYGGER_EKONTAKT", (document(), msghead.Document(b"<a xmlns='x'/>", kind=msghead.REFERENCE)), Problem.NOT_SUPPORTED),
+    ("DIALOG_INNBYGGER_EKONTAKT", (document(), msghead.Document(container.write(b"x"), kind=msghead.ATTACHMENT, compression=Coded("gz"))), Problem.NOT_SUPPORTED),
+    ("DIALOG_INNBYGGER_EKONTAKT", (document(), msghead.Document(container.write(b"x"), more_content=(b"<a xmlns='x'/>",))), Problem.NOT_SUPPORTED),
+    ("DIALOG_INNBYGGER_EKONTAKT", (document(), msghead.Document(container.write(b"abc").replace(b"YWJj", b"YWJ"), kind=msghead.ATTACHMENT)), Problem.INVALID),
+    ("DIALOG_INNBYGGER_EKONTAKT", (document(), msghead.Document(container.write(b"abc").replace(b"YWJj", b"~~~~"), kind=msghead.ATTACHMENT)), Problem.INVALID),
     ("DIALOG_INNBYGGER_EKONTAKT", (document(" "),), Problem.INVALID),
     ("DIALOG_INNBYGGER_EKONTAKT", (msghead.Document(b"<a xmlns='x'/>"),), Problem.INVALID),
 ])

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from browsing import TAGS, Watched, clipped
+from files import JPEG, PDF, PNG, large
 from hubs import World
 from pages import application, served
 from playwright.sync_api import Browser, Page
@@ -15,15 +16,19 @@ from test_messages_flow import hear, stated
 from writing import HELP, NURSING, faces
 
 from hub.access import Ground, Reader
+from hub.booking.attachments import File
 from hub.dialogue import Draft
 
 KARI = next(p for p in TOWN.bookable if set(p.departments) == {NURSING, HELP} and not p.protected)
 LONG = "Hei!\n\nKanViSkriveEtVeldigLangtOrdSomIkkeKanDelesNoeStedUtenAtNoenDelerDetOpp?\nhttps://eksempel.no/" + "a" * 80
 
 
-def write(world: World, key: str, code: str, said: str, thread: str = "") -> str:
+FILES = (File("ettnavnsomeraltforlangtogikkeharnoemellomrom" * 2 + ".pdf", large(1_234_000)), File("Bilde av såret.jpg", JPEG))
+
+
+def write(world: World, key: str, code: str, said: str, thread: str = "", files: tuple[File, ...] = FILES) -> str:
     reader = Reader(KARI.reference, Ground.SELF)
-    return world.messaging.write(reader, KARI.reference, Draft(key, said, thread, code, "Tidspunkt for besøk"))
+    return world.messaging.write(reader, KARI.reference, Draft(key, said, thread, code, "Tidspunkt for besøk", files=files))
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +113,41 @@ def test_every_target_of_messages_is_large_enough(browser: Browser, threads: tup
     with Watched(browser, threads[0]) as watched:
         for name in ("list", "new", "thread"):
             page = opened(watched, threads[1], name)
-            small = page.evaluate("""() => [...document.querySelectorAll('a, button, label.check')].filter(e => !e.matches('.ds-skip-link, .urgent a, .letter a'))
+            small = page.evaluate("""() => [...document.querySelectorAll('a, button, label.check, input.files')].filter(
+                e => !e.matches('.ds-skip-link, .urgent a, .letter-about a'))
                 .map(e => [e.textContent.trim(), e.getBoundingClientRect().height]).filter(([, h]) => h > 0 && h < 40)""")
             assert small == [], name
             page.context.clear_cookies()
+
+
+@pytest.mark.spec("portal.md", "P13")
+def test_files_are_chosen_refused_sent_and_fetched_without_script(browser: Browser, threads: tuple[str, dict[str, str]]) -> None:
+    """What may be chosen is told beforehand; what is wrong stands by the field, and the text is there still."""
+    with Watched(browser, threads[0], java_script_enabled=False, accept_downloads=True) as watched:
+        page = opened(watched, threads[1], "new")
+        field = page.get_by_label("Vedlegg (valgfritt)")
+        told = page.locator(f"#{field.get_attribute('aria-describedby')}").inner_text()
+        assert told == "PDF, JPEG eller PNG. Høyst 5 filer, 10 MB til sammen. Filer lagres ikke i utkast."
+        page.get_by_role("radio", name="Noe annet").first.check()
+        page.get_by_label("Melding", exact=True).fill("Her er papirene.")
+        field.set_input_files({"name": "brev.pdf", "mimeType": "application/pdf", "buffer": b"<html>"})
+        page.get_by_role("button", name="Send meldingen").click()
+        page.get_by_role("link", name="Filen «brev.pdf» er ikke en PDF, JPEG eller PNG. Velg filene på nytt.").click()
+        assert page.evaluate("document.activeElement.id") == "vedlegg" and page.get_by_label("Melding", exact=True).input_value() == "Her er papirene."
+        field.set_input_files([
+            {"name": "Vedtak æøå.pdf", "mimeType": "application/pdf", "buffer": PDF}, {"name": "IMG_1.PNG", "mimeType": "image/png", "buffer": PNG}])
+        page.get_by_role("button", name="Send meldingen").click()
+        page.get_by_text("Meldingen er sendt.").wait_for()
+        with page.expect_download() as fetched:
+            page.get_by_role("link", name="Vedtak æøå.pdf (PDF, 1 kB)").click()
+        assert fetched.value.suggested_filename == "Vedtak æøå.pdf" and fetched.value.path().read_bytes() == PDF
+
+
+def test_more_than_is_taken_is_told_on_the_page_and_not_by_a_broken_connection(browser: Browser, threads: tuple[str, dict[str, str]]) -> None:
+    with Watched(browser, threads[0]) as watched:
+        page = opened(watched, threads[1], "thread")
+        page.get_by_label("Melding", exact=True).fill("Her er et langt dokument.")
+        page.get_by_label("Vedlegg (valgfritt)").set_input_files({"name": "stor.pdf", "mimeType": "application/pdf", "buffer": large(30_000_000)})
+        page.get_by_role("button", name="Send meldingen").click()
+        page.get_by_role("link", name="Det er for mange filer, eller de er for store.").wait_for()
+        assert page.get_by_label("Melding", exact=True).input_value() == "Her er et langt dokument."

@@ -19,6 +19,7 @@ from settled import TOWN
 from hub import importing
 from hub.booking.clock import at, local, write
 from hub.booking.conventions import url
+from hub.booking.messages import MESSAGE
 from hub.fhir import definitions, index
 from hub.fhir.query import Query, ReferenceIs
 from hub.importing import Report, Wrong
@@ -162,3 +163,16 @@ def test_a_mandate_that_gives_nothing_by_itself_and_a_decision_that_cannot_be_re
     assert [(w.line, w.problem, w.where) for w in wrong] == [
         (1, Problem.INVALID, "Consent.provision.code"), (2, Problem.INVALID, "ServiceRequest.extension")]
     assert "lese-meldinger, varsler: gives nothing without se-besok" in wrong[0].detail and report.kept == 2
+
+
+def test_a_message_with_files_does_not_move_in_without_them(opened: tuple[Store, Secrets]) -> None:
+    """They would lie in the resource, or point to what is not here; any other Communication is as it was."""
+    message = {
+        "resourceType": "Communication", "id": "m1", "status": "completed", "category": [MESSAGE], "subject": {"reference": "Patient/p1"},
+        "sent": "2025-03-01T09:00:00+01:00", "sender": {"reference": "HealthcareService/s"}, "recipient": [{"reference": "Patient/p1"}],
+        "payload": [{"contentString": "Hei"}, {"contentAttachment": {"contentType": "application/pdf", "data": "JVBERi0="}}],
+    }
+    other = {**message, "id": "m2", "category": [{"text": "noe annet"}]}
+    plain = {**message, "id": "m3", "payload": message["payload"][:1]}  # type: ignore[index]
+    report, wrong = take_in(opened, ndjson(message, other, plain))
+    assert (report.kept, [(w.line, w.problem) for w in wrong]) == (2, [(1, Problem.NOT_SUPPORTED)])

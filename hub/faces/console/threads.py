@@ -12,7 +12,7 @@ from datetime import datetime
 from hub.access import AuditLine, Ground, Person, Reader, Scope, may_see
 from hub.booking.messages import LONGEST, SENDING, Post, Thread
 from hub.dialogue import Draft
-from hub.faces import words
+from hub.faces import enclosing, words
 from hub.faces.console.names import Named
 from hub.faces.console.service import departments_of, staff_of
 from hub.faces.console.start import shown
@@ -47,6 +47,7 @@ class Said:
     ours: bool
     visit: str
     """Appointment id; empty: about none."""
+    files: tuple[enclosing.Listed, ...] = ()
 
 
 def threads(context: Context, asked: Asked) -> Answer:
@@ -75,11 +76,26 @@ def answer(context: Context, asked: Asked) -> Answer:
     if staff is None or found is None or _patient(context, asked, staff, found) is None:
         return _missing(asked)
     try:
-        context.messaging.answer(staff, found.id, Draft(asked.form.get("nokkel", "")[:40], asked.form.get("tekst", "")))
+        draft = Draft(asked.form.get("nokkel", "")[:40], asked.form.get("tekst", ""), files=enclosing.chosen(asked))
+        context.messaging.answer(staff, found.id, draft)
     except Refused as refused:
         return _page(context, asked, refused)
     log.info("a message was answered by %s", staff.reference)
     return Redirect(f"/drift/brukermeldinger/{found.id}?sendt=1")
+
+
+def attachment(context: Context, asked: Asked) -> Answer:
+    """GET /drift/brukermeldinger/<id>/vedlegg/<file>: for whoever may read the thread."""
+    staff = staff_of(context, asked)
+    found = _thread(context, asked, staff) if staff else None
+    if staff is None or found is None or _patient(context, asked, staff, found) is None:
+        return _missing(asked)
+    message = next((m for m in found.messages for file in m.files if file.id == asked.params["file"]), None)
+    return enclosing.download(context, message, asked.params["file"], _line_of(staff, found, asked.now, "message-file")) or _missing(asked)
+
+
+def _line_of(staff: Reader, found: Thread, now: datetime, kind: str) -> AuditLine:
+    return AuditLine(now, found.newest.patient, staff.reference, Ground.SERVICE.value, kind, "", "console")
 
 
 def _page(context: Context, asked: Asked, refused: Refused | None = None) -> Answer:
@@ -88,13 +104,14 @@ def _page(context: Context, asked: Asked, refused: Refused | None = None) -> Ans
     patient = _patient(context, asked, staff, found) if staff and found else None
     if staff is None or found is None or patient is None:
         return _missing(asked)
+    files = enclosing.choice(asked, context.messaging.limits, refused)
     page = Page("console/thread.html", shown(
         asked, "threads", thread=found, department=departments_of(context, staff)[found.department], name=name_of(patient),
         born=patient.get("birthDate", "")[:4], said=[_said(message, name_of(patient), asked.now) for message in found.messages],
         text=asked.form.get("tekst", ""), longest=LONGEST, key=asked.form.get("nokkel") or context.token(9), sent="sendt" in asked.query,
-        told="" if refused is None else f"Svaret er tomt eller for langt. Skriv fra 1 til {LONGEST} tegn."
+        files=files, told="" if refused is None or (files and files.sorry) else f"Svaret er tomt eller for langt. Skriv fra 1 til {LONGEST} tegn."
         if refused.problem is Problem.MESSAGE_LENGTH else refused.problem.text,
-    ), 409 if refused else 200, audit=(AuditLine(asked.now, found.newest.patient, staff.reference, Ground.SERVICE.value, "message", "", "console"),))
+    ), 409 if refused else 200, audit=(_line_of(staff, found, asked.now, "message"),))
     context.messaging.opened(found)
     return page
 
@@ -121,7 +138,7 @@ def _line(found: Thread, department: str, now: datetime) -> Line:
 
 def _said(message: Post, name: str, now: datetime) -> Said:
     who = "Tjenesten" if message.from_service else name if message.author == message.patient else f"{message.signed or 'Pårørende'} (pårørende)"
-    return Said(who, words.when(message.sent, now), message.text, message.from_service, message.visit)
+    return Said(who, words.when(message.sent, now), message.text, message.from_service, message.visit, enclosing.listed(message))
 
 
 def _missing(asked: Asked) -> Page:

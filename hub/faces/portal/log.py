@@ -34,6 +34,7 @@ KINDS = {
     "messages": "Oversikt over meldinger",
     "message": "En samtale med hjemmetjenesten",
     "message-sent": "Skrev en melding",
+    "message-file": "Et vedlegg til en melding",
     "message-draft": "Lagret et utkast til en melding",
     "mandates": "Hvem som har fullmakt",
     "mandate-given": "Ga en fullmakt",

@@ -10,7 +10,7 @@ from hub.booking import Department
 from hub.booking.messages import LONGEST, Thread
 from hub.booking.views import stated_department
 from hub.dialogue import Draft
-from hub.faces import words
+from hub.faces import enclosing, words
 from hub.faces.context import Context
 from hub.faces.portal import choosing, threads, visits
 from hub.faces.portal.page import missing, shown
@@ -20,7 +20,8 @@ from hub.problem import Problem, Refused
 
 DRAFTED = ("tekst", "emne", "besok", "gjelder")
 """The fields of a form that are kept when it is saved for later."""
-TOLD = {"lagret": "Utkastet er lagret. Det er ikke sendt.", "forkastet": "Utkastet er slettet."}
+TOLD = {"lagret-uten-filer": "Utkastet er lagret. Det er ikke sendt. Filene er ikke lagret: velg dem på nytt når du skriver ferdig.",
+        "lagret": "Utkastet er lagret. Det er ikke sendt.", "forkastet": "Utkastet er slettet."}
 Messages = Callable[[Context, Asked, Viewer], Answer]
 
 
@@ -92,6 +93,13 @@ def thread(context: Context, asked: Asked, seen: Viewer) -> Answer:
     return _thread(context, asked, seen)
 
 
+def attachment(context: Context, asked: Asked, seen: Viewer) -> Answer:
+    """GET /meldinger/<id>/vedlegg/<file>: for whoever may read the thread. Another's is answered as one that does not exist."""
+    found = _own(context, asked, seen)
+    message = next((m for m in found.messages for file in m.files if file.id == asked.params["file"]), None) if found else None
+    return enclosing.download(context, message, asked.params["file"], seen.line("message-file", asked.now)) or missing(asked, seen)
+
+
 def reply(context: Context, asked: Asked, seen: Viewer) -> Answer:
     """POST /meldinger/<id>."""
     if _own(context, asked, seen) is None:
@@ -111,7 +119,8 @@ def _saved(context: Context, asked: Asked, seen: Viewer, thread: str = "") -> Re
         return None
     kept = wish == "lagre" and "tekst" in fields
     context.messaging.save(seen.reader, seen.person.reference, thread, {**fields, "lagret": asked.now.isoformat()} if kept else {})
-    return Redirect(f"/meldinger?{'lagret' if kept else 'forkastet'}=1")
+    word = "forkastet" if not kept else "lagret-uten-filer" if asked.files or asked.too_large else "lagret"
+    return Redirect(f"/meldinger?{word}=1")
 
 
 def _begun(context: Context, asked: Asked, seen: Viewer, thread: str = "") -> dict[str, str]:
@@ -119,8 +128,9 @@ def _begun(context: Context, asked: Asked, seen: Viewer, thread: str = "") -> di
     return dict(asked.form) or context.messaging.begun(seen.reader, seen.person.reference, thread)
 
 
-def _write(context: Context, asked: Asked, seen: Viewer, **what: str) -> str:
-    draft = Draft(asked.form.get("nokkel", "")[:40], asked.form.get("tekst", ""), **what)
+def _write(context: Context, asked: Asked, seen: Viewer, *, thread: str = "", department: str = "", topic: str = "", visit: str = "") -> str:
+    key, text = asked.form.get("nokkel", "")[:40], asked.form.get("tekst", "")
+    draft = Draft(key, text, thread, department, topic, visit, enclosing.chosen(asked))
     return context.messaging.write(seen.reader, seen.person.reference, draft, "" if seen.own else _reader_name(context, seen))
 
 
@@ -134,7 +144,7 @@ def _thread(context: Context, asked: Asked, seen: Viewer, refused: Refused | Non
         asked, seen, "messages", thread=found, said=[threads.said(context, seen, m, asked.now) for m in found.messages],
         what=threads.what_of(context, seen, found.department, asked.now), can_reply=can_reply, may_write=may_write(seen, asked.now),
         answer=threads.answer_said(department.message_days) if department else "", sent="sendt" in asked.query and refused is None,
-        key=asked.form.get("nokkel") or context.token(9), **_kept(asked, _begun(context, asked, seen, found.id), refused),
+        key=asked.form.get("nokkel") or context.token(9), **_kept(context, asked, _begun(context, asked, seen, found.id), refused),
     ), 409 if refused else 200, audit=(seen.line("message", asked.now),))
     context.messaging.read(found, seen.reader.reference)
     return page
@@ -152,16 +162,17 @@ def _form(context: Context, asked: Asked, seen: Viewer, visit: str, refused: Ref
     return Page("portal/message.html", shown(
         asked, seen, "messages", groups=groups, card=card,
         about_it="tekst" not in begun or "besok" in asked.query or bool(begun.get("gjelder")),
-        wrong="emne" if refused and refused.problem is Problem.INVALID else "tekst",
-        key=asked.form.get("nokkel") or context.token(9), **_kept(asked, begun, refused),
+        key=asked.form.get("nokkel") or context.token(9), **_kept(context, asked, begun, refused),
     ), 409 if refused else 200)
 
 
-def _kept(asked: Asked, begun: Mapping[str, str], refused: Refused | None) -> dict[str, object]:
-    """What was written stays in the form, with what is wrong, or since when it is kept."""
+def _kept(context: Context, asked: Asked, begun: Mapping[str, str], refused: Refused | None) -> dict[str, object]:
+    """What was written stays in the form, with what is wrong and in which field, or since when it is kept."""
     text, saved = begun.get("tekst", ""), begun.get("lagret", "")
+    files = enclosing.choice(asked, context.messaging.limits, refused)
+    wrong = "emne" if refused and refused.problem is Problem.INVALID else enclosing.FIELD if files and files.sorry else "tekst"
     return {
-        "text": text, "sorry": _sorry(refused, text), "longest": LONGEST,
+        "text": text, "sorry": files.sorry if files and files.sorry else _sorry(refused, text), "longest": LONGEST, "files": files, "wrong": wrong,
         "saved": words.when(datetime.fromisoformat(saved), asked.now) if saved else "",
     }
 

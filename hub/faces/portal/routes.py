@@ -26,7 +26,7 @@ def face(context: Context) -> Face:
 
 def routes(context: Context) -> list[BaseRoute]:
     """Every address of the portal, and the static files. The test login is there in the demo only."""
-    portal = face(context)
+    portal, files = face(context), context.messaging.limits
     made: list[BaseRoute] = [
         context.assets.route(),
         portal.page("/", front, open=True),
@@ -35,9 +35,10 @@ def routes(context: Context) -> list[BaseRoute]:
         *_ordering(portal),
         portal.page("/meldinger", seeing(messages.readers(messages.messages))),
         portal.page("/meldinger/ny", seeing(messages.writers(messages.ask))),
-        portal.form("/meldinger/ny", seeing(messages.writers(messages.send))),
+        portal.form("/meldinger/ny", seeing(messages.writers(messages.send)), files=files),
         portal.page("/meldinger/{id}", seeing(messages.readers(messages.thread))),
-        portal.form("/meldinger/{id}", seeing(messages.writers(messages.reply))),
+        portal.form("/meldinger/{id}", seeing(messages.writers(messages.reply)), files=files),
+        portal.page("/meldinger/{id}/vedlegg/{file}", seeing(messages.readers(messages.attachment))),
         portal.page("/varsler", seeing(notices.notices)),
         portal.form("/varsler", seeing(notices.save)),
         portal.page("/fullmakt", mandates.mandates),

@@ -9,7 +9,7 @@ from hub.access import Information
 from hub.booking import Department
 from hub.booking.conventions import SERVICE_TYPE, codes
 from hub.booking.messages import NOT_RECEIVED, RECEIVED, Post, Thread
-from hub.faces import words
+from hub.faces import enclosing, words
 from hub.faces.context import Context
 from hub.faces.portal import visits
 from hub.faces.portal.choosing import service_key
@@ -53,6 +53,7 @@ class Said:
     visit: str
     """What the link to the visit says; empty: it is about none that can be shown."""
     visit_id: str
+    files: tuple[enclosing.Listed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ def said(context: Context, seen: Viewer, message: Post, now: datetime) -> Said:
         _who(context, seen, message, now), _when(message.sent, now), message.text, message.from_service,
         message.from_service and seen.reader.reference not in message.read_by,
         None if message.from_service else STATES.get(message.status, SENT), f"{card.day} {card.time}" if card else "", message.visit,
+        enclosing.listed(message),
     )
 
 
