@@ -11,6 +11,7 @@ from lxml import etree
 from hub.fhir import datatype_rules, times
 
 _LITERAL = re.compile(r"#\S*|[A-Za-z][A-Za-z0-9+.-]*:\S+|[A-Z][A-Za-z]+/[A-Za-z0-9.-]{1,64}(/_history/[A-Za-z0-9.-]{1,64})?", re.ASCII)
+_RELATIVE = re.compile(r"([A-Z][A-Za-z]+)/")
 Node = dict[str, Any]
 Found = Iterator[tuple[str, str]]
 _XHTML = "{http://www.w3.org/1999/xhtml}"
@@ -102,6 +103,9 @@ def _task(t: Node) -> Iterator[str]:
 
 def _reference(r: Node) -> Iterator[str]:
     text = r.get("reference")
+    kind = _RELATIVE.match(text) if isinstance(text, str) and "type" in r else None
+    if kind and str(r["type"]).rpartition("/")[2] != kind[1]:
+        yield "bb-3: the type is that of what the reference points to"
     if isinstance(text, str) and not _LITERAL.fullmatch(text):
         yield "bb-2: a literal reference is Type/id, an absolute address, or the #id of what is contained; conditions stand in transactions"
 
@@ -128,6 +132,8 @@ def of_resource(resource: Node) -> Found:
             yield where, "dom-4: a contained resource has no version and no lastUpdated"
         if "security" in (inner.get("meta") or {}):
             yield where, "dom-5: a contained resource has no security labels"
+        if inner.get("id") in {before.get("id") for before in contained[:number]}:
+            yield f"{where}.id", "bb-4: each contained resource has an id of its own"
         if inner.get("id") not in named and "" not in _named(inner):
             yield where, "dom-3: a contained resource is referred to, or refers to the one that it is in"
     for reference in sorted(used - ids - {""}):
