@@ -140,6 +140,13 @@ def of_resource(resource: Node) -> Found:
         yield resource["resourceType"], f"ref-1: #{reference[:64]} is not contained"
 
 
+def inside(resource: Node) -> dict[str, str]:
+    """`#id` → type of each contained resource; `#`: of the one that it is in."""
+    contained = resource.get("contained")
+    listed = [inner for inner in contained if isinstance(inner, dict)] if isinstance(contained, list) else []
+    return {"#": str(resource.get("resourceType")), **{f"#{inner.get('id')}": str(inner.get("resourceType")) for inner in listed}}
+
+
 def _named(node: Any, key: str = "") -> set[str]:
     """Every `#id` of the whole tree, without the `#`; with a key, those that stand under it. (A canonical, uri or url may name what is contained,
     too.)"""

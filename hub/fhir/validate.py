@@ -49,7 +49,7 @@ def check(resource: Any, definitions: Definitions, profiles: tuple[str, ...] = (
     if not isinstance(type_, str) or type_ not in definitions.served:
         return [Issue("structure", "resourceType", "not a resource type that is served here")]
     walk = _Walk(definitions, ruled=definitions.served[type_].write not in ("", "record", "message"))
-    walk.inside = {"#": type_} | {f"#{inner.get('id')}": str(inner.get("resourceType")) for inner in _listed(resource.get("contained"))}
+    walk.inside = invariants.inside(resource)
     walk.object(resource, definitions.types[type_], type_, 0)
     if not walk.issues and (walk.local or "contained" in resource):  # most point to nothing within, and need no second walk
         walk.issues += [_broken(expression, text) for expression, text in invariants.of_resource(resource)]
@@ -57,11 +57,6 @@ def check(resource: Any, definitions: Definitions, profiles: tuple[str, ...] = (
     if not walk.issues and (declared or profiles):
         walk.issues += definitions.profiles.check(resource, (*declared, *profiles))
     return walk.issues[:MOST_ISSUES]
-
-
-def _listed(value: Any) -> list[dict[str, Any]]:
-    """The objects in a list, where it is one."""
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _broken(expression: str, text: str) -> Issue:
@@ -100,7 +95,7 @@ class _Walk:
             name = key[1:] if key.startswith("_") else key
             element = type_.elements.get(name)
             if element is None:
-                self.say("structure", f"{where}.{key}", "no such element")
+                self.say("structure", f"{where}.{key}", f"no such element{type_.near(name)}")
             elif self.ruled and name in MODIFIERS:
                 self.say("extension", f"{where}.{name}", "would change what the rest means, and is not understood here")
             elif key is not name and (name == "id" or element.type == "xhtml" or (name == "url" and type_.name == "Extension")):

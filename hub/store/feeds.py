@@ -115,8 +115,8 @@ class Feeds:
         return next(iter(self._feeds(f"{_FROM} where f.id = ?", id_)), None)
 
     def listening(self) -> list[Feed]:
-        """Those whose events are counted: they hear of them, or will find them when they are well again. Without what is hidden, so that no key is needed to keep a change. Within a write: what a commit found
-        once it finds again, until one of them is another."""
+        """Those whose events are counted: they hear of them, or find them when they are well again. Without what is hidden, so that no key is
+        needed to keep a change. Within a write: what a commit found once it finds again, until one of them is another."""
         known: list[Feed] | None = self.connection.memory.get(_LISTENING)
         if known is None:
             some = self.connection.row("select 1 from feed where status <> 'off' limit 1")  # what was put off need not come in for this

@@ -23,6 +23,7 @@ def number(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["issue"][0]["details"]["coding"][0]["code"]
 
 
+@pytest.mark.spec("facts/fhir", "1.6.backport")
 def test_a_subscription_is_greeted_and_then_hears_of_each_change_in_order(feed: Feeding, receiver: Receiver) -> None:
     created = feed.api.post("/Subscription", json=feed.subscription(receiver.url)).json()
     assert created["status"] == "requested" and not receiver.got
@@ -48,6 +49,7 @@ def test_a_subscription_is_greeted_and_then_hears_of_each_change_in_order(feed: 
 
 
 @pytest.mark.parametrize("content", ["empty", "id-only", "full-resource"])
+@pytest.mark.spec("facts/fhir", "1.6.backport")
 def test_the_three_contents(feed: Feeding, receiver: Receiver, content: str) -> None:
     feed.subscribe(feed.subscription(receiver.url, content=content))
     booking = feed.book()
@@ -132,6 +134,7 @@ def test_what_changes_nothing_that_is_watched_is_no_event(feed: Feeding, receive
     assert len(receiver.events()) == 1
 
 
+@pytest.mark.spec("facts/fhir", "1.6.classic")
 def test_r4_criteria_put_the_resource_or_post_nothing(feed: Feeding, receiver: Receiver) -> None:
     whole = feed.subscription(receiver.url, "Appointment?status=booked,pending,proposed")
     feed.subscribe(whole)
@@ -151,6 +154,7 @@ def test_r4_criteria_put_the_resource_or_post_nothing(feed: Feeding, receiver: R
     assert all(g.signed_by(SECRET) for g in receiver.got)
 
 
+@pytest.mark.spec("facts/fhir", "5.6")
 def test_an_outage_of_hours_loses_nothing_and_keeps_the_order(feed: Feeding, receiver: Receiver) -> None:
     id_ = feed.subscribe(feed.subscription(receiver.url))
     receiver.answers = 503
@@ -192,6 +196,7 @@ def test_a_receiver_is_left_alone_for_as_long_as_it_asks(one: Feeding, receiver:
     assert one.deliver() == 1 and [g.number for g in receiver.events()] == [1]
 
 
+@pytest.mark.spec("facts/fhir", "1.6.numbers")
 def test_three_days_of_silence_end_in_error_and_the_client_begins_again(feed: Feeding, receiver: Receiver) -> None:
     id_ = feed.subscribe(feed.subscription(receiver.url))
     receiver.answers = 500
@@ -247,6 +252,7 @@ def test_events_are_counted_from_the_beginning_and_while_it_is_in_error_until_it
     assert feed.hub.parts.store.feeds(lambda feeds: feeds.get(id_)).events == 4
 
 
+@pytest.mark.spec("facts/fhir", "1.6.backport")
 def test_status_and_events(feed: Feeding, receiver: Receiver) -> None:
     id_ = feed.subscribe(feed.subscription(receiver.url, content="full-resource"))
     bookings = [feed.book(name) for name in "ABC"]
@@ -322,6 +328,7 @@ def test_without_a_count_or_by_r4s_own_criteria_events_come_one_by_one(feed: Fee
     assert feed.api.post("/Subscription", json=none).status_code == 422
 
 
+@pytest.mark.spec("facts/fhir", "1.6.backport")
 def test_heartbeats_come_when_nothing_else_did(feed: Feeding, receiver: Receiver) -> None:
     extra = {"extension": [{"url": f"{BACKPORT}/backport-heartbeat-period", "valueUnsignedInt": 60}]}
     feed.subscribe(feed.subscription(receiver.url, **extra))
@@ -461,6 +468,7 @@ def test_off_deleted_and_ended_subscriptions_hear_no_more(one: Feeding, receiver
     assert one.deliver() == 0 and not receiver.events()
 
 
+@pytest.mark.spec("facts/fhir", "1.6.refused")
 def test_what_is_not_offered_is_refused(one: Feeding, receiver: Receiver) -> None:
     good = one.subscription(receiver.url)
 
