@@ -103,7 +103,7 @@ class Rest:
     def _answered(self, asked: Asked) -> Answer | Work:
         offered = self.methods(asked.path)
         if offered and asked.method not in offered:
-            raise Refused(Problem.NO_SUCH_INTERACTION, "this method does not go with this address")
+            raise Refused(Problem.NO_SUCH_INTERACTION, f"{asked.method} does not go with this address, which has {', '.join(offered)}")
         if asked.path in self._told:
             told = self._told[asked.path]
             return replace(told, status=304) if named(asked.header(b"if-none-match"), dict(told.headers)[b"etag"].decode()) else told

@@ -181,8 +181,8 @@ def narrative(value: Any) -> str:
         root = etree.fromstring(value.encode(), etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False))
     except etree.XMLSyntaxError:
         return "must be well-formed XHTML"
-    if root.getroottree().docinfo.internalDTD is not None:
-        return "must have no document type"
+    if root.getroottree().docinfo.internalDTD is not None or value.lstrip().startswith("<?"):
+        return "must have no document type, and no declaration"
     content = "".join(str(part) for part in root.itertext()).strip() or root.find(f".//{_XHTML}img[@src]") is not None
     if root.tag != f"{_XHTML}div" or not content:
         return "must be a div of XHTML with content"

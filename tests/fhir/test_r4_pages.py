@@ -18,6 +18,7 @@ from hub.faces.formats import JSON, XML, acceptable
 from hub.faces.interaction import Asked
 from hub.fhir import definitions
 from hub.fhir.validate import check
+from hub.fhir.xml import to_xml
 
 D = definitions.load()
 BODY = {"content-type": "application/fhir+json"}
@@ -128,6 +129,15 @@ def test_a_reference_and_its_type_and_what_is_contained_agree(resource: dict[str
 def test_ids_within_a_resource_name_one_thing_and_have_no_spaces(resource: dict[str, Any], wrong: str) -> None:
     """Of two contained under one id nobody can tell which is meant. Element.id: «any string value that does not contain spaces»."""
     assert [issue.expression for issue in check(resource, D)] == ([wrong] if wrong else [])
+
+
+@pytest.mark.spec("facts/fhir", "1.1.narrative")
+def test_a_narrative_that_misnames_its_encoding_is_refused_and_one_that_was_kept_is_read() -> None:
+    """In JSON it is UTF-8 whatever it declares; in XML its letters came out as others («Ã¦»)."""
+    div = '<?xml version="1.0" encoding="ISO-8859-1"?><div xmlns="http://www.w3.org/1999/xhtml">æ</div>'
+    resource = {**BASIC, "text": {"status": "generated", "div": div}}
+    assert [issue.expression for issue in check(resource, D)] == ["Basic.text.div"]
+    assert ">æ</div>" in to_xml(resource, D).decode()
 
 
 @pytest.mark.spec("facts/fhir", "1.4.batch")

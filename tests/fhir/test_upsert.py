@@ -76,6 +76,8 @@ def test_a_new_booking_holds_what_was_said_of_it_or_is_refused(api: httpx.Client
     assert OTHERS in kept["extension"] and [p.get("required") for p in kept["participant"]] == ["required", None]
     assert put(api, booking(hub, **more)).json() == kept
     moved = put(api, booking(hub, later=60, **more)).json()
+    stale = api.put(f"/Appointment/{kept['id']}", json={**kept, "start": moved["start"], "end": moved["end"], "slot": moved["slot"]}, headers=BODY)
+    assert (stale.status_code, stale.json()) == (200, moved), "how a booking stood when it was read is the hub's to say"
     assert moved["reasonCode"] == more["reasonCode"] and OTHERS in moved["extension"]
 
 

@@ -74,6 +74,8 @@ BROKEN: dict[str, tuple[dict[str, Any], str, str]] = {
                                    "value", "Appointment.text.div"),
     "a document type in the narrative": (but(text={"status": "generated", "div": '<!DOCTYPE d [<!ENTITY e "x">]><div xmlns="http://www.w3.org/1999/xhtml">&e;</div>'}),
                                          "value", "Appointment.text.div"),
+    "a declaration in the narrative": (but(text={"status": "generated", "div": '<?xml version="1.0" encoding="ISO-8859-1"?>'
+                                                 '<div xmlns="http://www.w3.org/1999/xhtml">\u00e6</div>'}), "value", "Appointment.text.div"),
     "a video in the narrative": (but(text={"status": "generated", "div": '<div xmlns="http://www.w3.org/1999/xhtml">x<video src="x"/></div>'}),
                                  "value", "Appointment.text.div"),
     "a status that is only an extension": (but(status=..., _status={"extension": [{"url": "http://x", "valueCode": "unknown"}]}), "required",
