@@ -6,6 +6,7 @@ from datetime import datetime
 
 from hub.booking.clock import read, write
 from hub.booking.conventions import (
+    BASE,
     BY_CITIZEN,
     BY_SERVICE,
     HOME_HEALTH,
@@ -21,6 +22,11 @@ from hub.booking.views import Booking, Status, performer
 from hub.message import Resource
 from hub.problem import Problem, Refused
 
+CARRIED = ("language", "specialty", "reasonCode", "priority", "supportingInformation", "patientInstruction")
+"""What a new booking holds as it was stated: no rule reads it, and nothing that happens to the booking makes it untrue."""
+TAKING_PART = ("type", "required", "period")
+"""The same of a participant."""
+
 
 def new(id_: str, statement: Statement, patient: str, service: Resource, now: datetime) -> Resource:
     """A booking as it is first kept, but for times, slots and decision."""
@@ -29,12 +35,24 @@ def new(id_: str, statement: Statement, patient: str, service: Resource, now: da
         "resourceType": "Appointment", "id": id_, "identifier": stated.get("identifier") or [], "status": Status.PENDING.value,
         "serviceCategory": [HOME_SERVICES], "serviceType": service.get("type") or [], "appointmentType": HOME_VISIT,
         "created": write(now), "comment": stated.get("comment", ""), "description": stated.get("description", ""),
+        **{key: stated[key] for key in CARRIED if key in stated},
         "participant": [
-            {"actor": {"reference": patient, "type": "Patient"}, "status": "accepted"},
-            {"actor": {"reference": f"HealthcareService/{service['id']}", "type": "HealthcareService"}, "status": "needs-action"},
+            _participant(stated, "Patient", patient, "accepted"),
+            _participant(stated, "HealthcareService", f"HealthcareService/{service['id']}", "needs-action"),
         ],
+        "extension": theirs(stated),
     }
     return {key: value for key, value in made.items() if value}
+
+
+def theirs(stated: Resource) -> list[Resource]:
+    """The extensions that are not ours: ours say how a booking stands, which is not for others to say."""
+    return [each for each in stated.get("extension") or () if not str(each.get("url", "")).startswith(f"{BASE}/")]
+
+
+def _participant(stated: Resource, kind: str, reference: str, status: str) -> Resource:
+    told: Resource = next((each for each in stated.get("participant") or () if kind_of(each.get("actor")) == kind), {})
+    return {**{key: told[key] for key in TAKING_PART if key in told}, "actor": {"reference": reference, "type": kind}, "status": status}
 
 
 def changed(appointment: Resource, statement: Statement, what: What, status: Status, owner: bool) -> Resource:

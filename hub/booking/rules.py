@@ -118,15 +118,18 @@ def _others(asked: Asked, facts: Facts) -> list[Booking]:
 def known_person(patient: Resource | None) -> str:
     """`Patient/…` of whom the visit is for."""
     if patient is None or patient.get("active") is False:
-        raise Refused(Problem.UNKNOWN_PERSON, "no such person", "Appointment.participant.actor")
+        raise Refused(Problem.UNKNOWN_PERSON, "no such person: one participant's actor is a Patient that is here", "Appointment.participant.actor")
     return f"Patient/{patient['id']}"
+
+
+_NO_DEPARTMENT = "no such department, or it takes no bookings: one participant's actor is its HealthcareService"
 
 
 def known_department(service: Resource | None) -> Department:
     """The department, when it takes bookings."""
     department = Department.of(service) if service else None
     if department is None or not department.active:
-        raise Refused(Problem.UNKNOWN_SERVICE, "no such department, or it takes no bookings", "Appointment.participant.actor")
+        raise Refused(Problem.UNKNOWN_SERVICE, _NO_DEPARTMENT, "Appointment.participant.actor")
     return department
 
 

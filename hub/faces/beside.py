@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from hub.access import Reader
 from hub.faces.formats import acceptable, in_json, said_in, worded
-from hub.faces.interaction import JSON, Answer, Asked, allow, below, failed, read_body, respond
+from hub.faces.interaction import JSON, Answer, Asked, allow, below, failed, headers_of, read_body, respond
 from hub.faces.packing import PACKED, VARIES, packed, unpacked, wants
 from hub.fhir.definitions import Definitions
 from hub.problem import Problem, Refused
@@ -57,7 +57,7 @@ class Beside:
             await self._rest(scope, receive, send)
             return
         body = await read_body(receive, part.largest) if method == "POST" else b""
-        headers = dict(scope["headers"])
+        headers = headers_of(scope)
         asked = Asked(method, path, scope["query_string"].decode("latin-1"), headers, body or b"")
         answer, format_ = await self._aside(self._guarded, part, asked, scope["reader"], body is None)
         if isinstance(answer, File):

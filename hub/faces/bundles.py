@@ -20,6 +20,7 @@ from hub.faces.reading import Reading
 from hub.faces.writing import Route, Writing
 from hub.fhir import bundle, strict_json, times, validate
 from hub.fhir.definitions import Definitions
+from hub.fhir.references import named
 from hub.message import Resource
 from hub.problem import Problem, Refused, Unavailable
 from hub.scheduling.desk import Desk, client
@@ -72,14 +73,17 @@ class Bundles:
             raise Refused(Problem.INVALID, "what is posted here is a Bundle of type batch or transaction", "Bundle.type")
         entries = self._entries(posted, asked)
         if kind == "batch":
-            answers = [self._alone(entry) for entry in entries]
+            placeholders = {entry.full_url for entry in entries if entry.full_url.startswith("urn:")}
+            answers = [self._alone(entry, placeholders) for entry in entries]
         else:
             answers = self.store.write(lambda tx: self._together(tx, entries))
         return Answer(200, bundle.responses(f"{kind}-response", map(_told, answers)), (), tuple(p for a in answers for p in a.persons), kind)
 
-    def _alone(self, entry: _Entry) -> Answer:
+    def _alone(self, entry: _Entry, placeholders: set[str]) -> Answer:
         try:
             _scope(entry)
+            if placeholders and named(entry.resource) & placeholders:  # R4 3.1.0.11.1: there would be nothing behind it
+                raise Refused(Problem.INVALID, "refers to another entry: what belongs together is posted as a transaction")
             found = self.alone(entry.asked)
             return _fit(entry, self.store.write(found) if callable(found) else found)
         except Refused as refused:

@@ -31,7 +31,7 @@ def acceptable(asked: Asked) -> str:
     """JSON or XML: by `_format`, else by Accept and its weights (RFC 9110 12.5.1). Raises Refused NOT_ACCEPTABLE."""
     wanted = next((v for n, v in asked.pairs if n == "_format" and v), "") if "format" in asked.query or "%" in asked.query else ""
     wanted = wanted.replace(" ", "+") or asked.header(b"accept").strip() or "*/*"
-    given = ANSWERS.get(wanted) or max(_weighed(wanted), default=(0.0, ""))[1]
+    given = ANSWERS.get(wanted) or max(_weighed(wanted), key=lambda each: each[0], default=(0.0, ""))[1]
     if not given:
         raise Refused(Problem.NOT_ACCEPTABLE, f"answers are {JSON} or {XML}, of FHIR 4.0")
     return given
@@ -52,15 +52,22 @@ def form(asked: Asked) -> list[tuple[str, str]]:
 
 
 def _weighed(wanted: str) -> Iterator[tuple[float, str]]:
-    """(weight, format) of each that we have; of equal weights the first is the greatest."""
-    for place, one in enumerate(wanted.split(",")):
-        kind, parameters = media_type(one)
-        try:
-            weight = float(parameters.get("q", "1"))
-        except ValueError:
-            weight = 0
+    """(weight, format) of each that we have; of equal weights the first is the greatest. A star is not what is refused by its name."""
+    told = [media_type(one) for one in wanted.split(",")]
+    refused = {FORMATS[kind] for kind, parameters in told if kind in FORMATS and _weight(parameters) == 0}
+    for place, (kind, parameters) in enumerate(told):
+        weight = _weight(parameters)
         if kind in ANSWERS and 0 < weight <= 1 and parameters.get("fhirversion", "") in RELEASES:
-            yield weight - place * 1e-6, ANSWERS[kind]
+            given = (ANSWERS[kind],) if kind in FORMATS else (JSON, XML)
+            yield from ((weight - place * 1e-6, each) for each in given if each not in refused)
+
+
+def _weight(parameters: dict[str, str]) -> float:
+    """What is no number weighs nothing."""
+    try:
+        return float(parameters.get("q", "1"))
+    except ValueError:
+        return 0
 
 
 def media_type(text: str) -> tuple[str, dict[str, str]]:

@@ -21,7 +21,7 @@ from hub.fhir.search import parameters_in
 from hub.message import Resource
 from hub.problem import Problem, Refused, Unavailable
 from hub.store import Stored
-from hub.store.values import Page
+from hub.store.values import Bounds, Page
 
 log = logging.getLogger(__name__)
 JSON = "application/fhir+json"
@@ -136,7 +136,7 @@ class Source(Protocol):
     def get(self, type_: str, id_: str, /) -> Stored | None: ...
     def version(self, type_: str, id_: str, number: int, /) -> Stored | None: ...
     def history(self, type_: str, id_: str, /) -> list[Stored]: ...
-    def log(self, type_: str, bounds: tuple[int, int], before: int, limit: int, /) -> list[Stored]: ...
+    def log(self, type_: str, bounds: Bounds, before: int, limit: int, /) -> list[Stored]: ...
     def search(self, query: Query, /) -> Page: ...
 
 
@@ -209,6 +209,15 @@ def below(scope: Any) -> tuple[str, ...]:
     found: tuple[str, ...] | None = scope.get("below")
     if found is None:
         found = scope["below"] = tuple([part for part in scope["path"][len(scope.get("root_path", "")):].split("/") if part])
+    return found
+
+
+def headers_of(scope: Any) -> dict[bytes, bytes]:
+    """Each header once: what comes in several lines is one list (RFC 9110 5.3)."""
+    pairs = scope["headers"]
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        found = {name: b", ".join([value for key, value in pairs if key == name]) for name in found}
     return found
 
 

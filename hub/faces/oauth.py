@@ -13,7 +13,7 @@ import orjson
 
 from hub.faces import conformance
 from hub.faces.formats import told
-from hub.faces.interaction import MIRRORED, Answer, Asked, allow, below, read_body, respond
+from hub.faces.interaction import MIRRORED, Answer, Asked, allow, below, headers_of, read_body, respond
 from hub.fhir.outcome import OUTCOME
 from hub.oauth import jose
 from hub.oauth.gate import Call, Gate, NotAdmitted
@@ -71,7 +71,7 @@ class Admission:
     async def _refuse(self, send: Any, scope: Any, problem: Problem, detail: str, headers: tuple[Header, ...] = ()) -> None:
         """In the face's words; FHIR's in the format that was asked for."""
         if self._says is None:
-            kind, body = told(Asked(scope["method"], below(scope), scope["query_string"].decode("latin-1"), dict(scope["headers"])), problem, detail)
+            kind, body = told(Asked(scope["method"], below(scope), scope["query_string"].decode("latin-1"), headers_of(scope)), problem, detail)
         else:
             kind, body = self._kind, self._says(problem, detail)
         await _send(send, scope, OUTCOME[problem][0], body, headers, kind)
@@ -80,7 +80,7 @@ class Admission:
         """What may be done with an address, for anybody. No `Access-Control-*`: a web page in a browser calls no face of machines."""
         if not methods:
             return await self._refuse(send, scope, Problem.UNKNOWN_RESOURCE, "no such address")
-        await respond(send, "OPTIONS", dict(scope["headers"]), Answer(204, b"", (allow(methods),)))
+        await respond(send, "OPTIONS", headers_of(scope), Answer(204, b"", (allow(methods),)))
 
 
 class OAuth:
@@ -176,7 +176,7 @@ async def _form(scope: Any, receive: Any) -> dict[str, str]:
 async def _send(
     send: Any, scope: Any, status: int, body: bytes, headers: tuple[Header, ...] = (), kind: bytes = b"application/json",
 ) -> None:
-    asked = dict(scope["headers"])
+    asked = headers_of(scope)
     mirrored = [(name, asked[name][:200]) for name in MIRRORED if name in asked]
     every = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), *headers, *mirrored]
     await send({"type": "http.response.start", "status": status, "headers": every})

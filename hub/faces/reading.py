@@ -20,7 +20,7 @@ from hub.fhir.search import Parsed
 from hub.fhir.subset import subset
 from hub.problem import Problem, Refused
 from hub.store import Stored
-from hub.store.values import persons
+from hub.store.values import Bounds, persons
 
 USUAL_HISTORY = 50
 SHAPE = ("_format", "_pretty")
@@ -75,10 +75,12 @@ class Reading:
         before = paging.cursor(options["_cursor"], self._hash_id)[0][0] if "_cursor" in options else FOREVER
         total = None
         if id_:
-            versions = self.sight.of(asked.reader, self._source.history(type_, known(id_)))
+            kept_all = self._source.history(type_, known(id_))
+            versions = self.sight.of(asked.reader, kept_all)
             if not versions:
                 raise Refused(Problem.UNKNOWN_RESOURCE, f"no {type_} with that id")
-            every = [v for v in versions if bounds[0] <= v.updated < bounds[1]]
+            ended = {v.version - 1: v.updated for v in kept_all}
+            every = [v for v in versions if bounds[0] <= v.updated < bounds[1] and ended.get(v.version, FOREVER) > bounds[2]]
             rest = [v for v in every if v.seq < before]
             total, shown, after = len(every), rest[:count], rest[count - 1].seq if len(rest) > count > 0 else None
         else:
@@ -189,14 +191,14 @@ def _with(address: str, pairs: Iterable[tuple[str, str]]) -> str:
     return address + (f"?{text}" if text else "")
 
 
-def _bounds(options: dict[str, str]) -> tuple[int, int]:
-    """[low, high) of `_since` (inclusive) and `_at` (versions that were made by then), in microseconds."""
+def _bounds(options: dict[str, str]) -> Bounds:
+    """Of `_since` (inclusive) and `_at` (versions that were current at some time of it, R4 http.html#history)."""
     try:
         low = times.span(options["_since"].replace(" ", "+"))[0] if options.get("_since") else NEVER
-        high = times.span(options["_at"].replace(" ", "+"))[1] if options.get("_at") else FOREVER
+        still, high = times.span(options["_at"].replace(" ", "+")) if options.get("_at") else (NEVER, FOREVER)
     except (ValueError, OverflowError) as wrong:
         raise Refused(Problem.BAD_SEARCH, "_since and _at are instants such as 2026-12-01T09:00:00+01:00") from wrong
-    return low, high
+    return low, high, still
 
 
 def _unchanged(asked: Asked, found: Stored) -> bool:

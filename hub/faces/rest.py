@@ -24,7 +24,7 @@ from hub.faces.beside import Part
 from hub.faces.bundles import Bundles
 from hub.faces.formats import form, in_json
 from hub.faces.guarded import Guarded, Work
-from hub.faces.interaction import READS, Answer, Asked, below, largest, named, read_body, respond
+from hub.faces.interaction import READS, Answer, Asked, below, headers_of, largest, named, read_body, respond
 from hub.faces.parameters import parameters_of
 from hub.faces.reading import Reading
 from hub.faces.turn import Turn
@@ -73,7 +73,7 @@ class Rest:
         self._turn = Turn(self._pool, self._guarded.together, lambda asked: self._guarded(*asked))
         statement = {**definitions.capability, "rest": [server], "implementation": {"description": "Besøksbro", "url": self._base}}
         self._told = {
-            ("metadata",): _document(orjson.dumps(statement).replace(b"{base}", self._base.encode())),
+            ("metadata",): _document(_placed(orjson.dumps(statement), self._base)),
             ("openapi.json",): _document(orjson.dumps(openapi.document(statement, definitions, self._base)), "application/json"),
         }
 
@@ -81,7 +81,7 @@ class Rest:
         return Reading(source, self._definitions, self._base, self._hash_id)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        headers = dict(scope["headers"])
+        headers = headers_of(scope)
         method, parts = scope["method"], below(scope)
         searching, writing = parts[-1:] == ("_search",), method in WRITES
         body = await read_body(receive, largest(parts)) if writing else b""
@@ -104,7 +104,7 @@ class Rest:
     def _answered(self, asked: Asked) -> Answer | Work:
         offered = self.methods(asked.path)
         if offered and asked.method not in offered:
-            raise Refused(Problem.NO_SUCH_INTERACTION, "this method does not go with this address")
+            raise Refused(Problem.NO_SUCH_INTERACTION, f"{asked.method} does not go with this address, which has {', '.join(offered)}")
         if asked.path in self._told:
             told = self._told[asked.path]
             return replace(told, status=304) if named(asked.header(b"if-none-match"), dict(told.headers)[b"etag"].decode()) else told
@@ -260,6 +260,11 @@ def _as_read(asked: Asked) -> Asked:
 
 def _methods(offered: set[str], words: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
     return tuple(method for interaction, methods in words.items() if interaction in offered for method in methods)
+
+
+def _placed(statement: bytes, base: str) -> bytes:
+    """With our addresses: the API's, and the hub's."""
+    return statement.replace(b"{base}", base.encode()).replace(b"{hub}", base.removesuffix("/fhir").encode())
 
 
 def _document(body: bytes, media_type: str = "") -> Answer:

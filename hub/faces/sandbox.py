@@ -9,7 +9,7 @@ from typing import Any
 
 from hub.access import ALL_DEPARTMENTS, Reader
 from hub.config import Misconfigured
-from hub.faces.interaction import Answer, failed, read_body, respond
+from hub.faces.interaction import Answer, failed, headers_of, read_body, respond
 from hub.fhir.outcome import informed
 from hub.problem import Problem, Refused, Unavailable
 
@@ -45,7 +45,7 @@ class Sandbox:
                 message = {**message, "headers": [*message["headers"], (b"x-sandbox", b"invented persons only")]}
             await send(message)
 
-        headers = dict(scope["headers"])
+        headers = headers_of(scope)
         wanted = headers.get(HEADER, b"").decode("latin-1").strip().lower()
         if scope["method"] == "POST" and scope["path"][len(scope.get("root_path", "")):].strip("/") == "$reset":
             await read_body(receive, _LARGEST)

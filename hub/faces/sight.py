@@ -13,6 +13,7 @@ from hub.fhir.query import Condition, IdIs, Query
 from hub.message import Resource
 from hub.problem import Refused
 from hub.store import Stored
+from hub.store.values import Bounds
 
 A_PAGE = 500
 ADDRESSED = "recipient"
@@ -46,7 +47,7 @@ class Sight:
         theirs = {type_: self._theirs(type_, ids, bounds[type_]) for type_, ids in every.items()}
         return [v for v in versions if (now := theirs[v.type].get(v.id)) is not None and (v.seq == now or self._was(v, bounds[v.type] or ()))]
 
-    def log(self, reader: Reader | None, type_: str, bounds: tuple[int, int], before: int, count: int) -> tuple[list[Stored], int | None]:
+    def log(self, reader: Reader | None, type_: str, bounds: Bounds, before: int, count: int) -> tuple[list[Stored], int | None]:
         """At most `count` versions that the reader sees, newest first, and the place to go on from; None: that was all.
 
         What it does not see is passed over and not left out of a page: the room that it took would tell how much there is.

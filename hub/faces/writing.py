@@ -90,7 +90,10 @@ class Writing:
         found = self._at(asked, type_, criteria)
         resource = self._body(asked, type_)
         if found is None and (own := str(resource.get("id") or "")):
-            return self._changed(asked, self._before(asked, type_, own), resource)
+            before = self._before(asked, type_, own)
+            if before is not None and not before.deleted:
+                raise Refused(Problem.OTHER_RESOURCE, "the id in the body is that of a resource which the condition does not meet", f"{type_}.id")
+            return self._changed(asked, before, resource)
         asked.require(found)
         if found is None:
             return self._created(asked, resource, id_)

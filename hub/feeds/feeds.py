@@ -106,12 +106,14 @@ class Feeds:
             if gone.type == "Subscription" and gone.deleted:
                 tx.withdraw_all(f"{ADAPTER}{gone.id}")
                 tx.feeds.drop(gone.id)
-        for feed in tx.feeds.active():
+        for feed in tx.feeds.listening():
             wish = self.wish(feed.body)
             of_type = [change for change in changes if wish and change.type == wish.type and not change.deleted]
             heard = [(change, content) for change in of_type if wish and (content := self._heard(tx, feed, wish, change)) is not None]
-            if wish and heard:
+            if wish and heard and feed.status == "active":
                 self._tell(tx, feed, wish, heard)
+            elif heard:  # counted all the same, so that the client sees what it missed (Backport 1.1, errors.html)
+                tx.feeds.miss(feed.id, [change for change, _ in heard], tx.now)
 
     def _heard(self, tx: Transaction, feed: Feed, wish: Wish, change: Change) -> str | None:
         """What is told of a change, one of CONTENTS; None: it is no event for this subscription.
@@ -289,8 +291,9 @@ class Feeds:
     def _beat(self, tx: Transaction) -> None:
         for feed in tx.feeds.late(tx.now):
             wish = self.wish(feed.body)
-            if feed.ends is not None and feed.ends <= tx.now:
-                self.set_status(tx, feed, "off")
+            ended = feed.ends is not None and feed.ends <= tx.now
+            if ended or feed.status == "error":
+                self.set_status(tx, feed, "off", "" if ended else "Ikke startet på nytt innen 30 dager.")
             elif wish is None or tx.feeds.waits(feed):
                 tx.feeds.beaten(feed.id, tx.now)
             else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,11 @@ class Type:
     required: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
     """Choices of which one must stand."""
+
+    def near(self, name: str) -> str:
+        """What a slip of the pen may have meant, in words: R4 has a spelling of its own of cancelationReason."""
+        found = get_close_matches(name, self.elements, 1, 0.8)
+        return f": is {found[0]} meant?" if found else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from lxml import etree
 from hub.fhir import datatype_rules, times
 
 _LITERAL = re.compile(r"#\S*|[A-Za-z][A-Za-z0-9+.-]*:\S+|[A-Z][A-Za-z]+/[A-Za-z0-9.-]{1,64}(/_history/[A-Za-z0-9.-]{1,64})?", re.ASCII)
+_RELATIVE = re.compile(r"([A-Z][A-Za-z]+)/")
 Node = dict[str, Any]
 Found = Iterator[tuple[str, str]]
 _XHTML = "{http://www.w3.org/1999/xhtml}"
@@ -102,6 +103,9 @@ def _task(t: Node) -> Iterator[str]:
 
 def _reference(r: Node) -> Iterator[str]:
     text = r.get("reference")
+    kind = _RELATIVE.match(text) if isinstance(text, str) and "type" in r else None
+    if kind and str(r["type"]).rpartition("/")[2] != kind[1]:
+        yield "bb-3: the type is that of what the reference points to"
     if isinstance(text, str) and not _LITERAL.fullmatch(text):
         yield "bb-2: a literal reference is Type/id, an absolute address, or the #id of what is contained; conditions stand in transactions"
 
@@ -128,10 +132,19 @@ def of_resource(resource: Node) -> Found:
             yield where, "dom-4: a contained resource has no version and no lastUpdated"
         if "security" in (inner.get("meta") or {}):
             yield where, "dom-5: a contained resource has no security labels"
+        if inner.get("id") in {before.get("id") for before in contained[:number]}:
+            yield f"{where}.id", "bb-4: each contained resource has an id of its own"
         if inner.get("id") not in named and "" not in _named(inner):
             yield where, "dom-3: a contained resource is referred to, or refers to the one that it is in"
     for reference in sorted(used - ids - {""}):
         yield resource["resourceType"], f"ref-1: #{reference[:64]} is not contained"
+
+
+def inside(resource: Node) -> dict[str, str]:
+    """`#id` → type of each contained resource; `#`: of the one that it is in."""
+    contained = resource.get("contained")
+    listed = [inner for inner in contained if isinstance(inner, dict)] if isinstance(contained, list) else []
+    return {"#": str(resource.get("resourceType")), **{f"#{inner.get('id')}": str(inner.get("resourceType")) for inner in listed}}
 
 
 def _named(node: Any, key: str = "") -> set[str]:
@@ -168,8 +181,8 @@ def narrative(value: Any) -> str:
         root = etree.fromstring(value.encode(), etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False))
     except etree.XMLSyntaxError:
         return "must be well-formed XHTML"
-    if root.getroottree().docinfo.internalDTD is not None:
-        return "must have no document type"
+    if root.getroottree().docinfo.internalDTD is not None or value.lstrip().startswith("<?"):
+        return "must have no document type, and no declaration"
     content = "".join(str(part) for part in root.itertext()).strip() or root.find(f".//{_XHTML}img[@src]") is not None
     if root.tag != f"{_XHTML}div" or not content:
         return "must be a div of XHTML with content"

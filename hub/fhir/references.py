@@ -21,3 +21,17 @@ def _ours(node: Any, under: str) -> Any:
     return {
         key: value.removeprefix(under) if key == "reference" and isinstance(value, str) else _ours(value, under) for key, value in node.items()
     }
+
+
+def named(node: Any) -> set[str]:
+    """The texts of all references within."""
+    found: set[str] = set()
+    rest = [node]
+    while rest:
+        here = rest.pop()
+        if isinstance(here, list):
+            rest += here
+        elif isinstance(here, dict):
+            rest += here.values()
+            found |= {here["reference"]} if isinstance(here.get("reference"), str) else set()
+    return found

@@ -49,6 +49,7 @@ def check(resource: Any, definitions: Definitions, profiles: tuple[str, ...] = (
     if not isinstance(type_, str) or type_ not in definitions.served:
         return [Issue("structure", "resourceType", "not a resource type that is served here")]
     walk = _Walk(definitions, ruled=definitions.served[type_].write not in ("", "record", "message"))
+    walk.inside = invariants.inside(resource)
     walk.object(resource, definitions.types[type_], type_, 0)
     if not walk.issues and (walk.local or "contained" in resource):  # most point to nothing within, and need no second walk
         walk.issues += [_broken(expression, text) for expression, text in invariants.of_resource(resource)]
@@ -74,6 +75,8 @@ class _Walk:
         self.issues: list[Issue] = []
         self.local = False
         """A reference to what is contained was met."""
+        self.inside: dict[str, str] = {}
+        """`#id` → type of what is contained; `#`: of what contains it."""
 
     def say(self, code: str, where: str, text: str, problem: Problem = Problem.INVALID) -> None:
         self.issues.append(Issue(code, where, text, problem))
@@ -92,7 +95,7 @@ class _Walk:
             name = key[1:] if key.startswith("_") else key
             element = type_.elements.get(name)
             if element is None:
-                self.say("structure", f"{where}.{key}", "no such element")
+                self.say("structure", f"{where}.{key}", f"no such element{type_.near(name)}")
             elif self.ruled and name in MODIFIERS:
                 self.say("extension", f"{where}.{name}", "would change what the rest means, and is not understood here")
             elif key is not name and (name == "id" or element.type == "xhtml" or (name == "url" and type_.name == "Extension")):
@@ -106,8 +109,8 @@ class _Walk:
                     stood.add(element.choice)
                 if element.many or not _right(item, element):  # what is right needs no words
                     self.element(item, element, f"{where}.{name}", depth, value.get(f"_{name}"))
-        if "id" in value and len(value) == 1 and type_.kind != "resource" and type_.name != "Element":
-            self.issues.append(_broken(where, "ele-1: an element has a value or children, not an id alone"))
+        if "id" in value and type_.kind != "resource":
+            self.element_id(value, type_, where)
         for name in type_.required:
             if name not in value and (self.ruled or f"_{name}" not in value):
                 self.say("required", f"{where}.{name}", "is missing")
@@ -118,6 +121,12 @@ class _Walk:
             self.local = True
         if type_.name in invariants.RULES:
             self.issues += [_broken(where, text) for text in invariants.RULES[type_.name](value)]
+
+    def element_id(self, value: dict[str, Any], type_: Type, where: str) -> None:
+        if any(letter.isspace() for letter in str(value["id"])):
+            self.say("value", f"{where}.id", "has no spaces")
+        if len(value) == 1 and type_.name != "Element":
+            self.issues.append(_broken(where, "ele-1: an element has a value or children, not an id alone"))
 
     def element(self, value: Any, element: Element, where: str, depth: int, twin: Any) -> None:
         if not element.many:
@@ -173,7 +182,7 @@ class _Walk:
     def target(self, value: dict[str, Any], targets: frozenset[str], where: str) -> None:
         text = value.get("reference", "")
         named = isinstance(text, str) and "/" in text and not text.startswith(("#", "urn:"))
-        kind = text.partition("/_history/")[0].rpartition("/")[0].rpartition("/")[2] if named else ""
+        kind = text.partition("/_history/")[0].rpartition("/")[0].rpartition("/")[2] if named else self.inside.get(str(text), "")
         for found in (kind, value.get("type", "")):
             if isinstance(found, str) and found in self.definitions.types and found not in targets:
                 self.say("structure", where, f"may point to {', '.join(sorted(targets))} only")
@@ -227,7 +236,8 @@ def _boolean(value: Any) -> str:
 
 
 def _decimal(value: Any) -> str:
-    return "" if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e18 else "must be a number"
+    right = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e18
+    return "" if right else "must be a number, with at most 18 digits before the point"
 
 
 def _base64(value: Any) -> str:

@@ -54,7 +54,7 @@ class _Writer:
 
     def item(self, parent: etree._Element, name: str, element: Element, item: Any, twin: Any) -> None:
         if element.type == "xhtml" and item is not None:
-            parent.append(etree.fromstring(str(item).encode(), _parser()))
+            parent.append(etree.fromstring(str(item).encode(), _parser("utf-8")))
             return
         node = etree.SubElement(parent, f"{{{FHIR}}}{name}")
         if element.type in PRIMITIVES:
@@ -199,5 +199,8 @@ def _read(text: str, type_: str) -> Any:
     return text
 
 
-def _parser() -> etree.XMLParser:
-    return etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False, load_dtd=False, remove_comments=True, remove_pis=True)
+def _parser(encoding: str | None = None) -> etree.XMLParser:
+    """`encoding`: what it is, whatever it says of itself."""
+    return etree.XMLParser(
+        encoding=encoding, resolve_entities=False, no_network=True, huge_tree=False, load_dtd=False, remove_comments=True, remove_pis=True,
+    )

@@ -16,12 +16,14 @@ from hub.access import ALL_DEPARTMENTS, Ground, Reader
 from hub.booking import Statement, rules
 from hub.booking.clock import read, write
 from hub.booking.conventions import SHOP_BOOKING, identifier, points_to, with_extension
+from hub.booking.draft import theirs
 from hub.booking.slots import seats_over
 from hub.booking.statement import times, which
 from hub.booking.views import stated_department
 from hub.keeping import Keeping, Speaker, count_seats
 from hub.message import Resource, Resources
 from hub.problem import Issue, Problem, Refused, asked_by
+from hub.scheduling import said
 from hub.store import Stored, Transaction
 
 HOLD = timedelta(minutes=10)
@@ -115,8 +117,9 @@ class Desk:
                 raise Refused(Problem.HOLD_EXPIRED, "the hold ran out, and the time was taken", "Appointment.id") from refused
             raise
         count_seats(tx, dict.fromkeys(held))
-        if known is None and "slot" in booked.resource:
-            _as_asked(asked, [points_to(slot, "Slot") for slot in booked.resource["slot"]])
+        if known is None:
+            _as_asked(asked, [points_to(slot, "Slot") for slot in booked.resource.get("slot", ())])
+            said.whole(asked, booked.resource, planner="plan" in caller.may)
         return booked
 
     def named(self, caller: Speaker, asked: Resource) -> tuple[Resource, str]:
@@ -138,8 +141,7 @@ class Desk:
             status = "proposed"  # the times are what is asked for; the service's yes is not theirs to state
         stated = {**{k: v for k, v in asked.items() if k not in ("meta", "extension")}, "status": status}
         kept = self._kept(tx, caller, {**stated, "meta": {"versionId": version}} if version else stated)
-        lost = [n for n in asked if n not in ("meta", "text") and not _heard(n, asked, before.resource, kept.resource)]
-        if lost:
+        if lost := said.lost_of(asked, before.resource, kept.resource):
             raise Refused(Problem.IMPOSSIBLE_CHANGE, f"an update cannot change {', '.join(lost)}", f"Appointment.{lost[0]}")
         return kept
 
@@ -220,14 +222,6 @@ class Desk:
         }
 
 
-def _heard(name: str, asked: Resource, before: Resource, after: Resource) -> bool:
-    """The element was left as it was, or is now what was asked for. Times are compared as instants."""
-    sent = asked.get(name)
-    if sent == before.get(name) or sent == after.get(name):
-        return True
-    return name in ("start", "end") and isinstance(sent, str) and name in after and read(sent, name) == read(after[name], name)
-
-
 def _holder(caller: Speaker, id_: str) -> str:
     """Whose seats these are: another client cannot use, or end, a hold by guessing its id."""
     return f"{id_}/{caller.name}"
@@ -242,6 +236,8 @@ def _name(asked: Resource) -> str:
 def _stated(asked: Resource, name: str) -> Resource:
     """The offer or hold as a statement that asks for a new booking, under a name that is the same at every repetition."""
     stated = {key: value for key, value in asked.items() if key not in ("id", "meta", "slot", "extension")}
+    if others := theirs(asked):
+        stated["extension"] = others
     if not identifier(asked, SHOP_BOOKING):
         stated["identifier"] = [*(asked.get("identifier") or ()), {"system": SHOP_BOOKING, "value": name}]
     read(str(asked.get("start", "")), "Appointment.start")

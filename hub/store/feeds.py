@@ -14,13 +14,15 @@ from hub.store import deliveries
 from hub.store.db import Connection
 from hub.store.secrets import Secrets
 from hub.store.tables import _INDEX_ONLY, BYTES, OPEN, _number, _text
-from hub.store.values import micros, moment
+from hub.store.values import Stored, micros, moment
 
 ADAPTER = "subscription-"
 """What the adapter name of a subscription's deliveries begins with; the Subscription's id stands behind it."""
 _FIELDS = "f.id, f.status, f.reader, f.scopes, f.hidden, f.events, f.period, f.beat_at, f.ends, r.body"
 _FROM = f"select {_FIELDS} from feed f join resource r on r.type = 'Subscription' and r.id = f.id"
-_ACTIVE = "active feeds"
+_LISTENING = "listening feeds"
+FORGOTTEN = timedelta(days=30)
+"""So long are the events counted of a feed that is in error, from when its Subscription was written last."""
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -112,18 +114,18 @@ class Feeds:
     def get(self, id_: str) -> Feed | None:
         return next(iter(self._feeds(f"{_FROM} where f.id = ?", id_)), None)
 
-    def active(self) -> list[Feed]:
-        """Those that hear of changes; without what is hidden, so that no key is needed to keep a change. Within a write: what a commit found
-        once it finds again, until one of them is another."""
-        known: list[Feed] | None = self.connection.memory.get(_ACTIVE)
+    def listening(self) -> list[Feed]:
+        """Those whose events are counted: they hear of them, or find them when they are well again. Without what is hidden, so that no key is
+        needed to keep a change. Within a write: what a commit found once it finds again, until one of them is another."""
+        known: list[Feed] | None = self.connection.memory.get(_LISTENING)
         if known is None:
-            some = self.connection.row("select 1 from feed where status = 'active' limit 1")  # what was put off need not come in for this
-            known = self._feeds(f"{_FROM} where f.status = 'active' order by f.id", opened=False) if some else []
-            self.connection.memory[_ACTIVE] = known
+            some = self.connection.row("select 1 from feed where status <> 'off' limit 1")  # what was put off need not come in for this
+            known = self._feeds(f"{_FROM} where f.status <> 'off' order by f.id", opened=False) if some else []
+            self.connection.memory[_LISTENING] = known
         return known
 
     def _changed(self) -> None:
-        self.connection.memory.pop(_ACTIVE, None)
+        self.connection.memory.pop(_LISTENING, None)
 
     def all(self) -> list[Feed]:
         return self._feeds(f"{_FROM} order by f.id")
@@ -136,8 +138,11 @@ class Feeds:
         )
 
     def late(self, now: datetime) -> list[Feed]:
-        """Those whose heartbeat is due, or whose end has come."""
-        return self._feeds(f"{_FROM} where f.status <> 'off' and ((f.status = 'active' and f.beat_at <= ?) or f.ends <= ?)", micros(now), micros(now))
+        """Those whose heartbeat is due, whose end has come, or which are in error and forgotten."""
+        return self._feeds(
+            f"{_FROM} where f.status <> 'off' and ((f.status = 'active' and f.beat_at <= ?) or f.ends <= ?"
+            " or (f.status = 'error' and r.last_updated <= ?))", micros(now), micros(now), micros(now - FORGOTTEN),
+        )
 
     def put(self, feed: Feed) -> None:
         """Keeps it; what a feed has counted stays counted."""
@@ -173,6 +178,11 @@ class Feeds:
             " on conflict (feed, number) do update set delivery = excluded.delivery",
             (id_, event.number, delivery, event.focus, event.version, micros(event.at)),
         )
+
+    def miss(self, id_: str, changes: Iterable[Stored], now: datetime) -> None:
+        """Events that nobody is sent: they have their numbers, and are found by them."""
+        for change in changes:
+            self.record(id_, Event(self.number(id_), change.reference, change.version, now), "")
 
     def events(self, id_: str, first: int, last: int, limit: int) -> list[Event]:
         """Events with numbers in [first, last], in their order."""

@@ -8,10 +8,10 @@ from functools import cache
 from typing import Any
 
 from hub.fhir import strict_json
-from hub.fhir.query import Entries
+from hub.fhir.query import NEVER, Entries
 from hub.message import Resource
 from hub.store.db import Connection
-from hub.store.values import Stored, micros, moment
+from hub.store.values import Bounds, Stored, micros, moment
 
 COLUMNS = "r.type, r.id, r.version, r.seq, r.last_updated, r.body, r.deleted, r.origin"
 _CURRENT = f"select {COLUMNS}, r.key from resource r where r.type = ? and r.id = ?"
@@ -22,6 +22,10 @@ RESOURCE = (
     "insert into resource (key, type, id, version, seq, last_updated, deleted, at, origin, body) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _VERSION = "select type, id, version, seq, last_updated, body, method = 'delete', origin, method from version"
+_NOT_REPLACED = (
+    "not exists (select 1 from version n where n.type = version.type and n.id = version.id and n.version = version.version + 1"
+    " and n.last_updated <= ?)"
+)
 EXPORTED = "exported"
 """The note of when the last export was asked for."""
 _NEWEST = f"select seq, last_updated, (select at from house_note where name = '{EXPORTED}') from version order by seq desc limit 1"
@@ -165,13 +169,15 @@ def referred(connection: Connection, type_: str, id_: str) -> bool:
     return connection.row("select 1 from index_reference where target = ? and kind = ? limit 1", (id_, type_)) is not None
 
 
-def log(connection: Connection, type_: str, bounds: tuple[int, int], before: int, limit: int) -> list[Stored]:
-    """Versions newest first, of one type or (empty) of all, below the sequence number `before`, last updated within [low, high)."""
+def log(connection: Connection, type_: str, bounds: Bounds, before: int, limit: int) -> list[Stored]:
+    """Versions newest first, of one type or (empty) of all, below the sequence number `before`, within these bounds."""
     of_type = "type = ? and " if type_ else ""
+    *made, still = bounds
+    current = f"{_NOT_REPLACED} and " if still > NEVER else ""
     return [
         _version(r) for r in connection.rows(
-            f"{_VERSION} where {of_type}seq < ? and last_updated >= ? and last_updated < ? order by seq desc limit ?",
-            [*([type_] if type_ else []), before, *bounds, limit],
+            f"{_VERSION} where {of_type}{current}seq < ? and last_updated >= ? and last_updated < ? order by seq desc limit ?",
+            [*([type_] if type_ else []), *([still] if current else []), before, *made, limit],
         )
     ]
 

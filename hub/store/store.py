@@ -26,7 +26,7 @@ from hub.store.feeds import Feeds
 from hub.store.presence import Presence
 from hub.store.secrets import Secrets
 from hub.store.transaction import Transaction
-from hub.store.values import AuditCheck, Change, Filed, Lacking, Page, Standing, Stored, TimelineEntry, micros
+from hub.store.values import AuditCheck, Bounds, Change, Filed, Lacking, Page, Standing, Stored, TimelineEntry, micros
 from hub.store.writer import Writer
 
 T = TypeVar("T")
@@ -141,7 +141,7 @@ class Store:
         """Newest first; empty when there never was such a resource."""
         return self._database.read(lambda c: resources.history(c, type_, id_))
 
-    def log(self, type_: str, bounds: tuple[int, int], before: int, limit: int) -> list[Change]:
+    def log(self, type_: str, bounds: Bounds, before: int, limit: int) -> list[Change]:
         """The change log newest first (`resources.log`); times in microseconds."""
         return self._database.read(lambda c: resources.log(c, type_, bounds, before, limit))
 

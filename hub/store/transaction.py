@@ -19,7 +19,7 @@ from hub.store.exporting import Export
 from hub.store.feeds import Feeds
 from hub.store.secrets import Secrets
 from hub.store.seen import Seen, finding
-from hub.store.values import Change, Earlier, Page, Stored, micros, moment
+from hub.store.values import Bounds, Change, Earlier, Page, Stored, micros, moment
 
 T = TypeVar("T")
 
@@ -56,7 +56,7 @@ class Transaction:
         """Newest first."""
         return resources.history(self.connection, type_, id_)
 
-    def log(self, type_: str, bounds: tuple[int, int], before: int, limit: int) -> list[Stored]:
+    def log(self, type_: str, bounds: Bounds, before: int, limit: int) -> list[Stored]:
         """As `Store.log`."""
         return resources.log(self.connection, type_, bounds, before, limit)
 

@@ -106,6 +106,10 @@ Change = Stored
 """One committed version with its sequence number: a line of the change log."""
 
 
+Bounds = tuple[int, int, int]
+"""Of versions, in microseconds: made from (inclusive) and until, and not replaced by the third (NEVER: whenever they were)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """One page of a search."""

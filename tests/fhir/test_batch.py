@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
+import pytest
 from machines import TOWN, Machines
 
 from adapters.demo.shop import planner
@@ -23,6 +24,7 @@ def answered(answer: httpx.Response) -> list[tuple[int, str]]:
     return [(int(response["status"].partition(" ")[0]), resource.get("resourceType", "")) for response, resource in entries]
 
 
+@pytest.mark.spec("facts/fhir", "1.4.batch")
 def test_operations_are_entries_of_a_batch(api: httpx.Client, hub: Machines) -> None:
     """Find, hold, book, cancel and validate, each with the status and the resource that it has by itself, in one round trip each."""
     order = next(planner(TOWN, "batch", hub.clock.now).orders("B"))

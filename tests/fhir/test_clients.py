@@ -22,6 +22,7 @@ from machines import TOWN, Machines
 DEVICE = {"status": "active", "identifier": [{"system": "urn:x", "value": "nr-1"}]}
 
 
+@pytest.mark.spec("facts/fhir", "4.1")
 def test_fhirpy_creates_searches_patches_deletes_and_pages(hub: Machines) -> None:
     client = SyncFHIRClient(f"{hub.url}/fhir", authorization="Bearer simple-token")
     device = client.resource("Device", **DEVICE)
@@ -49,6 +50,7 @@ def test_fhirpy_creates_searches_patches_deletes_and_pages(hub: Machines) -> Non
     assert client.resources("Device").count() == 2
 
 
+@pytest.mark.spec("facts/fhir", "4.1")
 def test_fhirclient_reads_searches_creates_updates_and_posts_a_transaction(hub: Machines) -> None:
     smart = fhirclient.FHIRClient(settings={"app_id": "test", "api_base": f"{hub.url}/fhir"})
     smart.server.session.headers["Authorization"] = "Bearer simple-token"

@@ -79,6 +79,7 @@ def fetched(api: httpx.Client, found: dict[str, Any]) -> list[dict[str, Any]]:
     return lines
 
 
+@pytest.mark.spec("facts/fhir", "1.4.export")
 def test_everything_comes_as_it_was_when_it_was_asked_for(hub: Machines, api: httpx.Client) -> None:
     keep(hub, *(appointment(n) for n in range(450)))
     found = manifest(api, "/$export")
@@ -181,6 +182,7 @@ def test_a_vendor_gets_its_departments_and_nobody_elses_export(hub: Machines, ap
         assert visma.get("/$export?_type=Slot", headers=ASYNC).status_code == 202
 
 
+@pytest.mark.spec("facts/fhir", "1.4.export")
 def test_it_ends_when_it_is_deleted_or_past_its_time_and_survives_a_restart(hub: Machines, api: httpx.Client) -> None:
     where = [api.get("/$export?_type=Slot", headers=ASYNC).headers["content-location"] for _ in range(2)]
     assert api.delete(where[0]).status_code == 202
@@ -211,6 +213,7 @@ def test_whose_data_left_is_in_the_access_log(hub: Machines, api: httpx.Client) 
     ("/$export?_elements=bogus", ASYNC), ("/$export?_elements=Bogus.status", ASYNC), ("/$export?_type=Slot&_elements=Task.status", ASYNC),
     ("/$export?_elements=Slot.extension.url", ASYNC),
 ])
+@pytest.mark.spec("facts/fhir", "1.4.export")
 def test_what_cannot_be_exported_is_told(api: httpx.Client, path: str, headers: dict[str, str]) -> None:
     answer = api.get(path, headers=headers)
     assert (answer.status_code, answer.json()["issue"][0]["details"]["coding"][0]["code"]) == (400, "BB-429")

@@ -58,6 +58,8 @@ FOLLOWERS: list[Callable[[str], str]] = [
 ]
 
 
+@pytest.mark.spec("facts/fhir", "1.4.history")
+@pytest.mark.spec("facts/fhir", "5.5")
 def test_a_follower_misses_no_version_though_two_hubs_clocks_disagree_and_one_is_set_back(hub: Machines, other: Machines, api: httpx.Client) -> None:
     """A version that bears an earlier time than one that was read already is found by nobody who asks from there; nor is, by `gt`, one of the same
     time in a later commit."""

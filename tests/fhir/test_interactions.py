@@ -47,6 +47,7 @@ def booking(hub: Machines, **more: Any) -> dict[str, Any]:
     }
 
 
+@pytest.mark.spec("facts/fhir", "1.4.create")
 def test_a_record_is_created_updated_and_deleted_with_every_version_kept(api: httpx.Client) -> None:
     first = api.post("/Device", json={**DEVICE, "id": "mine", "meta": {"versionId": "77"}})
     kept = made(first)
@@ -66,6 +67,7 @@ def test_a_record_is_created_updated_and_deleted_with_every_version_kept(api: ht
     assert api.delete("/Device/never-was").status_code == 204
 
 
+@pytest.mark.spec("facts/fhir", "1.4.history")
 def test_the_history_tells_what_happened(api: httpx.Client, hub: Machines) -> None:
     """R4 3.1.0.10: `request` is what was asked, also where a PUT made the resource, or brought it back; alone, by a condition, in a Bundle."""
     kept = made(api.put("/Device/of-ours", json={**DEVICE, "id": "of-ours"}))
@@ -92,6 +94,7 @@ def test_the_history_tells_what_happened(api: httpx.Client, hub: Machines) -> No
     assert [e["request"] for e in of_type if e["fullUrl"].endswith("of-ours")][-1] == {"method": "PUT", "url": "Device/of-ours"}
 
 
+@pytest.mark.spec("facts/fhir", "1.4.delete")
 def test_what_belongs_to_a_record_or_is_pointed_to_is_not_deleted(api: httpx.Client) -> None:
     person = TOWN.persons[0].reference
     assert number(api.delete(f"/{person}")) == (405, "BB-408"), "the CapabilityStatement has no delete of a Patient"
@@ -104,6 +107,8 @@ def test_what_belongs_to_a_record_or_is_pointed_to_is_not_deleted(api: httpx.Cli
     assert "GET" in api.post("/Slot", json={"resourceType": "Slot"}).headers["allow"]
 
 
+@pytest.mark.spec("facts/fhir", "1.4.conditional")
+@pytest.mark.spec("facts/fhir", "5.2")
 def test_eight_parallel_conditional_creates_store_one(api: httpx.Client) -> None:
     def create(_: int) -> httpx.Response:
         return api.post("/Device", json=DEVICE, headers={"if-none-exist": "identifier=urn:x|nr-1"})
@@ -117,6 +122,7 @@ def test_eight_parallel_conditional_creates_store_one(api: httpx.Client) -> None
     assert number(api.post("/Device", json=DEVICE, headers={"if-none-exist": "bogus=1"})) == (400, "BB-403")
 
 
+@pytest.mark.spec("facts/fhir", "1.4.ifmatch")
 def test_two_puts_with_one_etag_change_once(api: httpx.Client) -> None:
     kept = made(api.post("/Device", json=DEVICE))
 
@@ -127,6 +133,7 @@ def test_two_puts_with_one_etag_change_once(api: httpx.Client) -> None:
         assert sorted(pool.map(put, ("inactive", "entered-in-error"))) == [200, 412]
 
 
+@pytest.mark.spec("facts/fhir", "1.4.conditional")
 def test_conditional_update_patch_and_delete(api: httpx.Client) -> None:
     where = {"identifier": "urn:x|nr-1"}
     kept = made(api.put("/Device", params=where, json=DEVICE))
@@ -157,6 +164,7 @@ def test_conditional_update_patch_and_delete(api: httpx.Client) -> None:
         {"name": "operation", "part": [{"name": "type", "valueCode": "delete"},
                                        {"name": "path", "valueString": "Device.deviceName.where(name='Trygghetsalarm').where(name='x')"}]}]}),
 ])
+@pytest.mark.spec("facts/fhir", "1.4.patch")
 def test_every_kind_of_patch_gives_the_same(api: httpx.Client, kind: str, patch: Any) -> None:
     kept = made(api.post("/Device", json=DEVICE))
     answer = api.patch(f"/Device/{kept['id']}", content=json.dumps(patch), headers={"content-type": kind})
@@ -176,12 +184,14 @@ def test_every_kind_of_patch_gives_the_same(api: httpx.Client, kind: str, patch:
     ("application/fhir+json", b'{"resourceType":"Parameters","parameter":[{"name":"operation","valueCode":"x"}]}', (422, "BB-409")),
     ("text/plain", b"x", (415, "BB-407")),
 ])
+@pytest.mark.spec("facts/fhir", "1.4.patch")
 def test_a_patch_that_does_not_fit_changes_nothing(api: httpx.Client, kind: str, patch: bytes, told: tuple[int, str]) -> None:
     kept = made(api.post("/Device", json=DEVICE))
     assert number(api.patch(f"/Device/{kept['id']}", content=patch, headers={"content-type": kind})) == told
     assert api.get(f"/Device/{kept['id']}").headers["etag"] == 'W/"1"'
 
 
+@pytest.mark.spec("facts/fhir", "1.4.prefer")
 def test_prefer_says_what_comes_back(api: httpx.Client) -> None:
     assert api.post("/Device", json=DEVICE, headers={"prefer": "return=minimal"}).content == b""
     assert api.post("/Device", json=DEVICE, headers={"prefer": "return=OperationOutcome"}).json()["resourceType"] == "OperationOutcome"
@@ -200,11 +210,13 @@ def test_prefer_says_what_comes_back(api: httpx.Client) -> None:
     (b'{"resourceType":"Device","identifier":[]}', (422, "BB-201")), (b'{"resourceType":"Device","note":[{}]}', (422, "BB-201")),
     (b'{"resourceType":"Device","x":"' + b"x" * (4 << 20) + b'"}', (413, "BB-102")),
 ])
+@pytest.mark.spec("facts/fhir", "1.4.status")
 def test_bad_bodies_are_refused_and_nothing_is_stored(api: httpx.Client, body: bytes, told: tuple[int, str]) -> None:
     assert number(api.post("/Device", content=body, headers={"content-type": "application/fhir+json"})) == told
     assert api.get("/Device", params={"_summary": "count"}).json()["total"] == 0
 
 
+@pytest.mark.spec("facts/fhir", "1.4.status")
 def test_a_refused_write_tells_every_issue_with_its_place_code_and_rule(api: httpx.Client) -> None:
     appointment = {"resourceType": "Appointment", "status": "bogus", "start": "2026-12-01T09:00:00+01:00", "participant": [{"status": "accepted"}], "x": 1}
     told = api.post("/Appointment", json=appointment)
@@ -220,6 +232,7 @@ def test_a_refused_write_tells_every_issue_with_its_place_code_and_rule(api: htt
     assert patched.status_code == 422 and len(patched.json()["issue"]) == 2
 
 
+@pytest.mark.spec("facts/fhir", "1.4.create")
 def test_a_decimal_an_offset_and_a_fraction_come_back_as_they_were_sent(api: httpx.Client) -> None:
     text = ('{"resourceType":"Basic","code":{"text":"x"},"created":"2026-12-01","_created":{"id":"c1"},"extension":['
             '{"url":"urn:a","valueDecimal":72.50},{"url":"urn:b","valueInstant":"2026-12-01T09:00:00.120+01:00"},{"url":"urn:c","valueDecimal":1E2}]}')
@@ -253,6 +266,7 @@ def test_xml_errors_are_refused_in_xml(api: httpx.Client) -> None:
         assert answer.status_code == status and etree.fromstring(answer.content).tag == "{http://hl7.org/fhir}OperationOutcome", body
 
 
+@pytest.mark.spec("facts/fhir", "1.2")
 def test_a_booking_is_made_moved_and_cancelled_by_plain_rest_under_the_rules(api: httpx.Client, hub: Machines) -> None:
     asked = booking(hub, identifier=[{"system": "urn:epj", "value": "77"}], comment="Ring på")
     first = api.post("/Appointment", json=asked)
@@ -290,6 +304,7 @@ def post(api: httpx.Client, kind: str, *entries: dict[str, Any]) -> httpx.Respon
     return api.post("/", json={"resourceType": "Bundle", "type": kind, "entry": list(entries)})
 
 
+@pytest.mark.spec("facts/fhir", "1.4.transaction")
 def test_a_transaction_links_its_entries_and_answers_in_their_order(api: httpx.Client, hub: Machines) -> None:
     a, b = "urn:uuid:0b1dc5c8-8d4e-4a8e-9d39-000000000001", "urn:uuid:0b1dc5c8-8d4e-4a8e-9d39-000000000002"
     person = TOWN.persons[0]
@@ -312,6 +327,7 @@ def test_a_transaction_links_its_entries_and_answers_in_their_order(api: httpx.C
     assert again.json()["entry"][0]["response"]["status"][:3] == "200"
 
 
+@pytest.mark.spec("facts/fhir", "1.4.transaction")
 def test_half_a_transaction_is_never_kept(api: httpx.Client) -> None:
     for bad, told in (
         (entry("POST", "Device", {**DEVICE, "status": "bogus"}), (422, "BB-202")), (entry("PUT", "Device/x", DEVICE), (400, "BB-431")),
@@ -328,6 +344,7 @@ def test_half_a_transaction_is_never_kept(api: httpx.Client) -> None:
     assert number(twice) == (422, "BB-201")
 
 
+@pytest.mark.spec("facts/fhir", "1.4.batch")
 def test_a_batch_keeps_what_is_right_and_tells_what_is_not(api: httpx.Client) -> None:
     patch = {"resourceType": "Binary", "contentType": "application/json-patch+json",
              "data": base64.b64encode(b'[{"op":"replace","path":"/status","value":"inactive"}]').decode()}
@@ -339,6 +356,7 @@ def test_a_batch_keeps_what_is_right_and_tells_what_is_not(api: httpx.Client) ->
     assert number(post(api, "message")) == (422, "BB-201")
 
 
+@pytest.mark.spec("facts/fhir", "1.4.entries")
 def test_chains_has_iterate_and_pages_in_both_directions(api: httpx.Client, hub: Machines) -> None:
     kept = made(api.post("/Appointment", json=booking(hub)))
     person = next(p for p in TOWN.persons if any(x["actor"].get("reference") == p.reference for x in kept["participant"]))
@@ -382,6 +400,7 @@ def test_who_has_one_department_learns_nothing_of_others_by_chains(hub: Machines
     assert api.get("/Device", params={"_summary": "count"}).json()["total"] == 0
 
 
+@pytest.mark.spec("facts/fhir", "5.4")
 def test_what_overlaps_a_time_is_found_also_when_it_began_before(api: httpx.Client, hub: Machines) -> None:
     """R4's `date` is the start alone (medplum#5310): GP Connect's suppliers misread just this."""
     kept = made(api.post("/Appointment", json=booking(hub)))
@@ -395,6 +414,7 @@ def test_what_overlaps_a_time_is_found_also_when_it_began_before(api: httpx.Clie
     assert total(**{"requested-period": "ge2026-01-01"}) == 0
 
 
+@pytest.mark.spec("facts/fhir", "3.publish")
 def test_slots_are_published_for_who_polls(api: httpx.Client, hub: Machines) -> None:
     first = api.get("/Slot/$publish")
     slots = [json.loads(line) for line in first.text.splitlines()]
@@ -409,6 +429,7 @@ def test_slots_are_published_for_who_polls(api: httpx.Client, hub: Machines) -> 
     assert {json.loads(line)["schedule"]["reference"] for line in one.text.splitlines()} == {"Schedule/hjemmesykepleie"}
 
 
+@pytest.mark.spec("facts/fhir", "1.4.history")
 def test_histories_of_a_type_and_of_everything_page_and_begin_where_asked(api: httpx.Client, hub: Machines) -> None:
     kept = [made(api.post("/Device", json=DEVICE)) for _ in range(3)]
     hub.clock.forward(hours=1)
@@ -424,6 +445,7 @@ def test_histories_of_a_type_and_of_everything_page_and_begin_where_asked(api: h
     assert number(api.get("/_history", params={"_since": "yesterday"})) == (400, "BB-403")
 
 
+@pytest.mark.spec("facts/fhir", "1.4.parts")
 def test_parts_are_marked_and_keep_what_is_mandatory(api: httpx.Client, hub: Machines) -> None:
     kept = made(api.post("/Appointment", json=booking(hub, comment="Ring på")))
     part = api.get("/Appointment", params={"_id": kept["id"], "_elements": "start"}).json()["entry"][0]["resource"]
@@ -434,6 +456,7 @@ def test_parts_are_marked_and_keep_what_is_mandatory(api: httpx.Client, hub: Mac
     assert number(api.get("/Appointment", params={"_summary": "some"})) == (400, "BB-403")
 
 
+@pytest.mark.spec("facts/fhir", "1.4.validate")
 def test_validate_tells_every_issue_and_stores_nothing(api: httpx.Client) -> None:
     told = api.post("/Device/$validate", json={"resourceType": "Device", "status": "bogus", "x": 1, "identifier": []})
     assert told.status_code == 200 and {i["expression"][0] for i in told.json()["issue"]} == {"Device.status", "Device.x", "Device.identifier"}
@@ -443,6 +466,7 @@ def test_validate_tells_every_issue_and_stores_nothing(api: httpx.Client) -> Non
     assert api.get("/Device", params={"_summary": "count"}).json()["total"] == 0
 
 
+@pytest.mark.spec("facts/fhir", "1.4.capabilities")
 def test_the_capability_statement_claims_what_the_server_does(api: httpx.Client) -> None:
     """Each type: what is claimed is a method of its address, what is not claimed is none, and is answered 405 (404 where nothing is there)."""
     statement = api.get("/metadata").json()
@@ -468,6 +492,7 @@ def test_the_capability_statement_claims_what_the_server_does(api: httpx.Client)
             assert api.get(f"/{type_}", params={"_revinclude": code, "_count": "1"}).status_code == 200
 
 
+@pytest.mark.spec("facts/fhir", "1.2")
 def test_an_answer_is_said_of_the_participant_who_gave_it(api: httpx.Client, hub: Machines) -> None:
     """AppointmentResponse drives Appointment.participant.status; who takes no part in it has no answer to give."""
     kept = made(api.post("/Appointment", json=booking(hub)))

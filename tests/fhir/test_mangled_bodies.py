@@ -120,6 +120,7 @@ def api(tmp_path: Path, town_url: str) -> Iterator[httpx.Client]:
         yield client
 
 
+@pytest.mark.spec("facts/fhir", "1.1")
 def test_a_mangled_body_is_never_a_fault_of_ours(api: httpx.Client) -> None:
     api.put("/Device/own", json={"resourceType": "Device", "id": "own"}, headers={"content-type": "application/fhir+json"})
     chance, refused = random.Random(4), 0

@@ -102,6 +102,7 @@ def _routes(faces: object) -> list[Route]:
     ("application/fhir+json;q=high", ""), ("application/fhir+xml; fhirVersion=1.0, application/fhir+json", "json"),
 ])
 @pytest.mark.parametrize("address", ["/fhir/Slot?_count=1", "/fhir/Subscription/$status", "/fhir/Appointment/none"])
+@pytest.mark.spec("facts/fhir", "1.4.content")
 def test_accept_is_weighed(api: httpx.Client, accept: str, given: str, address: str) -> None:
     answer = api.get(address, headers={"accept": accept})
     assert (answer.status_code == 406) == (given == "")
@@ -113,6 +114,7 @@ def test_accept_is_weighed(api: httpx.Client, accept: str, given: str, address: 
     ("json", "json"), ("xml", "xml"), ("application/fhir+xml", "xml"), ("application/fhir%2Bxml", "xml"), ("text/xml", "xml"), ("ttl", ""), ("html", ""),
     ("", "json"),
 ])
+@pytest.mark.spec("facts/fhir", "1.4.content")
 def test_format_comes_before_accept(api: httpx.Client, format_: str, given: str) -> None:
     for accept in ("application/fhir+json", "text/turtle"):
         answer = api.get(f"/fhir/Slot?_count=1&_format={format_}", headers={"accept": accept})
@@ -128,6 +130,7 @@ def test_format_comes_before_accept(api: httpx.Client, format_: str, given: str)
     ("application/fhir+json; charset=iso-8859-1", {}, 415), ("application/fhir+json; fhirVersion=3.0", {}, 415),
     ("application/fhir+json", {"content-encoding": "br"}, 415), ("application/fhir+json", {"content-encoding": "identity"}, 201),
 ])
+@pytest.mark.spec("facts/fhir", "1.4.content")
 def test_a_body_says_what_it_is(api: httpx.Client, kind: str, more: dict[str, str], status: int) -> None:
     answer = api.post("/fhir/Device", content=b'{"resourceType": "Device", "status": "active"}', headers={"content-type": kind, **more})
     assert answer.status_code == status and (status == 201 or answer.json()["resourceType"] == "OperationOutcome"), answer.text

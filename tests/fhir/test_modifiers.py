@@ -87,6 +87,7 @@ FINDS = [
 ]
 
 
+@pytest.mark.spec("facts/fhir", "1.4.modifiers")
 def test_modifiers_find_what_r4_says(api: httpx.Client) -> None:
     """Each of FINDS by GET and by POST: a modifier that is refused, ignored or read as another finds something else."""
     for asked, wanted in FINDS:
@@ -106,6 +107,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("asked", REFUSED)
+@pytest.mark.spec("facts/fhir", "1.4.unknown")
 def test_what_a_modifier_cannot_do_is_refused_and_never_ignored(asked: str) -> None:
     """R4 3.1.1.4.4: a modifier that the server does not support for the parameter is refused, lenient or not."""
     type_, _, query = asked.partition("?")
@@ -114,6 +116,7 @@ def test_what_a_modifier_cannot_do_is_refused_and_never_ignored(asked: str) -> N
     assert refused.value.problem is Problem.BAD_SEARCH and refused.value.detail
 
 
+@pytest.mark.spec("facts/fhir", "1.4.privacy")
 def test_a_national_id_by_its_type_is_searched_by_post_only(api: httpx.Client) -> None:
     """By `:of-type` a number is no less a national id for not being called one, alone or among others."""
     number = number_of(PERSON.reference)

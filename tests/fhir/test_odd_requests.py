@@ -55,6 +55,7 @@ def test_a_reference_is_ours_by_our_own_address_and_nobody_elses(api: httpx.Clie
     assert [api.post("/Task", json=task, headers=same).status_code for _ in range(2)] == [201, 200], "in a condition too"
 
 
+@pytest.mark.spec("facts/fhir", "1.4.entries")
 def test_a_star_includes_every_reference(api: httpx.Client) -> None:
     for star in ("*", "Appointment:*"):
         assert set(found(api.get("/Appointment", params={"_include": star}), "include")) == {PATIENT, "HealthcareService/dagsenter"}, star
@@ -86,6 +87,7 @@ def test_a_text_that_is_no_text_is_refused_and_not_kept(api: httpx.Client) -> No
         assert answer.status_code == 201 and answer.json()["lotNumber"] == kept, "it only looks so"
 
 
+@pytest.mark.spec("facts/fhir", "1.4.ifmatch")
 def test_conditions_of_http_hold_on_writes(api: httpx.Client) -> None:
     def put(**headers: str) -> int:
         return api.put("/Device/own", json={**DEVICE, "id": "own", "lotNumber": str(len(headers))}, headers={**JSON, **headers}).status_code
@@ -97,6 +99,7 @@ def test_conditions_of_http_hold_on_writes(api: httpx.Client) -> None:
     assert put(**{"if-match": "*"}) == 412 and put(**{"if-none-match": "*"}) == 201
 
 
+@pytest.mark.spec("facts/fhir", "1.4.ifmatch")
 def test_tags_come_in_lists_weak_and_strong(api: httpx.Client) -> None:
     """RFC 9110 13.1: any of a list; who calls our weak tags strong means the same version; what is no tag of ours matches none."""
     def put(name: str, tags: str) -> int:
@@ -122,6 +125,7 @@ def test_tags_come_in_lists_weak_and_strong(api: httpx.Client) -> None:
     assert api.get("/metadata", headers={"if-none-match": f'"x", {etag.removeprefix("W/")}'}).status_code == 304
 
 
+@pytest.mark.spec("facts/fhir", "1.4.prefer")
 def test_prefer_is_read_as_rfc_7240_writes_it(api: httpx.Client) -> None:
     for prefer, status in (
         ("handling=strict", 400), ("Handling=Strict", 400), ('handling="strict"', 400), ("return=minimal; handling = strict", 400),
@@ -138,6 +142,7 @@ def test_everything_is_narrowed_by_type_and_tells_what_it_ignores(api: httpx.Cli
     assert not found(whole, "outcome")
 
 
+@pytest.mark.spec("facts/fhir", "1.4.transport")
 def test_a_search_by_post_joins_query_and_body(api: httpx.Client) -> None:
     form = {"content-type": "application/x-www-form-urlencoded; charset=UTF-8"}
 
@@ -190,6 +195,7 @@ def test_a_form_names_the_format(api: httpx.Client) -> None:
     {"entry": [{"fullUrl": "a b", "request": {"method": "POST", "url": "Device"}, "resource": DEVICE}]},
     {"entry": [{"request": {"method": "PATCH", "url": "Device/x"}, "resource": {"resourceType": "Binary", "contentType": "text/plain", "data": "!"}}]},
 ])
+@pytest.mark.spec("facts/fhir", "1.1.bundle")
 def test_a_bundle_that_is_none_is_refused_whole(api: httpx.Client, bundle: dict[str, Any]) -> None:
     for kind in ("batch", "transaction"):
         refused = api.post("/", json={"resourceType": "Bundle", "type": kind, **bundle}, headers=JSON)

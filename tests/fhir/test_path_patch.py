@@ -77,6 +77,7 @@ URL, TEXT = {"name": "url", "valueUri": "http://n.example"}, {"name": "value", "
      {"name": [{**OFFICIAL, "given": ["n", "x", "y", "z"], "_given": [None, None, {"id": "q"}, None]}, PATIENT["name"][1]]}),
     ([operation("delete", "Patient.photo")], {}),
 ])
+@pytest.mark.spec("facts/fhir", "1.4.patch")
 def test_a_patch_does_what_it_says_and_nothing_else(operations: list[Any], changed: dict[str, Any]) -> None:
     """Choices were not known (`deceased` was deleted in words only), an extension could not be added, `_given` stayed behind when `given` moved."""
     made = patched(*operations)

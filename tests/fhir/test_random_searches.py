@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import httpx
+import pytest
 
 Resource = dict[str, Any]
 Meets = Callable[[Resource], bool]
@@ -258,6 +259,7 @@ def kept_in(api: httpx.Client, resources: dict[str, Resource]) -> dict[str, Reso
     return resources
 
 
+@pytest.mark.spec("facts/fhir", "1.3")
 def test_random_searches_find_order_count_and_include_what_the_model_does(api: httpx.Client) -> None:
     """Conditions with every modifier, two chains or `_has` deep; includes both ways with `:iterate`; several sort keys with values that are missing;
     totals; pages. Each search is also asked by count, by text and by elements."""
@@ -296,6 +298,7 @@ def test_random_searches_find_order_count_and_include_what_the_model_does(api: h
     assert sum(0 < many < 14 for many, _ in sizes) > 40 and sum(many > 0 for _, many in sizes) > 20, "and not all of them find nothing, or everything"
 
 
+@pytest.mark.spec("facts/fhir", "1.4.pages")
 def test_pages_hold_while_rows_come_change_and_go(api: httpx.Client) -> None:
     """What was there all the time stands on exactly one page, whatever else is written between the pages, by any order, forward and back."""
     dice = random.Random(7)

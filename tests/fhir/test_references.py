@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "oauth"))
 
@@ -101,6 +102,7 @@ def test_an_entry_may_name_our_whole_address_and_nobody_elses(api: httpx.Client,
     assert api.get("/Device?_summary=count").json()["total"] == 2
 
 
+@pytest.mark.spec("facts/fhir", "1.4.transaction")
 def test_links_of_a_transaction_are_followed_where_links_stand_and_nowhere_else(api: httpx.Client, hub: Machines) -> None:
     one, other = "urn:uuid:6a0d3c3e-3b6c-4a66-9c40-2f6b3c8b1f01", "http://old.example/fhir/Device/7"
     device = {"resourceType": "Device", "status": "active", "url": one, "lotNumber": one, "identifier": [{"system": "urn:ietf:rfc:3986", "value": one}]}
@@ -122,6 +124,7 @@ def test_links_of_a_transaction_are_followed_where_links_stand_and_nowhere_else(
     assert absolute.json()["entry"][0]["resource"]["subject"]["reference"] == PATIENT, "a condition under our address"
 
 
+@pytest.mark.spec("facts/fhir", "1.4.transaction")
 def test_each_is_written_once_in_a_transaction_also_by_conditions(api: httpx.Client) -> None:
     def gone(value: str) -> dict[str, Any]:
         return {"request": {"method": "DELETE", "url": f"Device?identifier=urn:x|{value}"}}

@@ -66,6 +66,7 @@ def fhir(server: tuple[str, Store]) -> Iterator[httpx.Client]:
         yield client
 
 
+@pytest.mark.spec("facts/fhir", "1.4.read")
 def test_read_vread_history_and_their_headers(fhir: httpx.Client) -> None:
     now = fhir.get("/Appointment/a1")
     assert now.status_code == 200 and now.json()["status"] == "fulfilled" and now.headers["etag"] == 'W/"2"'
@@ -80,6 +81,7 @@ def test_read_vread_history_and_their_headers(fhir: httpx.Client) -> None:
     assert head.status_code == 200 and head.content == b"" and head.headers["etag"] == 'W/"2"'
 
 
+@pytest.mark.spec("facts/fhir", "1.3")
 def test_what_the_capability_statement_claims_works(fhir: httpx.Client) -> None:
     statement = fhir.get("/metadata", headers={"authorization": ""}).json()
     assert statement["fhirVersion"] == "4.0.1"
@@ -116,6 +118,7 @@ def test_searches_page_with_honest_links(fhir: httpx.Client) -> None:
     assert fhir.get("/Slot", params={"_summary": "count"}).json()["total"] > 100
 
 
+@pytest.mark.spec("facts/fhir", "1.4.transport")
 def test_a_link_says_to_the_letter_what_was_asked(fhir: httpx.Client) -> None:
     """A + in a link would be a space to whoever follows it: a name of two words and an offset from UTC come back as they were."""
     asked = {"date": ["ge2026-12-01T10:00:00+01:00"], "patient.name": ["a+b c&d=e"], "_count": ["1"]}
@@ -123,6 +126,7 @@ def test_a_link_says_to_the_letter_what_was_asked(fhir: httpx.Client) -> None:
     assert parse_qs(address.query.decode()) == asked
 
 
+@pytest.mark.spec("facts/fhir", "1.4.status")
 def test_errors_are_outcomes_with_our_number(fhir: httpx.Client) -> None:
     for path, status, number in (
         ("/Appointment/unknown", 404, "BB-401"), ("/Bogus", 404, "BB-401"), ("/Appointment/a1/_history/9", 404, "BB-401"),
@@ -150,6 +154,8 @@ def test_nobody_gets_in_without_a_token_and_a_vendor_sees_its_departments_only(s
         assert client.get("/Appointment", headers={"authorization": "Bearer none"}).status_code == 403
 
 
+@pytest.mark.spec("facts/fhir", "1.3.identifier")
+@pytest.mark.spec("facts/fhir", "5.10")
 def test_a_national_id_must_come_by_post_in_the_body(fhir: httpx.Client) -> None:
     person = TOWN.persons[0]
     value = f"urn:oid:2.16.578.1.12.4.1.4.1|{person.national_id}"
@@ -167,6 +173,7 @@ def test_a_national_id_must_come_by_post_in_the_body(fhir: httpx.Client) -> None
     assert person.national_id not in str(found.json()["link"])
 
 
+@pytest.mark.spec("facts/fhir", "3.ids")
 def test_ids_of_the_request_are_mirrored_and_the_look_is_logged(fhir: httpx.Client, server: tuple[str, Store]) -> None:
     answer = fhir.get("/Appointment/a1", headers={"x-request-id": "r-1", "x-correlation-id": "c-1"})
     assert (answer.headers["x-request-id"], answer.headers["x-correlation-id"]) == ("r-1", "c-1")
@@ -177,12 +184,14 @@ def test_ids_of_the_request_are_mirrored_and_the_look_is_logged(fhir: httpx.Clie
     assert {line.reader for line in store.audit_of(person, 50)} == {"vendor:all"}
 
 
+@pytest.mark.spec("facts/fhir", "1.9")
 def test_the_name_fhir_stays_the_librarys() -> None:
     import fhir.resources
 
     assert fhir.resources.__file__ and not list((Path(__file__).parents[2] / "fhir").rglob("*.py"))
 
 
+@pytest.mark.spec("facts/fhir", "1.4.transport")
 def test_links_lead_to_the_same_in_the_same_shape(api: httpx.Client) -> None:
     """`_format` was lost on the way to the next page, and `self` of each page was the first one."""
     for path in ("/Slot?_count=2&status=free", "/Slot/_history?_count=2", "/StructureDefinition?_count=2"):
@@ -195,6 +204,7 @@ def test_links_lead_to_the_same_in_the_same_shape(api: httpx.Client) -> None:
             assert again.json()["entry"] == second.json()["entry"] != first.json()["entry"]
 
 
+@pytest.mark.spec("facts/fhir", "1.4.read")
 def test_a_read_holds_to_if_match(api: httpx.Client) -> None:
     """RFC 9110 13.1.1: of any method, and what was not read is not shown."""
     slot = api.get("/Slot?_count=1").json()["entry"][0]["resource"]["id"]

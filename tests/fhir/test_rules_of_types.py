@@ -55,6 +55,7 @@ def rules(resource: Any) -> list[str]:
     ("cpt-2", "ContactPoint", {"value": "1", "_system": {"extension": [{"url": "urn:x", "valueString": "none"}]}}, {"value": "1"}),
     ("att-1", "Attachment", {"data": "YQ==", "contentType": "text/plain"}, {"data": "YQ=="}),
 ])
+@pytest.mark.spec("facts/fhir", "1.1")
 def test_a_rule_of_a_datatype_is_kept_and_broken(rule: str, name: str, right: Any, wrong: Any) -> None:
     def said(value: Any) -> list[str]:
         return rules({**BASIC, "extension": [{"url": "http://x.example", f"value{name}": value}]})
@@ -80,6 +81,7 @@ COMPOSITION = {"resource": {"resourceType": "Composition", "status": "final", "t
     (["bdl-10"], {key: value for key, value in {**DOCUMENT, "entry": [COMPOSITION]}.items() if key != "timestamp"}),
     (["bdl-12"], {"type": "message", "entry": [ENTRY]}),
 ])
+@pytest.mark.spec("facts/fhir", "1.1.bundle")
 def test_the_rules_of_a_bundle(broken: list[str], bundle: Any) -> None:
     assert rules({"resourceType": "Bundle", **bundle}) == broken
 
@@ -99,6 +101,7 @@ def test_the_rules_of_a_bundle(broken: list[str], bundle: Any) -> None:
     ("structure", {"resourceType": "Organization", "alias": ["x"], "name": "y", "_alias": []}),
     ("structure", {"resourceType": "Organization", "name": "y", "telecom": 5}), ("structure", {"resourceType": "Organization", "name": "y", "address": 5}),
 ])
+@pytest.mark.spec("facts/fhir", "1.1")
 def test_what_r4_has_not_is_refused(rule: str, resource: Any) -> None:
     """Each was kept once, or ended as an error of the hub's own."""
     assert rule in rules(resource)
@@ -129,6 +132,7 @@ def test_the_outcome_of_an_entry_is_a_resource_in_xml_too(api: httpx.Client) -> 
     assert from_xml(to_xml(from_xml(answer.content, D), D), D) == from_xml(answer.content, D)
 
 
+@pytest.mark.spec("facts/fhir", "1.3")
 def test_no_search_parameter_is_served_that_r4_does_not_have() -> None:
     """`order-detail` of ServiceRequest came with the package."""
     assert "order-detail" not in D.parameters["ServiceRequest"]

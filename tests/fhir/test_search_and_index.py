@@ -38,6 +38,7 @@ def find(town: tuple[Store, Secrets], type_: str, text: str) -> list[str]:
     return [e.id for e in store.search(parsed.query).entries]
 
 
+@pytest.mark.spec("facts/fhir", "1.3")
 def test_searches_find_what_r4_says(town: tuple[Store, Secrets]) -> None:
     patient = next(r for r in TOWN.resources if r["resourceType"] == "Patient")
     family, number = patient["name"][0]["family"], patient["identifier"][0]["value"]
@@ -52,6 +53,8 @@ def test_searches_find_what_r4_says(town: tuple[Store, Secrets]) -> None:
     assert find(town, "Patient", "_id=unknown") == []
 
 
+@pytest.mark.spec("facts/fhir", "1.3.dates")
+@pytest.mark.spec("facts/fhir", "5.3")
 def test_a_day_is_norwegian_and_prefixes_hold(town: tuple[Store, Secrets]) -> None:
     slots = {r["id"]: r["start"] for r in TOWN.resources if r["resourceType"] == "Slot" and r["schedule"]["reference"] == "Schedule/hjemmesykepleie"}
     low, high = times.span("2026-11-30")
@@ -62,6 +65,7 @@ def test_a_day_is_norwegian_and_prefixes_hold(town: tuple[Store, Secrets]) -> No
     assert not set(after) & set(day) and len(after) + len(find(town, "Slot", "schedule=hjemmesykepleie&start=le2026-11-30&_count=1000")) == len(slots)
 
 
+@pytest.mark.spec("facts/fhir", "1.4.pages")
 def test_pages_neither_lose_nor_repeat_while_data_changes(town: tuple[Store, Secrets]) -> None:
     store, secrets = town
     parsed = search.parse("Slot", [("schedule", "dagsenter"), ("_count", "7")], True, D, secrets.hash_id)
@@ -76,6 +80,7 @@ def test_pages_neither_lose_nor_repeat_while_data_changes(town: tuple[Store, Sec
     assert sorted(seen) == sorted(r["id"] for r in TOWN.resources if r["resourceType"] == "Slot" and r["schedule"]["reference"] == "Schedule/dagsenter")
 
 
+@pytest.mark.spec("facts/fhir", "1.4.entries")
 def test_includes_bring_what_is_referred_to_both_ways(town: tuple[Store, Secrets]) -> None:
     store, secrets = town
     query = search.parse("Schedule", [("_include", "Schedule:actor"), ("_revinclude", "Slot:schedule")], True, D, secrets.hash_id).query
@@ -92,6 +97,7 @@ def test_a_code_is_of_the_system_that_its_binding_names(town: tuple[Store, Secre
     assert find(town, "Slot", f"{asked}&_count=1000") == find(town, "Slot", f"{same}&_count=1000")
 
 
+@pytest.mark.spec("facts/fhir", "1.4.privacy")
 def test_a_national_id_is_nowhere_in_the_index(town: tuple[Store, Secrets]) -> None:
     numbers = {i["value"] for r in TOWN.resources for i in r.get("identifier", ()) if i["system"] == FNR}
     assert len(numbers) > 200
@@ -111,6 +117,8 @@ def test_what_cannot_be_understood_is_refused(text: str) -> None:
     assert refused.value.problem is Problem.BAD_SEARCH
 
 
+@pytest.mark.spec("facts/fhir", "1.4.unknown")
+@pytest.mark.spec("facts/fhir", "5.1")
 def test_an_unknown_parameter_is_ignored_and_said_so_when_lenient() -> None:
     parsed = search.parse("Slot", [("bogus", "1"), ("status", "free")], False, D, lambda s, v: v)
     assert parsed.ignored == ("bogus",) and parsed.used == (("status", "free"),)
@@ -125,6 +133,7 @@ def test_no_search_is_a_bug(name: str, value: str) -> None:
 
 
 @given(st.datetimes(datetime(1990, 1, 1), datetime(2060, 1, 1)))
+@pytest.mark.spec("facts/fhir", "1.3.dates")
 def test_a_span_holds_its_own_instant(moment: datetime) -> None:
     utc = moment.replace(tzinfo=UTC, microsecond=0)
     low, high = times.span(utc.isoformat())
@@ -135,12 +144,14 @@ def test_a_span_holds_its_own_instant(moment: datetime) -> None:
 
 @pytest.mark.spec("facts/planning", "4.5")
 @pytest.mark.parametrize("text", ["9999", "9999-12", "9999-12-31", "9999-12-31T23:59", "9999-12-31T23:59:59"])
+@pytest.mark.spec("facts/fhir", "1.5")
 def test_for_ever_is_a_day_too(text: str) -> None:
     """«9999-12-31» is how people write for ever: a mandate, or a decision, that bears it is kept and found."""
     low, high = times.span(text)
     assert low < high and low <= times.span("9999-12-31T23:59:59Z")[0] + 24 * 3_600_000_000
 
 
+@pytest.mark.spec("facts/fhir", "1.5")
 def test_days_of_the_clock_change_are_23_and_25_hours_long() -> None:
     hour = 3_600_000_000
     assert [(lambda s: (s[1] - s[0]) // hour)(times.span(day)) for day in ("2027-03-28", "2026-10-25", "2026-11-26")] == [23, 25, 24]

@@ -145,6 +145,7 @@ class _Turned:
 
 
 @pytest.mark.parametrize("few", [0, 10_000], ids=["walked", "sorted"])
+@pytest.mark.spec("facts/fhir", "1.4.pages")
 def test_pages_are_in_order_and_neither_lose_nor_repeat_while_data_changes(
     opened: tuple[Store, Secrets], few: int, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -197,6 +198,7 @@ def walk(
     return there, back
 
 
+@pytest.mark.spec("facts/fhir", "1.3")
 def test_every_search_parameter_of_a_stored_type_sorts(opened: tuple[Store, Secrets]) -> None:
     """Each as a statement that both databases take; the access log, which is a view, by its time alone."""
     store, secrets = opened
@@ -219,6 +221,7 @@ def test_a_cursor_of_somebody_elses_making_is_refused(opened: tuple[Store, Secre
     assert refused.value.problem is Problem.BAD_SEARCH
 
 
+@pytest.mark.spec("facts/fhir", "1.4.pages")
 def test_a_cursor_tells_nothing_of_what_is_sorted_by(opened: tuple[Store, Secrets]) -> None:
     store, secrets = opened
     store.write(lambda tx: [tx.keep(patient(n, random.Random(n)), origin="x") for n in range(9)])

@@ -46,6 +46,7 @@ def found(api: httpx.Client, address: str, **params: str) -> set[str]:
     return {e["resource"]["id"] for e in answer.json().get("entry", ()) if e["search"]["mode"] == "match"}
 
 
+@pytest.mark.spec("facts/fhir", "1.4.status")
 def test_what_goes_to_another_address_is_400(api: httpx.Client) -> None:
     """R4 3.1.0.7: no id, or another than in the address, is 400; so is another type, and the id of another than the condition finds (3.1.0.7.1)."""
     put(api, {**DEVICE, "id": "one", "identifier": [{"system": "urn:x", "value": "1"}]})
@@ -65,6 +66,7 @@ def test_a_put_makes_no_booking(api: httpx.Client) -> None:
     assert not statement["Appointment"]["updateCreate"] and statement["Device"]["updateCreate"]
 
 
+@pytest.mark.spec("facts/fhir", "1.4.unknown")
 def test_what_a_search_ignored_is_no_error(api: httpx.Client) -> None:
     """R4 3.1.1.5.12: an OperationOutcome in a searchset holds neither errors nor fatal ones."""
     for address in ("/Device?bogus=1", f"/{PATIENT}/$everything?bogus=1", "/ValueSet?bogus=1"):
@@ -87,6 +89,7 @@ def test_an_entry_of_a_batch_is_read_when_it_changed(api: httpx.Client) -> None:
     assert number(api.post("/", json={"resourceType": "Bundle", "type": "transaction", "entry": [entry]}, headers=JSON)) == (422, "BB-201")
 
 
+@pytest.mark.spec("facts/fhir", "1.1.references")
 def test_a_contained_resource_may_refer_to_the_one_it_is_in() -> None:
     """dom-3 of 4.0.1: it is referred to (by a reference, canonical, uri or url), or refers to its container by `#`; else nobody needs it."""
     inner = {"resourceType": "Task", "id": "in", "status": "requested", "intent": "order"}
@@ -142,6 +145,7 @@ def test_a_decimal_in_xml_is_too_large_in_words(api: httpx.Client) -> None:
 @pytest.mark.parametrize(("head", "div"), [
     ('f:Basic xmlns:f="http://hl7.org/fhir"', f"<div {XHTML}>a <b>c</b></div>"), (f'Basic {NS} xmlns:z="urn:z"', f"<div {XHTML}>a <b>c</b></div>"),
 ])
+@pytest.mark.spec("facts/fhir", "1.1.narrative")
 def test_a_narrative_is_itself_whatever_is_declared_around_it(head: str, div: str) -> None:
     """The prefixes of the document are not the narrative's: it came back with them."""
     p = "f:" if head.startswith("f:") else ""
@@ -149,6 +153,7 @@ def test_a_narrative_is_itself_whatever_is_declared_around_it(head: str, div: st
     assert from_xml(body.encode(), D)["text"]["div"] == div
 
 
+@pytest.mark.spec("facts/fhir", "1.4.modifiers")
 def test_missing_is_what_has_no_element_at_all(api: httpx.Client) -> None:
     """R4 3.1.1.4.4: a reference by its identifier, to what is contained or in words alone is there, and so is a code in words."""
     flag = {"resourceType": "Flag", "status": "active", "code": {"text": "x"}}
@@ -173,6 +178,7 @@ def test_a_type_that_is_not_served_may_still_be_asked_for(api: httpx.Client) -> 
     assert api.get("/Flag", params={"subject:Endpoint": "e"}).status_code == 400
 
 
+@pytest.mark.spec("facts/fhir", "1.1.references")
 def test_any_resource_type_may_be_contained() -> None:
     """R4 2.23: also one that is not served, judged by its own definition; in XML as in JSON. On its own it is refused as before."""
     condition = {"resourceType": "Condition", "id": "c", "subject": {"reference": PATIENT}, "stage": [{"summary": {"text": "II"}}], "onsetAge": {"value": 80, "system": "http://unitsofmeasure.org", "code": "a"}}
@@ -223,6 +229,7 @@ def test_what_a_timing_tells_are_its_outer_limits(api: httpx.Client) -> None:
         assert found(api, "/ServiceRequest", occurrence=value, _id="t") == met, value
 
 
+@pytest.mark.spec("facts/fhir", "1.3.dates")
 def test_a_time_that_lasts_is_met_by_all_of_it(api: httpx.Client) -> None:
     """R4 3.1.1.4.8: a day or a month of a Task is that day or month, not its beginning."""
     for id_, at in (("day", "2026-12-01"), ("month", "2026-12"), ("instant", "2026-12-01T09:00:00Z")):
@@ -237,6 +244,7 @@ def test_false_of_a_system_that_is_none_of_it_finds_nothing(api: httpx.Client) -
         assert found(api, "/Patient", deceased=value, _id=one) == met, value
 
 
+@pytest.mark.spec("facts/fhir", "1.4.update")
 def test_a_part_of_a_resource_does_not_replace_it(api: httpx.Client) -> None:
     """Who reads with `_elements` and puts it back would lose the rest (R4 search.html#summary); a patch is another thing."""
     put(api, {**DEVICE, "id": "whole", "note": [{"text": "x"}]})
@@ -247,6 +255,7 @@ def test_a_part_of_a_resource_does_not_replace_it(api: httpx.Client) -> None:
     assert api.put("/Device/whole", json={**part, "meta": {"tag": [{"code": "SUBSETTED", "system": "urn:x"}]}}, headers=JSON).status_code == 200
 
 
+@pytest.mark.spec("facts/fhir", "1.4.ifmatch")
 def test_what_has_changed_since_is_not_overwritten(api: httpx.Client) -> None:
     """RFC 9110 13.1.4; If-Match goes before it."""
     put(api, {**DEVICE, "id": "since"})
@@ -257,6 +266,7 @@ def test_what_has_changed_since_is_not_overwritten(api: httpx.Client) -> None:
     assert api.put("/Device/since", json={**changed, "status": "active"}, headers={**old, "if-match": 'W/"2"'}).status_code == 200
 
 
+@pytest.mark.spec("facts/fhir", "1.4.validate")
 def test_everything_is_told_by_post_too_and_all_of_it(hub: Any, api: httpx.Client) -> None:
     """R4 operations.html: an operation is invoked by POST; and a person with more than a page of something has all of that."""
     task = {"resourceType": "Task", "status": "draft", "intent": "order", "for": {"reference": PATIENT}}

@@ -38,6 +38,7 @@ def device(api: httpx.Client) -> str:
     return str(api.post("/Device", json=DEVICE, headers=JSON).json()["id"])
 
 
+@pytest.mark.spec("facts/fhir", "1.4.validate")
 def test_a_mode_tells_what_such_a_write_would_be_told_and_writes_nothing(api: httpx.Client, device: str) -> None:
     before = api.get("/_history?_count=1").json()["entry"][0]["response"]
     mine = {**DEVICE, "id": device, "status": "inactive"}
@@ -113,6 +114,7 @@ def test_profiles_and_value_sets_are_read_as_xml_too(api: httpx.Client) -> None:
         assert root.tag in ("{http://hl7.org/fhir}Bundle", "{http://hl7.org/fhir}CapabilityStatement")
 
 
+@pytest.mark.spec("facts/fhir", "1.4.parts")
 def test_a_summary_leaves_out_what_is_none_within_an_element(hub: Machines, api: httpx.Client) -> None:
     """Encounter.participant is of the summary, its period is not (R4's isSummary); extensions and ids stay."""
     who = {"id": "a", "individual": {"display": "x"}, "period": {"start": "2026-01-01"}, "extension": [{"url": "http://x.example", "valueString": "y"}]}

@@ -170,6 +170,14 @@ def test_a_proof_of_the_wrong_kind_is_refused(hub: Machines) -> None:
     assert query.status_code == 200  # query and fragment are ignored, host is compared without case
 
 
+def test_an_address_is_the_same_however_it_is_escaped(hub: Machines) -> None:
+    """RFC 9449 4.3, RFC 3986 6.2.2: a client that escapes the `$` of an operation in one of the two places was refused for its proof."""
+    token = hub.outside()
+    for asked, proven in (("/fhir/Slot/%24publish", "/fhir/Slot/$publish"), ("/fhir/Slot/$publish", "/fhir/Slot/%24publish"), ("/fhir/%53lot", "/fhir/Slot")):
+        assert hub.get(token, asked, proof=hub.proof(token, path=proven)).status_code == 200, asked
+    assert hub.get(token, "/fhir/Slot", proof=hub.proof(token, path="/fhir/Slot%2F")).status_code == 401
+
+
 def test_a_proof_is_good_once_on_every_process_and_after_a_restart(either: Machines) -> None:
     token = either.outside()
     proof = either.proof(token)

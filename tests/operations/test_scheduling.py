@@ -77,6 +77,7 @@ def narrow(hub: Machines, department: str) -> None:
     hub.parts.store.write(work)
 
 
+@pytest.mark.spec("facts/fhir", "3.find")
 def test_find_offers_free_times_in_order_and_page_by_page(hub: Machines, vendor: Vendor) -> None:
     every = vendor.find(_count="1000")
     offers = [e["resource"] for e in every["entry"]]
@@ -123,6 +124,7 @@ def test_what_is_offered_and_held_reckons_with_the_way_to_the_next_visit(hub: Ma
     assert number(vendor.call("$hold", first)) == (409, "BB-302")
 
 
+@pytest.mark.spec("facts/fhir", "3.find")
 def test_find_means_a_start_in_the_range_never_the_past_and_says_what_it_ignored(hub: Machines, vendor: Vendor) -> None:
     first = vendor.find()["entry"][0]["resource"]
     later = (datetime.fromisoformat(first["start"]) + timedelta(minutes=1)).isoformat()
@@ -143,6 +145,7 @@ def test_find_means_a_start_in_the_range_never_the_past_and_says_what_it_ignored
     assert beyond["total"] == 0 and "entry" not in beyond
 
 
+@pytest.mark.spec("facts/fhir", "3.hold")
 def test_an_offer_is_held_booked_and_cancelled_and_its_seat_follows(either: Machines) -> None:
     vendor = Vendor(either)
     order = next(vendor.orders)
@@ -188,6 +191,7 @@ def test_a_hold_may_be_booked_by_its_id_alone_and_given_back(hub: Machines, vend
     ]})) == (409, "BB-310")
 
 
+@pytest.mark.spec("facts/fhir", "3.hold")
 def test_a_hold_that_ran_out_is_anybodys_and_who_comes_late_is_told_which_side_it_was(hub: Machines, vendor: Vendor) -> None:
     order = next(vendor.orders)
     narrow(hub, order.department)
@@ -216,6 +220,7 @@ def test_nobody_else_uses_or_ends_a_hold(hub: Machines, vendor: Vendor) -> None:
     assert one(vendor.call("$book", held))["status"] == "pending"
 
 
+@pytest.mark.spec("facts/fhir", "5.7")
 def test_of_twenty_bookings_of_one_place_one_is_booked(either: Machines) -> None:
     vendor = Vendor(either)
     order = next(o for o in vendor.orders)
@@ -242,6 +247,7 @@ def test_of_twenty_holds_of_one_place_one_holds(either: Machines) -> None:
     assert sum(a.status_code == 200 for a in answers) == 1 and {number(a) for a in answers if a.status_code != 200} == {(409, "BB-302")}
 
 
+@pytest.mark.spec("facts/fhir", "3.hold")
 def test_a_hold_survives_a_restart(tmp_path: Any, town_url: str) -> None:
     with hub_on(tmp_path / "home", town_url) as hub:
         vendor = Vendor(hub)
@@ -312,6 +318,7 @@ def test_a_vendor_works_in_its_own_departments_and_within_its_scopes(hub: Machin
     assert number(reader.call("$book", offer)) == (403, "BB-423") and reader.find()["total"] > 0
 
 
+@pytest.mark.spec("facts/fhir", "1.2")
 def test_an_answer_of_the_service_confirms_or_declines(hub: Machines, vendor: Vendor) -> None:
     order = next(o for o in vendor.orders if o.department == "hjemmesykepleie")
     booked = one(vendor.call("$book", vendor.offer(order)))

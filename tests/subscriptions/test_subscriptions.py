@@ -23,6 +23,7 @@ def number(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["issue"][0]["details"]["coding"][0]["code"]
 
 
+@pytest.mark.spec("facts/fhir", "1.6.backport")
 def test_a_subscription_is_greeted_and_then_hears_of_each_change_in_order(feed: Feeding, receiver: Receiver) -> None:
     created = feed.api.post("/Subscription", json=feed.subscription(receiver.url)).json()
     assert created["status"] == "requested" and not receiver.got
@@ -40,14 +41,15 @@ def test_a_subscription_is_greeted_and_then_hears_of_each_change_in_order(feed: 
         pass
     told = receiver.events()
     of_one = [g for g in told if g.status["focus"].endswith(booking)]
-    assert [g.number for g in of_one] == [1, 2] and sorted(g.number for g in told) == [1, 2, 3]
-    assert {g.status["events-since-subscription-start"] for g in of_one} == {"1", "2"}
+    assert [g.number for g in of_one] == [2, 3] and sorted(g.number for g in told) == [2, 3, 4], "1 was before it was active"
+    assert {g.status["events-since-subscription-start"] for g in of_one} == {"2", "3"}
     assert all(len(g.bundle["entry"]) == 1 for g in told), "the id, and nothing more"
     assert all(g.signed_by(SECRET) and not g.signed_by("whsec_" + "A" * 40) for g in receiver.got)
     assert len({g.headers["webhook-id"] for g in receiver.got}) == len(receiver.got)
 
 
 @pytest.mark.parametrize("content", ["empty", "id-only", "full-resource"])
+@pytest.mark.spec("facts/fhir", "1.6.backport")
 def test_the_three_contents(feed: Feeding, receiver: Receiver, content: str) -> None:
     feed.subscribe(feed.subscription(receiver.url, content=content))
     booking = feed.book()
@@ -92,7 +94,7 @@ def test_in_one_commit_each_change_is_heard_by_what_was_active_then(feed: Feedin
         done.result()
     while feed.deliver():
         pass
-    assert [g.number for g in receiver.got[seen:]] == [4, 5]
+    assert [g.number for g in receiver.got[seen:]] == [4, 6], "what it was not active for has its number"
     assert {g.status["focus"].rpartition("/fhir/")[2] for g in receiver.got[seen:]} == {found.reference for found in (kept[0], kept[2]) if found}
 
 
@@ -132,6 +134,7 @@ def test_what_changes_nothing_that_is_watched_is_no_event(feed: Feeding, receive
     assert len(receiver.events()) == 1
 
 
+@pytest.mark.spec("facts/fhir", "1.6.classic")
 def test_r4_criteria_put_the_resource_or_post_nothing(feed: Feeding, receiver: Receiver) -> None:
     whole = feed.subscription(receiver.url, "Appointment?status=booked,pending,proposed")
     feed.subscribe(whole)
@@ -151,6 +154,7 @@ def test_r4_criteria_put_the_resource_or_post_nothing(feed: Feeding, receiver: R
     assert all(g.signed_by(SECRET) for g in receiver.got)
 
 
+@pytest.mark.spec("facts/fhir", "5.6")
 def test_an_outage_of_hours_loses_nothing_and_keeps_the_order(feed: Feeding, receiver: Receiver) -> None:
     id_ = feed.subscribe(feed.subscription(receiver.url))
     receiver.answers = 503
@@ -192,6 +196,7 @@ def test_a_receiver_is_left_alone_for_as_long_as_it_asks(one: Feeding, receiver:
     assert one.deliver() == 1 and [g.number for g in receiver.events()] == [1]
 
 
+@pytest.mark.spec("facts/fhir", "1.6.numbers")
 def test_three_days_of_silence_end_in_error_and_the_client_begins_again(feed: Feeding, receiver: Receiver) -> None:
     id_ = feed.subscribe(feed.subscription(receiver.url))
     receiver.answers = 500
@@ -211,11 +216,43 @@ def test_three_days_of_silence_end_in_error_and_the_client_begins_again(feed: Fe
     feed.deliver()
     feed.book("D")
     feed.deliver()
-    assert [g.number for g in receiver.events()] == [3], "the two that were not heard have their numbers"
-    missed = feed.api.get(f"/Subscription/{id_}/$events", params={"eventsSinceNumber": "1", "eventsUntilNumber": "2"}).json()
-    assert [p["name"] for p in missed["entry"][0]["resource"]["parameter"]].count("notification-event") == 2
+    assert [g.number for g in receiver.events()] == [4], "the three that were not heard have their numbers"
+    missed = feed.api.get(f"/Subscription/{id_}/$events", params={"eventsSinceNumber": "1", "eventsUntilNumber": "3"}).json()
+    assert [p["name"] for p in missed["entry"][0]["resource"]["parameter"]].count("notification-event") == 3
 
 
+@pytest.mark.spec("facts/fhir", "1.6.numbers")
+def test_events_are_counted_from_the_beginning_and_while_it_is_in_error_until_it_is_forgotten(feed: Feeding, receiver: Receiver) -> None:
+    """Backport 1.1, errors.html: «a server SHALL increment the eventsSinceSubscriptionStart counter»; else the client sees no gap, and asks for nothing."""
+    made = feed.api.post("/Subscription", json=feed.subscription(receiver.url))
+    id_ = made.json()["id"]
+    feed.book("A")
+    assert feed.deliver() == 1 and not receiver.events(), "only the greeting: it was not active yet"
+    feed.book("B")
+    feed.deliver()
+    assert [g.number for g in receiver.events()] == [2]
+    receiver.answers = 500
+    feed.book("C")
+    feed.deliver()
+    feed.hub.clock.forward(hours=73)
+    feed.deliver()
+    feed.book("D")
+    told = feed.api.get(f"/Subscription/{id_}/$status").json()["entry"][0]["resource"]["parameter"]
+    assert {p["name"]: p.get("valueString", p.get("valueCode")) for p in told}.items() >= {"status": "error", "events-since-subscription-start": "4"}.items()
+    every = feed.api.get(f"/Subscription/{id_}/$events").json()["entry"][0]["resource"]["parameter"]
+    assert [p["part"][0]["valueString"] for p in every if p["name"] == "notification-event"] == ["1", "2", "3", "4"]
+    feed.hub.clock.forward(days=29)
+    feed.beat()
+    assert feed.api.get(f"/Subscription/{id_}").json()["status"] == "error"
+    feed.hub.clock.forward(days=1)
+    feed.beat()
+    kept = feed.api.get(f"/Subscription/{id_}").json()
+    assert kept["status"] == "off" and "30 dager" in kept["error"]
+    feed.book("E")
+    assert feed.hub.parts.store.feeds(lambda feeds: feeds.get(id_)).events == 4
+
+
+@pytest.mark.spec("facts/fhir", "1.6.backport")
 def test_status_and_events(feed: Feeding, receiver: Receiver) -> None:
     id_ = feed.subscribe(feed.subscription(receiver.url, content="full-resource"))
     bookings = [feed.book(name) for name in "ABC"]
@@ -291,6 +328,7 @@ def test_without_a_count_or_by_r4s_own_criteria_events_come_one_by_one(feed: Fee
     assert feed.api.post("/Subscription", json=none).status_code == 422
 
 
+@pytest.mark.spec("facts/fhir", "1.6.backport")
 def test_heartbeats_come_when_nothing_else_did(feed: Feeding, receiver: Receiver) -> None:
     extra = {"extension": [{"url": f"{BACKPORT}/backport-heartbeat-period", "valueUnsignedInt": 60}]}
     feed.subscribe(feed.subscription(receiver.url, **extra))
@@ -430,6 +468,7 @@ def test_off_deleted_and_ended_subscriptions_hear_no_more(one: Feeding, receiver
     assert one.deliver() == 0 and not receiver.events()
 
 
+@pytest.mark.spec("facts/fhir", "1.6.refused")
 def test_what_is_not_offered_is_refused(one: Feeding, receiver: Receiver) -> None:
     good = one.subscription(receiver.url)
 
@@ -491,7 +530,7 @@ def test_no_key_is_needed_to_keep_a_change(one: Feeding, receiver: Receiver) -> 
     one.subscribe(one.subscription(receiver.url))
     one.hub.parts.store._write(lambda connection: connection.run("update feed set hidden = ?", (b"sealed by another key",)))
     one.book("A")
-    assert [f.events for f in one.hub.parts.store.feeds(lambda feeds: feeds.active())] == [1]
+    assert [f.events for f in one.hub.parts.store.feeds(lambda feeds: feeds.listening())] == [1]
 
 
 def test_what_leaves_a_filter_is_told_once(feed: Feeding, receiver: Receiver) -> None:

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from hub.access import AuditLine
 from hub.faces.booking.problems import failed
 from hub.faces.booking.verbs import CHANNEL, JSON, Call, Verbs
-from hub.faces.interaction import READS, Answer, allow, below, read_body, respond
+from hub.faces.interaction import READS, Answer, allow, below, headers_of, read_body, respond
 from hub.faces.web import ID
 from hub.problem import Problem, Refused
 from hub.store import Store
@@ -73,7 +73,7 @@ class BookingFace:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         path = below(scope)
-        headers = dict(scope["headers"])
+        headers = headers_of(scope)
         try:
             found = _route(path)
             if found is None:
