@@ -1,4 +1,5 @@
-"""A wire to a server that breaks at a word that goes to it: before the word has arrived, or when it was answered and the answer is under way."""
+"""A wire to a server that breaks at a word that goes to it (before the word has arrived, or when it was answered and the answer is under way), or
+on which nothing moves any more and nobody is told, as when a machine is gone."""
 
 from __future__ import annotations
 
@@ -20,12 +21,23 @@ class Wire:
         self._word, self._arrives, self._stays = b"", False, False
         self.down = False
         """From when it broke until it is said otherwise nobody gets through."""
+        self.deaden_new = False
+        """Nothing ever moves on connections that are made from now on."""
+        self._dead: set[socket.socket] = set()
+        self._leading: dict[socket.socket, socket.socket] = {}
         self.broken = threading.Semaphore(0)
         threading.Thread(target=self._listen, daemon=True).start()
 
     def break_at(self, word: bytes, *, arrives: bool, stays: bool = False) -> None:
         """Once, at the next connection that says it. `stays`: it is `down` then."""
         self._arrives, self._stays, self._word = arrives, stays, word
+
+    def deaden(self) -> None:
+        """The server forgets the connections that there are, and nobody is told; new ones live."""
+        self._dead |= self._leading.keys()
+        for server in self._leading.values():
+            with contextlib.suppress(OSError):
+                server.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         self._listening.close()
@@ -37,8 +49,13 @@ class Wire:
 
     def _lead(self, client: socket.socket) -> None:
         with client, contextlib.suppress(OSError), socket.create_connection(self._to) as server:
+            self._leading[client] = server
+            if self.deaden_new:
+                threading.Event().wait()
             while True:
                 for ready in select.select([client, server], [], [])[0]:
+                    if client in self._dead:
+                        threading.Event().wait()
                     data = ready.recv(65536)
                     if self.down or not data:
                         return
