@@ -2,6 +2,7 @@
 
 from hub.store.exporting import Export, Part
 from hub.store.letters import HEARTBEAT
+from hub.store.living import live
 from hub.store.presence import Presence
 from hub.store.secrets import Secrets
 from hub.store.store import Store
@@ -23,5 +24,5 @@ from hub.store.values import (
 
 __all__ = [
     "AdapterVersion", "AuditCheck", "Change", "Earlier", "Export", "Filed", "HEARTBEAT", "Lacking", "Page", "Part", "Presence", "Secrets", "Standing",
-    "Store", "Stored", "TimelineEntry", "Transaction", "micros", "moment",
+    "Store", "Stored", "TimelineEntry", "Transaction", "live", "micros", "moment",
 ]
