@@ -37,3 +37,9 @@ def postgres(url: sa.URL, reader: bool) -> psycopg.Connection[Any]:
     if reader:
         raw.execute(f"set statement_timeout to '{READ_TIMEOUT}'")
     return raw
+
+
+def told(trouble: BaseException | None) -> str:
+    """What a database said, by its own code, such as SQLITE_FULL or 53100 (a full disk): its text may repeat what somebody wrote."""
+    code = getattr(trouble, "sqlite_errorname", None) or getattr(trouble, "sqlstate", None)
+    return f"{type(trouble).__name__} {code}" if code else type(trouble).__name__

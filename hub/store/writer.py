@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from hub.problem import Unavailable
 from hub.store.db import Connection, Database
-from hub.store.driver import BROKEN
+from hub.store.driver import BROKEN, told
 from hub.store.failpoint import reach
 
 BATCH = 128
@@ -127,14 +127,12 @@ class Writer:
             job = _Job(waiting[0])
             job.future.add_done_callback(lambda future: None if future.exception() else waiting[1]())
             batch = [*batch, job]
-        if not batch or self._committed(batch) is None:
-            return
-        if len(batch) == 1:
-            self._give_up(batch, Unavailable("the database does not answer", 5))
+        if not batch or (trouble := self._committed(batch)) is None:
             return
         for job in batch:
-            if self._committed([job]) is not None:
-                self._give_up([job], Unavailable("the database does not answer", 5))
+            if len(batch) == 1 or (trouble := self._committed([job])) is not None:
+                log.warning("a write was given up: %s", told(trouble))
+                job.future.set_exception(Unavailable("the database does not answer", 5))
 
     def _committed(self, batch: list[_Job]) -> Exception | None:
         """None: everybody has an answer. Else what the database did not answer to, and nothing was kept: it may be tried again."""
@@ -145,6 +143,7 @@ class Writer:
             return trouble
         except Unavailable as down:
             self._drop()
+            log.warning("%d writes were given up: %s", len(batch), down.detail)
             self._give_up(batch, down)
         except Exception as bug:  # never leave anybody waiting
             self._drop()
@@ -154,7 +153,6 @@ class Writer:
 
     @staticmethod
     def _give_up(batch: list[_Job], why: Exception) -> None:
-        log.warning("%d writes were given up: %s", len(batch), type(why).__name__)
         for job in batch:
             if not job.future.done():
                 job.future.set_exception(why)
