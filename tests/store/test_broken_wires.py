@@ -90,6 +90,15 @@ def test_what_a_database_does_not_take_of_one_work_undoes_no_other(store: Store,
     assert bad.exception() is not None
 
 
+def test_a_server_that_is_not_there_yet_when_the_hub_starts_is_unavailable(wire: Wire, tmp_path: Path, clock: Clock) -> None:
+    """One line, and whoever started it starts it again: no traceback."""
+    wire.down = True
+    store = opened(wire.url, tmp_path, clock)
+    with pytest.raises(Unavailable):
+        store.ready()
+    store.close()
+
+
 def test_a_server_whose_machine_is_gone_is_noticed_before_anybody_gives_up(postgres_url: str) -> None:
     database = Database(postgres_url)
     told = database.connect().raw.info.get_parameters()
