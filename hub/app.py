@@ -64,7 +64,7 @@ from hub.replaying import replay
 from hub.scheduling.desk import Desk
 from hub.settling import Settling
 from hub.shop import Shop
-from hub.store import HEARTBEAT, Secrets, Store
+from hub.store import Secrets, Store, live
 from hub.waiting import WaitingList
 from hub.worker import Chore, Worker, Workers
 
@@ -254,7 +254,7 @@ def worker(parts: Parts) -> Workers:
         Chore(timedelta(hours=1), lambda _: parts.store.reindex(index.digest(definitions.load())), apart=True),
         Chore(timedelta(seconds=5), lambda _: parts.shop.sweep()),
         Chore(timedelta(seconds=5), lambda _: rolling.name_slots(parts.store), apart=True),
-        Chore(timedelta(seconds=30), lambda _: parts.store.write(lambda tx: tx.remember(HEARTBEAT, ""))),
+        Chore(timedelta(seconds=30), lambda _: parts.store.write(live)),
         Chore(timedelta(seconds=10), lambda _: parts.waiting.offering.everywhere(parts.store)),
     ]))
 

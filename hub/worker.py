@@ -131,7 +131,7 @@ class Worker:
         """Claims and hands out what there is room for. True if anything was claimed."""
         now = self.flow.clock()
         for chore, due in self._chores.items():
-            if now >= due:
+            if now >= due or now < due - chore.every:  # or the clock was set back
                 self._chores[chore] = now + chore.every
                 self._chore(chore, now)
         if self._due is None:
@@ -181,7 +181,8 @@ class Worker:
         """How many letters of an adapter's may begin now: one slow partner never takes every thread, one that is down gets a probe."""
         begun, down_until = self._begun[adapter.name], self._down.get(adapter.name)
         if down_until is not None:
-            return 1 if not begun and now >= down_until else 0
+            waits = down_until - PROBE <= now < down_until  # not where the clock was set back
+            return 0 if begun or waits else 1
         return BATCH if not begun or (len(begun) < adapter.concurrency and time.monotonic() > begun[-1] + BESIDE) else 0
 
     def _deliver(self, adapter: Adapter, batch: list[Delivery], began: float) -> None:

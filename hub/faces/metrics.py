@@ -98,6 +98,8 @@ def written(standing: Standing, certificates: Iterable[Expiry], now: datetime) -
     if standing.worker is not None:
         yield from _family("besoksbro_worker_seen_seconds", "gauge", "Time since a worker last said that it runs.",
                            [({}, max(0.0, (now - standing.worker).total_seconds()))])
+    yield from _family("besoksbro_clock_ahead_seconds", "gauge", "How far the last change lies ahead of the clock.",
+                       [({}, standing.ahead(now).total_seconds())])
     yield from _family("besoksbro_certificate_expiry_timestamp_seconds", "gauge", "Until when a certificate is valid, in Unix time.",
                        [(labels, until.timestamp()) for labels, until in certificates])
     yield "# EOF\n"

@@ -3,6 +3,7 @@
 from hub.store.attachments import Attachments
 from hub.store.exporting import Export, Part
 from hub.store.letters import HEARTBEAT
+from hub.store.living import live
 from hub.store.presence import Presence
 from hub.store.secrets import Secrets
 from hub.store.store import Store
@@ -24,5 +25,5 @@ from hub.store.values import (
 
 __all__ = [
     "AdapterVersion", "Attachments", "AuditCheck", "Change", "Earlier", "Export", "Filed", "HEARTBEAT", "Lacking", "Page", "Part", "Presence",
-    "Secrets", "Standing", "Store", "Stored", "TimelineEntry", "Transaction", "micros", "moment",
+    "Secrets", "Standing", "Store", "Stored", "TimelineEntry", "Transaction", "live", "micros", "moment",
 ]

@@ -55,7 +55,8 @@ class Journal:
         self._name = f"{uuid.uuid4().hex}.journal"
         self._file = os.open(folder / self._name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         fcntl.flock(self._file, fcntl.LOCK_EX)
-        self._lines: list[tuple[Any, ...]] = []
+        self._lines: list[tuple[int, tuple[Any, ...]]] = []
+        """With where each line's call ends in the file."""
         self._written = 0
         self._lock = threading.Lock()
 
@@ -71,22 +72,23 @@ class Journal:
                 os.ftruncate(self._file, self._written)  # half a line would be taken for one with the next
                 raise Unavailable("the access log cannot be written", 5) from full
             self._written += len(data)
-            self._lines += rows
+            self._lines += [(self._written, row) for row in rows]
 
     def work(self) -> tuple[Callable[[Connection], None], Callable[[], None]] | None:
         """What the writer does with the lines that came, and what it calls once that is committed; None: nothing came."""
         with self._lock:
-            rows, upto = list(self._lines), self._written
-        if not rows:
+            lines, upto = list(self._lines), self._written
+        if not lines:
             return None
 
         def take(connection: Connection) -> None:
-            connection.many(_INSERT, rows)
+            there = _marked(connection, self._name)  # a commit of which nobody knows may have taken some of them in
+            connection.many(_INSERT, [row for end, row in lines if end > there])
             _mark(connection, self._name, upto)
 
         def done() -> None:
             with self._lock:
-                del self._lines[:len(rows)]
+                del self._lines[:len(lines)]
 
         return take, done
 
@@ -111,6 +113,12 @@ def _mark(connection: Connection, name: str, upto: int) -> None:
     )
 
 
+def _marked(connection: Connection, name: str) -> int:
+    """How many bytes of a journal are in the table."""
+    row = connection.row("select value from house_note where name = ?", (f"journal:{name}",))
+    return int(row[0]) if row else 0
+
+
 def _left_behind(connection: Connection, path: Path) -> list[list[Any]] | None:
     """The lines of a journal whose process is gone and that are not in the table; None while it lives."""
     with path.open("rb") as file:
@@ -118,8 +126,7 @@ def _left_behind(connection: Connection, path: Path) -> list[list[Any]] | None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return None
-        row = connection.row("select value from house_note where name = ?", (f"journal:{path.name}",))
-        file.seek(int(row[0]) if row else 0)
+        file.seek(_marked(connection, path.name))
         return [orjson.loads(line) for line in file if line.endswith(b"\n")]
 
 

@@ -7,32 +7,28 @@ SQLAlchemy Core costs twenty times as much (facts/performance.md, l09) and every
 from __future__ import annotations
 
 import queue
-import sqlite3
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
-import psycopg
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
 from hub.problem import Refused, Unavailable
+from hub.store import driver
+from hub.store.driver import BROKEN, CACHE, SPARING
 from hub.store.putting import PutOff, insert_all, percent, tables
 
 T = TypeVar("T")
-BROKEN = (sqlite3.OperationalError, psycopg.OperationalError, psycopg.InterfaceError)
-"""What a database that does not answer raises."""
-UNIQUE = (sqlite3.IntegrityError, psycopg.errors.IntegrityError)
-"""What a database refuses to keep."""
+LOST, AGAIN = 15.0, 0.2
+"""Seconds that a server which broke off in the middle of a commit is waited for, and between two looks."""
 WRITER_LOCK = 0x42_45_53_4F
 """The advisory lock on PostgreSQL: one writer at a time per municipality (its database), as SQLite has by nature."""
-READ_TIMEOUT = "5s"
 READERS = 24
 """Reads at a time, and so connections, of one process: PostgreSQL gives 100 to all of them unless it is told otherwise."""
 TURN = 30.0
 """Seconds that a read waits for its turn."""
-CACHE, READS, SPARING = 65_536, 8192, 4096
-"""KiB of pages that SQLite keeps for the writer, for each of READERS, and for the writer while it writes something large."""
 POURING = 16_384
 """Pages of SQLite's journal, 64 MiB of them, while much is loaded."""
 
@@ -49,6 +45,8 @@ class Connection:
         self._written = 0
         self._off = PutOff()
         self._numbers: dict[str, int] = {}
+        self.transaction = ""
+        """PostgreSQL's number of the one that began last: what became of it can be asked for after a connection broke."""
         self.memory: dict[str, Any] = {}
         """What was read or made in this transaction, for who would read it again. Empty again when anything is undone."""
 
@@ -140,13 +138,21 @@ class Connection:
         """Begins a transaction as the only writer; waits for the one before. `careful`: each attempt has a savepoint."""
         self._forget()
         self.spoiled, self._careful = False, careful
-        self.raw.execute("begin immediate" if self.sqlite else f"begin; select pg_advisory_xact_lock({WRITER_LOCK})")
+        if self.sqlite:
+            self.raw.execute("begin immediate")
+            return
+        answers = self.raw.execute(f"begin; select pg_current_xact_id()::text, pg_advisory_xact_lock({WRITER_LOCK})")
+        answers.nextset()
+        self.transaction = answers.fetchone()[0]
 
     def settle(self) -> None:
-        """Before `commit`: puts in what was put off. A row that the database refuses after all spoils the transaction."""
+        """Before `commit`: puts in what was put off. A row that the database, or its driver, refuses after all spoils the transaction: whose it
+        is shows when it is run again."""
         try:
             self._put_in(self._off.tables)
-        except UNIQUE:
+        except BROKEN:
+            raise
+        except Exception:
             self.spoiled = True
 
     def commit(self) -> None:
@@ -200,27 +206,39 @@ class Database:
             Unavailable: the database does not answer.
         """
         try:
-            raw: Any = self._sqlite() if self.sqlite else self._postgres()
+            raw: Any = driver.sqlite(self.engine.url, reader) if self.sqlite else driver.postgres(self.engine.url, reader)
         except BROKEN as down:
             raise Unavailable("the database does not answer", 5) from down
-        connection = Connection(raw, self.sqlite)
-        for setting in self._settings(reader):
-            connection.raw.execute(setting)
-        return connection
+        return Connection(raw, self.sqlite)
 
-    def _sqlite(self) -> sqlite3.Connection:
-        return sqlite3.connect(self.engine.url.database or "", isolation_level=None, check_same_thread=False, timeout=30)
+    def kept(self, transaction: str) -> bool:
+        """Whether a transaction was committed whose connection broke meanwhile (`Connection.transaction`); SQLite has none of those, and what it
+        could not commit is not there. Waits for a server that comes back, and for what is still under way on it.
 
-    def _postgres(self) -> Any:
-        return psycopg.connect(self.engine.url.set(drivername="postgresql").render_as_string(hide_password=False), autocommit=True)
+        Raises:
+            Unavailable: the server did not come back within LOST.
+        """
+        if self.sqlite:
+            return False
+        until = time.monotonic() + LOST
+        while True:
+            try:
+                return self._became(transaction) == "committed"
+            except (Unavailable, *BROKEN) as down:
+                if time.monotonic() > until:
+                    raise Unavailable("the database went away in the middle of a commit", 5) from down
+            time.sleep(AGAIN)
 
-    def _settings(self, reader: bool) -> list[str]:
-        if not self.sqlite:
-            return ["set timezone to 'UTC'", *([f"set statement_timeout to '{READ_TIMEOUT}'"] if reader else [])]
-        return [
-            "pragma journal_mode = wal", "pragma synchronous = full", "pragma busy_timeout = 30000", "pragma foreign_keys = on",
-            f"pragma cache_size = -{READS if reader else CACHE}", "pragma mmap_size = 1073741824", *(["pragma query_only = on"] if reader else []),
-        ]
+    def _became(self, transaction: str) -> str:
+        """Raises Unavailable, or as the driver does."""
+        connection = self.connect()
+        try:
+            connection.begin()  # when its own lock is free, it has come to its end
+            row = connection.row("select pg_xact_status(cast(? as xid8))", (transaction,))
+            connection.rollback()
+        finally:
+            connection.close()
+        return str(row[0]) if row else ""
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Runs a read on a connection that nobody else has meanwhile; one that broke is not lent again.

@@ -126,6 +126,14 @@ def let_go(connection: Connection, ids: Sequence[str], until: datetime | None = 
         connection.many("update delivery set due_at = ? where id = ?", [(micros(until), id_) for id_ in ids])
 
 
+def made_ahead(connection: Connection, now: datetime) -> int:
+    """What is to be sent and was made by a clock that was ahead is due now, and not when that time comes; how many."""
+    return connection.run(
+        f"update delivery set due_at = ?, created = ? where {OPEN} and state = 'due' and created > ? and owner is null",
+        (micros(now), micros(now), micros(now)),
+    )
+
+
 def page(connection: Connection, states: tuple[State, ...], adapter: str, before: int | None, limit: int) -> list[Delivery]:
     """Newest first, for the console."""
     wheres: list[str] = ["1 = 1"]

@@ -12,7 +12,7 @@ import signal
 import threading
 from collections.abc import Callable
 
-POINTS = frozenset({"after-claim", "inside-transaction", "before-commit", "after-commit", "after-remote-send"})
+POINTS = frozenset({"after-claim", "inside-migration", "inside-transaction", "before-commit", "after-commit", "after-remote-send"})
 VARIABLE = "BESOKSBRO_FAILPOINT"
 
 _name: str | None = None

@@ -13,7 +13,7 @@ import orjson
 
 from hub.message import Content, Enquiry, Envelope, Parcel, Verdict
 from hub.problem import Problem, Refused
-from hub.store import pieces
+from hub.store import pieces, resources
 from hub.store.db import Connection
 from hub.store.secrets import Secrets
 from hub.store.tables import OPEN
@@ -181,12 +181,14 @@ def problems(connection: Connection) -> dict[Problem, int]:
     return {Problem[name]: n for name, n in rows}
 
 
-def totals(connection: Connection) -> tuple[dict[str, int], datetime | None]:
-    """The highest number of each log; and when a worker last said that it runs."""
+def totals(connection: Connection) -> tuple[dict[str, int], datetime | None, datetime | None]:
+    """The highest number of each log; when a worker last said that it runs; and the time that the last change bears."""
     logs = {"changes": "max(seq) from version", "envelopes": "max(key) from envelope", "deliveries": "max(number) from delivery"}
     found = {name: connection.row(f"select {what}") for name, what in logs.items()}
     seen = connection.row("select at from house_note where name = ?", (HEARTBEAT,))
-    return {name: int(row[0] or 0) if row else 0 for name, row in found.items()}, moment(seen[0]) if seen else None
+    last = resources.newest(connection)
+    numbers = {name: int(row[0] or 0) if row else 0 for name, row in found.items()}
+    return numbers, moment(seen[0]) if seen else None, moment(last) if last else None
 
 
 def prune(connection: Connection, now: datetime) -> int:

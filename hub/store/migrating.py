@@ -10,6 +10,8 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from hub.problem import Unavailable
+
 FOLDER = Path(__file__).parent / "migrations"
 
 
@@ -35,6 +37,9 @@ def head() -> str | None:
 
 
 def current(engine: sa.Engine) -> str | None:
-    """The revision the database has; None: none."""
-    with engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+    """The revision the database has; None: none. Raises Unavailable, such as while PostgreSQL itself starts."""
+    try:
+        with engine.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+    except sa.exc.OperationalError as down:
+        raise Unavailable("the database does not answer", 5) from down

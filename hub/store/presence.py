@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from hub.problem import Unavailable
-from hub.store.db import BROKEN, Connection, Database
+from hub.store.db import Connection, Database
+from hub.store.driver import BROKEN
 from hub.store.tables import OPEN
 
 LOCKS = 0x42_45_53_57
@@ -32,11 +33,11 @@ class Presence:
         self._file: int | None = None
         self._session: Connection | None = None
         self._hold()
-        write(lambda c: c.run("insert into house_note (name, value, at) values (?, '', 0)", (_NOTED + name,)))
 
     def take_back(self) -> int:
         """Lets go of what workers had claimed that are gone; how many letters that were. Raises Unavailable."""
-        self._hold()
+        if not self._hold():
+            return 0
         gone = [name for name in self._database.read(_noted) if name != self.name and self._gone(name)]
         return sum(self._write(partial(_let_go, name=name)) for name in gone)
 
@@ -49,20 +50,35 @@ class Presence:
             (self._folder / self.name).unlink(missing_ok=True)
             os.close(self._file)
 
-    def _hold(self) -> None:
-        """Held from now on, also after a session that broke. Raises Unavailable."""
+    def _hold(self) -> bool:
+        """Held and noted from now on, also after a session that broke: others may have thought us gone meanwhile. False: what the server still takes
+        for that session holds it, and says as well that we live. Raises Unavailable."""
         if self._database.sqlite:
-            self._file = self._file or self._locked()
-            return
+            if self._file is None:
+                self._file = self._locked()
+                self._note()
+            return True
         try:
             if self._session is not None:
                 self._session.row("select 1")
-                return
+                return True
         except BROKEN:
             self._session = None
         session = self._database.connect()
-        session.row("select pg_advisory_lock(?, hashtext(?))", (LOCKS, self.name))
+        try:
+            row = session.row("select pg_try_advisory_lock(?, hashtext(?))", (LOCKS, self.name))
+        except BROKEN as down:
+            raise Unavailable("the database does not answer", 5) from down
+        if not row or not row[0]:
+            session.close()
+            return False
         self._session = session
+        self._note()
+        return True
+
+    def _note(self) -> None:
+        insert = "insert into house_note (name, value, at) values (?, '', 0) on conflict (name) do nothing"
+        self._write(lambda c: c.run(insert, (_NOTED + self.name,)))
 
     def _locked(self) -> int:
         """The file gets its name when it is locked: one that is not is nobody's."""

@@ -114,6 +114,12 @@ def place(connection: Connection, now: datetime, many: int = 1) -> tuple[int, in
     return last[0] + 1, updated
 
 
+def newest(connection: Connection) -> int:
+    """The time that the last change bears, in microseconds; 0: there is none."""
+    row = connection.row("select last_updated from version order by seq desc limit 1")
+    return int(row[0]) if row else 0
+
+
 def keep(
     connection: Connection, resource: Resource, origin: str, before: Current | None, now: datetime, entries: Callable[[Resource], Entries],
     by_put: bool = False,

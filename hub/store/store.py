@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime, timedelta
@@ -16,7 +15,7 @@ from hub.delivery import Delivery, State
 from hub.fhir.query import Entries, Query, TokenIs
 from hub.message import Content, Enquiry, Parcel, Resource
 from hub.problem import Problem, Refused, Unavailable
-from hub.store import auditing, deliveries, letters, loading, migrating, reindexing, resources, searching, seats, sessions, timeline
+from hub.store import auditing, copying, deliveries, letters, loading, migrating, reindexing, resources, searching, seats, sessions, timeline
 from hub.store.attachments import Files
 from hub.store.db import Connection, Database
 from hub.store.drafts import Drafts
@@ -267,12 +266,10 @@ class Store:
         return self._database.read(lambda c: auditing.verify(c, self._secrets))
 
     def backup(self, to: Path) -> None:
-        """An online copy (SQLite), for its owner's eyes. Raises Refused on PostgreSQL, whose own tools do it better; OSError."""
+        """An online copy (SQLite; `copying.copy`). Raises Refused on PostgreSQL, whose own tools do it better; OSError; sqlite3.OperationalError."""
         if not self._database.sqlite:
             raise Refused(Problem.NOT_SUPPORTED, "use pg_dump for a PostgreSQL database")
-        to.touch(0o600, exist_ok=False)
-        with sqlite3.connect(self._database.engine.url.database or "") as connection:
-            connection.execute("vacuum into ?", (str(to),))
+        copying.copy(self._database.engine.url.database or "", to)
 
     def prune(self, now: datetime) -> int:
         """Lets go of bytes past their time, dead sessions and empty journals; how many contents went."""

@@ -236,3 +236,9 @@ class Standing:
     """`changes`, `envelopes`, `deliveries`: how many there have been, by the numbers they were given. Never falls."""
     worker: datetime | None = None
     """When a worker last said that it runs."""
+    newest: datetime | None = None
+    """The time that the last change bears."""
+
+    def ahead(self, now: datetime) -> timedelta:
+        """How far the last change lies ahead: a clock was, and what is changed bears such times (`meta.lastUpdated`) until it is caught up with."""
+        return max(self.newest - now, timedelta()) if self.newest else timedelta()

@@ -19,7 +19,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 from hub.problem import Unavailable
-from hub.store.db import BROKEN, Connection, Database
+from hub.store.db import Connection, Database
+from hub.store.driver import BROKEN, told
 from hub.store.failpoint import reach
 
 BATCH = 128
@@ -58,7 +59,8 @@ class Writer:
         """Runs `work` on the writer's connection; durable when it returns.
 
         Raises:
-            Unavailable: too much waits, or the database does not answer; nothing was written.
+            Unavailable: too much waits, or the database does not answer; nothing was written, or the database went away in the middle of a
+                commit and did not come back within LOST: then nobody knows.
         """
         result: T = self.write_all([work])[0].result()
         return result
@@ -125,40 +127,39 @@ class Writer:
             job = _Job(waiting[0])
             job.future.add_done_callback(lambda future: None if future.exception() else waiting[1]())
             batch = [*batch, job]
-        if not batch:
+        if not batch or (trouble := self._committed(batch)) is None:
             return
+        for job in batch:
+            if len(batch) == 1 or (trouble := self._committed([job])) is not None:
+                log.warning("a write was given up: %s", told(trouble))
+                job.future.set_exception(Unavailable("the database does not answer", 5))
+
+    def _committed(self, batch: list[_Job]) -> Exception | None:
+        """None: everybody has an answer. Else what the database did not answer to, and nothing was kept: it may be tried again."""
         try:
             self._attempt(batch)
         except BROKEN as trouble:
             self._drop()
-            if len(batch) == 1:
-                batch[0].future.set_exception(Unavailable("the database does not answer", 5))
-                log.warning("a write was given up: %s", type(trouble).__name__)
-                return
-            for job in batch:
-                self._commit_alone(job)
+            return trouble
+        except Unavailable as down:
+            self._drop()
+            log.warning("%d writes were given up: %s", len(batch), down.detail)
+            self._give_up(batch, down)
         except Exception as bug:  # never leave anybody waiting
             self._drop()
             log.exception("a commit failed")
-            for job in batch:
-                if not job.future.done():
-                    job.future.set_exception(bug)
+            self._give_up(batch, bug)
+        return None
 
-    def _commit_alone(self, job: _Job) -> None:
-        try:
-            self._attempt([job])
-        except BROKEN:
-            self._drop()
-            job.future.set_exception(Unavailable("the database does not answer", 5))
+    @staticmethod
+    def _give_up(batch: list[_Job], why: Exception) -> None:
+        for job in batch:
+            if not job.future.done():
+                job.future.set_exception(why)
 
     def _attempt(self, batch: list[_Job]) -> None:
         if self._connection is None:
-            try:
-                self._connection = self._database.connect()
-            except Unavailable as down:
-                for job in batch:
-                    job.future.set_exception(down)
-                return
+            self._connection = self._database.connect()
         connection = self._connection
         connection.begin()
         outcomes = self._outcomes(connection, batch)
@@ -169,7 +170,12 @@ class Writer:
             connection.begin(careful=True)
             outcomes = self._outcomes(connection, batch)
         reach("before-commit")
-        connection.commit()
+        try:
+            connection.commit()
+        except BROKEN:  # the answer got lost; what it was, the database knows. Work that was kept must not be done once more
+            self._drop()
+            if not self._database.kept(connection.transaction):
+                raise
         reach("after-commit")
         for job, result, trouble in outcomes:
             if trouble is not None:

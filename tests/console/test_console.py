@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
+from datetime import timedelta
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,15 @@ def test_the_first_page_says_which_certificate_expires_soon(town_store: Any, clo
     with TestClient(application(context(town_store, clock, warnings=lambda: ["Sertifikatet utløper om 8 dager."]))) as client:
         client.post("/drift/logg-inn")
         assert "Sertifikatet utløper om 8 dager." in text(client.get("/drift").text)
+
+
+def test_the_first_page_says_that_a_clock_was_ahead(town_store: Any, clock: Clock) -> None:
+    """Until it is caught up with, `lastUpdated` lies ahead of every clock."""
+    newest = town_store.standing().newest
+    clock.now = newest - timedelta(hours=3)
+    with TestClient(application(context(town_store, clock))) as client:
+        client.post("/drift/logg-inn")
+        assert "En klokke går feil: siste endring er merket 180 minutter fram i tid" in text(client.get("/drift").text)
 
 
 def test_adapters_tell_what_waits_and_since_when(operator: TestClient) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -78,6 +83,20 @@ def test_what_cannot_be_read_or_written_is_one_line_and_no_traceback(
         main()
     said = capsys.readouterr()
     assert left.value.code in (1, 2) and len((said.err + said.out).splitlines()) == 1 and "/no/such" in said.err + said.out
+
+
+def test_a_copy_for_which_there_is_no_room_is_not_there_and_is_made_when_there_is(home: Path, tmp_path: Path) -> None:
+    """Half a copy with its name would be taken for one when it is needed."""
+    command = [sys.executable, "-m", "hub", "database", "backup", str(tmp_path / "copy.db"), "--home", str(home)]
+    little = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))}
+    refused = subprocess.run(command, capture_output=True, text=True, check=False, **little)  # type: ignore[call-overload]
+    assert refused.returncode == 1 and "ble ikke skrevet" in refused.stdout + refused.stderr and list(tmp_path.iterdir()) == []
+    subprocess.run(command, capture_output=True, check=True)
+    with closing(sqlite3.connect(tmp_path / "copy.db")) as copy:
+        assert copy.execute("pragma integrity_check").fetchone() == ("ok",)
+    assert [path.name for path in tmp_path.iterdir()] == ["copy.db"] and (tmp_path / "copy.db").stat().st_mode & 0o777 == 0o600
+    before = (tmp_path / "copy.db").read_bytes()
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 1 and (tmp_path / "copy.db").read_bytes() == before
 
 
 def test_a_number_that_no_message_can_have_is_a_wrong_argument(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

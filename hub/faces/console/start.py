@@ -20,6 +20,8 @@ from hub.store.feeds import ADAPTER
 THREADS = "/drift/brukermeldinger"
 LATE = timedelta(minutes=30)
 """A delivery that has waited longer is shown in red."""
+AHEAD = timedelta(minutes=2)
+"""A last change that lies further ahead than this is told of."""
 ADVICE = {
     State.FAILED: "Transporten sa nei for godt. Se hvorfor, og send på nytt.",
     State.EXPIRED: "Ingen svarte innen fristen. Ring mottakeren.",
@@ -64,8 +66,17 @@ def start(context: Context, asked: Asked) -> Answer:
     refused = [
         {"problem": p.value, "text": p.text, "count": n} for p, n in sorted(standing.problems.items(), key=lambda item: -item[1])
     ]
-    return Page("console/start.html", shown(asked, "start", needs=needs, warnings=context.warnings(), calm=not needs, refused=refused, detailed=False,
+    warnings = [*context.warnings(), *_clock(standing, asked.now)]
+    return Page("console/start.html", shown(asked, "start", needs=needs, warnings=warnings, calm=not needs, refused=refused, detailed=False,
                                             adapters=rows(context, standing, asked.now)))
+
+
+def _clock(standing: Standing, now: datetime) -> list[str]:
+    ahead = standing.ahead(now)
+    if ahead <= AHEAD:
+        return []
+    told = f"{ahead.days} døgn" if ahead.days else f"{ahead.seconds // 60} minutter"
+    return [f"En klokke går feil: siste endring er merket {told} fram i tid. Kontroller klokka på maskinene (docs/operations.md, «Klokka»)."]
 
 
 def adapters(context: Context, asked: Asked) -> Answer:
