@@ -46,7 +46,8 @@ def states(world: World) -> list[State]:
     return [d.state for d in sorted(world.store.deliveries((), NAME, None, 99), key=lambda d: d.number)]
 
 
-def test_what_the_partner_says_at_once_is_kept_in_the_commit_that_tells_of_the_sending(world: World) -> None:
+def test_what_the_partner_says_at_once_is_kept_in_the_commit_that_tells_of_the_sending(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivering, "SHARED", 1000.0)  # however busy the machine is
     letters = several(world)
     adapter, commits = answering(world, world.box.receive), list[int]()
     write_all = world.store._writer.write_all
