@@ -156,7 +156,11 @@ class Worker:
     def _chore(self, chore: Chore, now: datetime) -> None:
         """Does it; what waits for others goes on beside the rounds, one at a time each, and its troubles are only logged."""
         if not chore.apart:
-            chore.work(now)
+            try:
+                chore.work(now)
+            except Unavailable:  # the store does not answer: not only when its time comes again
+                self._chores[chore] = now + min(chore.every, PROBE)
+                raise
         elif chore not in self._apart or not self._apart[chore].is_alive():
             self._apart[chore] = threading.Thread(target=_beside, args=(chore, now), name="chore", daemon=True)
             self._apart[chore].start()

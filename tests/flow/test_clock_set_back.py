@@ -63,6 +63,28 @@ def test_chores_go_on_and_a_partner_that_was_down_is_tried_when_the_clock_is_set
     worker.stop()
 
 
+def test_a_chore_for_which_the_store_did_not_answer_is_done_a_minute_later(world: World) -> None:
+    tried: list[datetime] = []
+
+    def work(now: datetime) -> None:
+        tried.append(now)
+        if len(tried) == 1:
+            raise Unavailable("the database does not answer")
+
+    worker = Worker(world.flow, 1, [Chore(HOUR, work)], lambda now: [])
+    with pytest.raises(Unavailable):
+        worker._round()
+    worker._round()
+    assert len(tried) == 1
+    world.clock.now += timedelta(minutes=1)
+    worker._round()
+    assert len(tried) == 2
+    world.clock.now += timedelta(minutes=59)
+    worker._round()
+    assert len(tried) == 2, "and then as often as it is wanted"
+    worker.stop()
+
+
 def test_how_far_the_last_change_lies_ahead_is_a_number_to_watch(world: World) -> None:
     right = world.clock.now
     world.clock.now += HOUR
