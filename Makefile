@@ -50,4 +50,4 @@ docs: setup
 	@$(BIN)/python tools/docs.py
 
 clean:
-	rm -rf .venv .assets .demo .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .assets .demo .fuzz .crashes .mypy_cache .ruff_cache .pytest_cache .hypothesis

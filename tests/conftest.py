@@ -5,6 +5,7 @@ BESOKSBRO_REQUIRE names servers that must be there (`postgres,rabbitmq,chromium,
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import shutil
 import socket
@@ -19,6 +20,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parents[1]
+CRASHES = ROOT / ".crashes"
 REQUIRED = os.environ.get("BESOKSBRO_REQUIRE", "").split(",")
 
 settings.register_profile("besoksbro", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
@@ -32,6 +34,13 @@ LONGEST = ("demo", "lossy")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest begins first, so that no worker is left alone with it at the end."""
     items.sort(key=lambda item: item.path.parent.name not in LONGEST)
+
+
+def pytest_sessionstart() -> None:
+    """Where a worker was when it died is kept for whoever looks afterwards (`.ci/run` prints it last): what it wrote to the terminal drowns."""
+    if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+        CRASHES.mkdir(exist_ok=True)
+        faulthandler.enable((CRASHES / f"{worker}-{os.getpid()}.txt").open("w"))
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
