@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -32,20 +33,24 @@ class Presence:
         self._database, self._write, self._folder = database, write, folder
         self._file: int | None = None
         self._session: Connection | None = None
+        self._at_it = threading.Lock()
+        """The session is for one thread at a time: one that is closed while the driver waits in it takes the whole process with it."""
         self._hold()
 
     def take_back(self) -> int:
         """Lets go of what workers had claimed that are gone; how many letters that were. Raises Unavailable."""
-        if not self._hold():
-            return 0
-        gone = [name for name in self._database.read(_noted) if name != self.name and self._gone(name)]
+        with self._at_it:
+            if not self._hold():
+                return 0
+            gone = [name for name in self._database.read(_noted) if name != self.name and self._gone(name)]
         return sum(self._write(partial(_let_go, name=name)) for name in gone)
 
     def end(self) -> None:
         """The process may live on; this worker does not, and lets go of what it had claimed. Raises Unavailable."""
         self._write(partial(_let_go, name=self.name))
-        if self._session is not None:
-            self._session.close()
+        with self._at_it:
+            if self._session is not None:
+                self._session.close()
         if self._file is not None:
             (self._folder / self.name).unlink(missing_ok=True)
             os.close(self._file)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from made import appointment, owed
 from severing import Wire
 from store_clock import Clock, opened
 
+from adapters.demo.processes import wait_for
 from hub.access import AuditLine
 from hub.fhir.query import Query
 from hub.problem import Unavailable
@@ -143,3 +145,22 @@ def test_a_worker_does_not_wait_for_its_own_session_that_the_server_still_takes_
         assert over_the_wire.attend("other").take_back() == 0, "as long as that session is there nobody takes it for dead"
     one.take_back()
     assert over_the_wire.attend("third").take_back() == 0
+
+
+def test_a_session_is_not_closed_under_whoever_is_at_it(over_the_wire: Store, postgres_url: str) -> None:
+    """A worker that stops while its look at the others hangs: the driver's connection is no two threads' at once, and nothing of it stays."""
+    one = over_the_wire.attend("one")
+    session = one._session
+    assert session is not None
+    row = session.row
+    with psycopg.connect(postgres_url, autocommit=True) as gate, ThreadPoolExecutor(2) as pool:
+        gate.execute("select pg_advisory_lock(42)")
+        session.row = lambda *given: (row("select pg_advisory_lock(42)"), row(*given))[1]  # type: ignore[method-assign]
+        looked = pool.submit(one.take_back)
+        wait_for(lambda: gate.execute("select 1 from pg_locks where objid = 42 and not granted").fetchone() is not None, "the look hanging", 10)
+        ended = pool.submit(one.end)
+        wait_for(lambda: gate.execute("select 1 from house_note where name = 'worker:one'").fetchone() is None, "the worker crossing itself out", 10)
+        gate.execute("select pg_advisory_unlock(42)")
+        assert looked.result(20) == 0 and ended.result(20) is None
+        assert gate.execute("select 1 from house_note where name = 'worker:one'").fetchone() is None
+        assert gate.execute("select 1 from pg_locks where locktype = 'advisory' and classid::bigint = %s", (LOCKS,)).fetchone() is None
