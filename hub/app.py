@@ -48,7 +48,7 @@ from hub.feeds import load as topics
 from hub.fhir import definitions, index, validate
 from hub.flow import Flow
 from hub.keeping import Keeping
-from hub.making import ROOT, command, factory, seals, tls_shown
+from hub.making import ROOT, certified, command, factory, seals
 from hub.noticing import Noticing
 from hub.oauth.dpop import Nonce
 from hub.oauth.gate import Gate
@@ -273,19 +273,14 @@ def _customers(parts: Parts) -> frozenset[str]:
 
 def _warnings(parts: Parts) -> list[str]:
     """What the console says of partners' files, and of certificates."""
-    told = command("cert-warnings")(*_certified(parts), parts.clock(), parts.hub.environment == "production")
+    told = command("cert-warnings")(*certified(parts.hub, parts.adapters.texts.values()), parts.clock(), parts.hub.environment == "production")
     return [*parts.adapters.troubles.values(), *told]
 
 
 def _expiries(parts: Parts) -> list[Expiry]:
     """When certificates expire, for the metrics."""
-    lines = command("cert-list")(*_certified(parts), parts.clock())
+    lines = command("cert-list")(*certified(parts.hub, parts.adapters.texts.values()), parts.clock())
     return [({"whose": one.whose, "use": one.use, "file": one.file, "serial": one.serial}, one.valid_to) for one in lines if not one.replaced]
-
-
-def _certified(parts: Parts) -> tuple[Any, ...]:
-    texts = parts.adapters.texts.values()
-    return seals(parts.hub, texts), tls_shown(parts.hub, texts)
 
 
 def _cards(parts: Parts) -> tuple[AdapterCard, ...]:

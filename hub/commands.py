@@ -235,21 +235,15 @@ def audit_verify(home: Path) -> Result:
     return Result(check.holds, data, f"{text}. Head: {check.head}")
 
 
-def _certified(home: Path) -> tuple[Any, ...]:
-    """Where certificates lie: of seals and of TLS."""
-    hub, texts = read_hub(home), read_adapters(home)
-    return making.seals(hub, texts), making.tls_shown(hub, texts)
-
-
 def cert_list(home: Path) -> Result:
     """Our own and the partners' certificates."""
-    lines = making.command("cert-list")(*_certified(home), app.utc_now())
+    lines = making.command("cert-list")(*making.certified(read_hub(home), read_adapters(home)), app.utc_now())
     return Result(True, {"certificates": [asdict(line) for line in lines]}, "\n".join(line.text for line in lines) or "Ingen sertifikater.")
 
 
 def cert_check(home: Path, ask: bool) -> Result:
     """The same, judged: chain, use, validity, revocation."""
-    lines, told = making.command("cert-check")(*_certified(home), app.utc_now(), ask)
+    lines, told = making.command("cert-check")(*making.certified(read_hub(home), read_adapters(home)), app.utc_now(), ask)
     data = {"certificates": [asdict(line) for line in lines], "remarks": told}
     return Result(all(line.ok for line in lines), data, "\n".join([*(line.text for line in lines), *told]) or "Ingen sertifikater.")
 

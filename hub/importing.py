@@ -23,7 +23,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from hub.access import AuditLine, Ground, Mandate, Scope
 from hub.booking import readable
-from hub.booking.attachments import has_files
+from hub.booking.attachments import elements
 from hub.booking.messages import is_message
 from hub.fhir import definitions, index, strict_json, validate
 from hub.fhir.definitions import Definitions
@@ -125,7 +125,7 @@ def _checked(line: bytes, known: Definitions) -> Resource:
         raise Refused(Problem.INVALID, "what moves in has its id", f"{type_}.id")
     readable.demand(resource)
     _grants(resource)
-    if type_ == "Communication" and is_message(resource) and has_files(resource):
+    if type_ == "Communication" and is_message(resource) and elements(resource):
         raise Refused(Problem.NOT_SUPPORTED, "the files of a message do not move in", "Communication.payload")
     if resource.get("slot"):
         raise Refused(Problem.NOT_SUPPORTED, "who has a seat in a slot has booked it here", f"{type_}.slot")

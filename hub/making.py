@@ -77,6 +77,12 @@ def tls_shown(hub: Hub, texts: Iterable[AdapterText]) -> dict[str, Path]:
     return shown
 
 
+def certified(hub: Hub, texts: Iterable[AdapterText]) -> tuple[tuple[Surroundings, ...], dict[str, Path]]:
+    """Where certificates lie: of seals and of TLS. What the commands about certificates are told first."""
+    every = list(texts)
+    return seals(hub, every), tls_shown(hub, every)
+
+
 def command(name: str) -> Callable[..., Any]:
     """What is ebxml's or an adapter's to do, which the hub does not know: found by entry point, as carriers are."""
     found: Callable[..., Any] = next(iter(importlib.metadata.entry_points(group="besoksbro.commands", name=name))).load()

@@ -22,6 +22,7 @@ from adapters.formats.msghead import msghead_format
 from adapters.seals.ebms import ebms
 from adapters.seals.edi import edi as edi_seal
 from hub.adapter import Carrier, Seal, Surroundings, Unopened
+from hub.booking.attachments import elements
 from hub.booking.conventions import extension
 from hub.message import Envelope, Letter, Parcel, Receipt, Resource, Resources, Verdict
 from hub.problem import Problem, Refused, Unavailable
@@ -158,7 +159,7 @@ class Box:
         parcel = self.seal.close(self.format.write(Resources(script.answer(self.settings.seed, asked)), letter), letter, now)
         self.records.owe(letter.id, conversation, "answer", parcel.body, dict(parcel.headers), time.time() + READS * self.settings.pace)
         self.records.count("messages answered")
-        for _ in range(script.files(asked)):
+        for _ in elements(asked):
             self.records.count("files taken")
 
     def _owe_receipt(self, envelope: Envelope, verdict: Verdict, now: datetime) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
-from hub.booking.attachments import ELEMENT, File, stated
+from hub.booking.attachments import File, elements, stated
 from hub.booking.conventions import BY_SERVICE, HOME_HEALTH, with_extension
 from hub.message import Resource
 
@@ -77,18 +77,13 @@ def answer(seed: int, asked: Resource) -> tuple[Resource, ...]:
     """What an employee answers to a message, and to whom; to one with files, with a file."""
     letter = asked["identifier"][0]
     rng = Random(f"{seed}|{letter['value']}")
-    enclosed = [stated(File("Kvittering.pdf", PDF), "application/pdf")] if files(asked) else []
+    enclosed = [stated(File("Kvittering.pdf", PDF), "application/pdf")] if elements(asked) else []
     made: Resource = {
         "resourceType": "Communication", "status": "completed", "topic": asked.get("topic", {}),
         "payload": [{"contentString": rng.choice(ANSWERS)}, *enclosed],
         "sender": {"display": rng.choice(EMPLOYEES)}, "inResponseTo": [{"identifier": letter}],
     }
     return made, {"resourceType": "Patient", "identifier": [asked["subject"]["identifier"]]}
-
-
-def files(asked: Resource) -> int:
-    """How many files came with a message."""
-    return sum(ELEMENT in payload for payload in asked.get("payload", ()))
 
 
 def _encounter(step: str, uid: str, start: datetime, end: datetime, rng: Random) -> dict[str, Any]:

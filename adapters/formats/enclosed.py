@@ -23,10 +23,9 @@ _LARGEST = 2 * MOST_BYTES
 def written(items: Iterable[Resource], issued: str) -> tuple[Document, ...]:
     """The documents of the files that a stated message, the first Communication of the items, has with it, in their order."""
     communication = next(item for item in items if item["resourceType"] == "Communication")
-    told = [payload[attachments.ELEMENT] for payload in communication.get("payload") or () if attachments.ELEMENT in payload]
     return tuple(
         Document(container.write(file.body), ATTACHMENT, issued, str(attachment.get("contentType", "")), file.name)
-        for attachment, file in zip(told, attachments.files_of(communication), strict=True)
+        for attachment, file in zip(attachments.elements(communication), attachments.files_of(communication), strict=True)
     )
 
 
@@ -60,4 +59,3 @@ def _stated(document: Document) -> Resource:
         return attachments.stated(File(document.description or document.content_description, container.read(document.content)), document.mime_type)
     except Violation as wrong:
         raise Refused(Problem.INVALID, wrong.description, f"{_WHERE}/RefDoc/Content") from wrong
-

@@ -12,7 +12,7 @@ from ebxml.errors import Violation
 from ebxml.kith import Coded, Person
 from ebxml.msghead import Document, MsgHead
 from hub.booking import clock
-from hub.booking.messages import CONVERSATION, LETTER, letter_id
+from hub.booking.messages import CONVERSATION, LETTER, letter_id, text_of
 from hub.message import Resource
 from hub.problem import Problem, Refused
 
@@ -60,7 +60,7 @@ def written(row: Mapping[str, Any], items: Iterable[Resource], version: str, mad
         f"Skrevet av {name}, på vegne av pasienten." if ours and name else "",
         f"Gjelder besøket {appointments.when(visit)}{f', {service}' if service else ''}." if visit else "",
     ]
-    text = "\n".join(str(p["contentString"]) for p in communication.get("payload") or () if "contentString" in p)
+    text = text_of(communication)
     body = "\n".join([*filter(None, notes), "", text] if any(notes) else [text])
     roles = (dialog.Role(PERFORMER_ROLE, Person(given=name)),) if name and not ours else ()
     entry = dialog.Entry(row["entry"], Coded(*row["code"]), topic, body, roles=roles)

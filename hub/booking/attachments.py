@@ -117,19 +117,32 @@ def told(message: str, files: Iterable[File]) -> tuple[Resource, ...]:
 def _told(message: str, number: int, file: File) -> Resource:
     kind = kind_of(file.body)
     assert kind is not None
-    digest = base64.b64encode(hashlib.sha1(file.body, usedforsecurity=False).digest()).decode()  # R4 Attachment.hash
     return {ELEMENT: {
         "contentType": kind.media_type, "url": f"Binary/{uuid5(NAMESPACE_URL, f'attachment|{message}|{number}')}", "size": len(file.body),
-        "hash": digest, "title": called(file.name, kind),
+        "hash": _digest(file.body), "title": called(file.name, kind),
     }}
+
+
+def _digest(body: bytes) -> str:
+    """R4 Attachment.hash."""
+    return base64.b64encode(hashlib.sha1(body, usedforsecurity=False).digest()).decode()
+
+
+def elements(communication: Resource) -> list[dict[str, Any]]:
+    """The Attachments of the files that it tells of, or has with it."""
+    return [attachment for _, attachment in _placed(communication)]
+
+
+def _placed(communication: Resource) -> Iterator[tuple[int, dict[str, Any]]]:
+    """With the place of each among the payloads."""
+    return ((place, p[ELEMENT]) for place, p in enumerate(communication.get("payload") or ()) if ELEMENT in p)
 
 
 def of(communication: Resource) -> tuple[Attached, ...]:
     """The files that a kept message tells of."""
-    every = (payload[ELEMENT] for payload in communication.get("payload") or () if ELEMENT in payload)
     return tuple(
         Attached(str(a["url"]).removeprefix("Binary/"), str(a.get("contentType", "")), str(a.get("title", "")), int(a.get("size", 0)))
-        for a in every if str(a.get("url", "")).startswith("Binary/")
+        for a in elements(communication) if str(a.get("url", "")).startswith("Binary/")
     )
 
 
@@ -146,19 +159,10 @@ def files_of(communication: Resource) -> tuple[File, ...]:
         Refused: INVALID: no base64, not what its `size` or `hash` says, or a file that is elsewhere, whose address nobody here looks up;
             ATTACHMENTS_TOO_LARGE: more than any municipality takes.
     """
-    every = list(_attachments(communication))
+    every = list(_placed(communication))
     if len(every) > MOST_FILES or sum(len(str(a.get("data", ""))) for _, a in every) > 2 * MOST_BYTES:
         raise Refused(Problem.ATTACHMENTS_TOO_LARGE, f"more than {MOST_FILES} files or {MOST_BYTES} bytes", PAYLOAD)
     return tuple(File(str(a.get("title", "")), _bytes(a, f"{PAYLOAD}[{place}]")) for place, a in every)
-
-
-def has_files(communication: Resource) -> bool:
-    """It tells of files, or has them with it."""
-    return any(ELEMENT in payload for payload in communication.get("payload") or ())
-
-
-def _attachments(communication: Resource) -> Iterator[tuple[int, dict[str, Any]]]:
-    return ((place, p[ELEMENT]) for place, p in enumerate(communication.get("payload") or ()) if ELEMENT in p)
 
 
 def _bytes(attachment: dict[str, Any], where: str) -> bytes:
@@ -168,7 +172,7 @@ def _bytes(attachment: dict[str, Any], where: str) -> bytes:
         body = binascii.a2b_base64("".join(str(attachment["data"]).split()).encode("ascii"), strict_mode=True)
     except (binascii.Error, UnicodeEncodeError) as wrong:
         raise Refused(Problem.INVALID, "`data` is no base64", where) from wrong
-    digest = base64.b64encode(hashlib.sha1(body, usedforsecurity=False).digest()).decode()
+    digest = _digest(body)
     if attachment.get("size", len(body)) != len(body) or attachment.get("hash", digest) != digest:
         raise Refused(Problem.INVALID, "`data` is not what `size` or `hash` says", where)
     return body

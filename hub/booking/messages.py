@@ -74,7 +74,7 @@ class Post:
             patient=communication["subject"]["reference"],
             department=first(points_to(r, "HealthcareService") for r in (sender, *recipients)),
             author=sender["reference"], signed=str(sender.get("display", "")), topic=str((communication.get("topic") or {}).get("text", "")),
-            text="\n".join(str(p["contentString"]) for p in communication.get("payload") or () if "contentString" in p),
+            text=text_of(communication),
             visit=first(points_to(r, "Appointment") for r in communication.get("about") or ()), sent=begin(communication["sent"]),
             received=begin(communication["received"]) if "received" in communication else None, status=communication["status"],
             read_by=frozenset(str((part.get("reader") or {}).get("reference", "")) for part in parts(communication, "read")),
@@ -122,6 +122,11 @@ def is_message(communication: Resource) -> bool:
     """It is one, whole, and not entered in error."""
     known = "message" in codes(communication.get("category"), CATEGORY) and communication.get("status") != "entered-in-error"
     return known and "sent" in communication and all("reference" in (communication.get(who) or {}) for who in ("subject", "sender"))
+
+
+def text_of(communication: Resource) -> str:
+    """What is written in it; its files say nothing here."""
+    return "\n".join(str(p["contentString"]) for p in communication.get("payload") or () if "contentString" in p)
 
 
 def threads(communications: Iterable[Resource]) -> list[Thread]:

@@ -49,8 +49,6 @@ def let_go(tx: Transaction) -> None:
             Attachments(tx.connection, tx.secrets).drop(change.id)
 
 
-def file_of(store: Store, communication: Resource, id_: str) -> bytes | None:
-    """The bytes of a file that this message tells of and that is its own; None: there is none."""
-    if id_ not in [attached.id for attached in attachments.of(communication)] or store.attachments.message(id_) != communication["id"]:
-        return None
-    return store.attachments.body(id_)
+def file_of(store: Store, message: str, id_: str) -> bytes | None:
+    """The bytes of a file of the message with this id, which tells of it; None: it is not this one's, or went with it."""
+    return store.attachments.body(id_) if store.attachments.message(id_) == message else None

@@ -10,7 +10,6 @@ import orjson
 
 from hub.access import AuditLine, Reader
 from hub.booking import attachments
-from hub.booking.attachments import KINDS
 from hub.dialogue import file_of
 from hub.faces.formats import FORMATS, XML, acceptable, media_type, worded
 from hub.faces.interaction import JSON, READS, Answer, Asked, Header
@@ -23,7 +22,6 @@ from hub.store import Store
 from hub.store.values import persons
 
 TYPE = "Binary"
-RAW = tuple(kind.media_type for kind in KINDS)
 
 
 def rows() -> list[Resource]:
@@ -59,7 +57,7 @@ class Binaries:
         message = self._store.attachments.message(id_)
         kept = self._store.get("Communication", message) if message and self._sight.sees(reader, "Communication", message) else None
         told = next((a for a in attachments.of(kept.resource) if a.id == id_), None) if kept is not None and not kept.deleted else None
-        if kept is None or told is None or (body := file_of(self._store, kept.resource, id_)) is None:
+        if kept is None or told is None or (body := file_of(self._store, message, id_)) is None:
             raise Refused(Problem.UNKNOWN_RESOURCE, "no Binary with that id")
         answer = self._worded(asked, id_, kept.reference, told.media_type, told.title, body)
         self._store.audit_later(

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from hub.access import AuditLine
 from hub.booking.attachments import KINDS, File, Limits, kind_of
-from hub.booking.messages import Post
+from hub.booking.messages import Post, Thread
 from hub.dialogue import file_of
 from hub.faces import unsent
 from hub.faces.context import Context
-from hub.faces.web import ID, Asked, Download
+from hub.faces.web import Asked, Download
 from hub.problem import Problem, Refused
 
 FIELD = "vedlegg"
@@ -84,9 +84,8 @@ def _sorry(asked: Asked, limits: Limits) -> str:
     return f"Filen «{wrong.name[:80]}» {why}. Velg filene på nytt."
 
 
-def download(context: Context, message: Post | None, id_: str, audit: AuditLine) -> Download | None:
-    """A file of this message; None: it has no such file."""
-    found = next((file for file in message.files if file.id == id_), None) if message is not None and ID.fullmatch(id_) else None
-    stored = context.store.get("Communication", message.id) if message is not None and found is not None else None
-    body = file_of(context.store, stored.resource, id_) if stored is not None and not stored.deleted else None
+def download(context: Context, thread: Thread, id_: str, audit: AuditLine) -> Download | None:
+    """A file of a message in this thread; None: it has no such file."""
+    message, found = next(((post, file) for post in thread.messages for file in post.files if file.id == id_), (None, None))
+    body = file_of(context.store, message.id, id_) if message is not None else None
     return Download(body, found.media_type, found.title, (audit,)) if found is not None and body is not None else None

@@ -196,17 +196,17 @@ class Face:
             self.context.store.end_session(before.digest)
             before = None
         session = sessions.living(self.context.store, before, now, touch=not by_itself)
-        form = None if sent is None else sent.fields | ({unsent.FILES: "ja"} if sent.chosen and session is None else {})
+        form = {} if sent is None else sent.fields
+        unkept = form | ({unsent.FILES: "ja"} if sent is not None and sent.chosen else {})
         if session is None and not open:
             if before is not None and form and forms.ours(request, before, form, open):
-                unsent.keep(self.context.store, before, request.url.path, form)
+                unsent.keep(self.context.store, before, request.url.path, unkept)
             return Redirect(self.login + ("?utlopt=1" if token else ""), ended=bool(token) and before is None)
-        if form is None or sent is None:
+        if sent is None:
             return self.error(413)
         if request.method == "POST" and not forms.ours(request, session, form, open):
             if session is not None and forms.of_earlier_login(request, session, form):
-                kept = form | ({unsent.FILES: "ja"} if sent.chosen else {})
-                return Page(f"{self.name}/unsent.html", unsent.shown(session, kept, request.url.path, late=False), 403)
+                return Page(f"{self.name}/unsent.html", unsent.shown(session, unkept, request.url.path, late=False), 403)
             return self.error(403, session=session)
         if any("\0" in str(value) for value in request.path_params.values()):  # nothing is called that, and PostgreSQL cannot look it up
             return self.error(404, session=session)

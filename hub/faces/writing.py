@@ -229,7 +229,7 @@ class Writing:
             return resource
         if MESSAGE not in reader.may_state or before or not Post.of(resource).from_service:
             raise Refused(Problem.NOT_ALLOWED, "a message is written once, by a client that may, as from a department", "Communication.sender")
-        if not attachments.has_files(resource):
+        if not attachments.elements(resource):
             return resource
         return attach(self._tx, attachments.without(resource), attachments.files_of(resource), self._limits)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hub.booking.attachments import KINDS
 from hub.fhir.definitions import Definitions, Element
 
 Json = dict[str, Any]
@@ -16,7 +17,7 @@ OPERATIONS: dict[str, tuple[tuple[str, str], ...]] = {
     "validate": (("post", AT_TYPE), ("get", AT_INSTANCE), ("post", AT_INSTANCE)),
 }
 """How an operation is called; one that is not listed is posted to its type."""
-AS_IT_IS = {"Binary": ("application/pdf", "image/jpeg", "image/png")}
+AS_IT_IS = {"Binary": tuple(kind.media_type for kind in KINDS)}
 """What is read in its own media type, unless FHIR is asked for."""
 RESULT = ("_count", "_sort", "_total", "_summary", "_elements", "_include", "_revinclude", "_format")
 _TOLD = {"_sort": {"description": "Search parameters of this type, at most five; - before one turns it round. The access log: by its time alone"}}

@@ -1,12 +1,11 @@
 """Files of messages: encrypted, apart from the resource that tells of them, and kept until that is removed.
 
-In pieces like large letters (pieces.py). Whose a piece is, its place and how large the whole is belong to what it opens with: one that
-is missing, cut short, or stands in another's place or message is found out.
+In pieces as large letters are (pieces.py), but smaller ones. Whose a piece is, its place and how large the whole is belong to what it opens
+with: one that is missing, cut short, or stands in another's place or message is found out.
 """
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,6 +13,7 @@ import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
 from hub.problem import Problem, Refused
+from hub.store import pieces
 from hub.store.db import Connection, Database
 from hub.store.secrets import Secrets
 from hub.store.tables import BYTES, _number, _text
@@ -48,8 +48,7 @@ class Attachments:
     def keep(self, id_: str, message: str, body: bytes) -> None:
         """Keeps a file with its message, in the same transaction."""
         with self.connection.sparing():
-            for number, at in enumerate(range(0, len(body), SIZE)):
-                sealed = self.secrets.encrypt(memoryview(body)[at:at + SIZE], _about(id_, message, number, len(body)))
+            for number, sealed in pieces.seal(self.secrets, body, SIZE, lambda number: _about(id_, message, number, len(body))):
                 self.connection.run(
                     "insert into attachment (id, number, message, size, content_key, body) values (?, ?, ?, ?, ?, ?)",
                     (id_, number, message, len(body), self.secrets.content_key_id, sealed),
@@ -70,13 +69,12 @@ class Attachments:
         row = self.connection.row("select message, size from attachment where id = ? and number = 0", (id_,))
         if row is None:
             raise Refused(Problem.UNKNOWN_RESOURCE, "the file of a message that was removed")
-        message, size, whole = str(row[0]), int(row[1]), io.BytesIO()
-        for number in range(-(-size // SIZE)):
-            piece = self.connection.row("select body from attachment where id = ? and number = ?", (id_, number))
-            if piece is None:
-                raise ValueError(f"piece {number + 1} of a stored file is missing")
-            whole.write(self.secrets.decrypt(bytes(piece[0]), _about(id_, message, number, size)))
-        return whole.getvalue()
+        message, size = str(row[0]), int(row[1])
+        statement = "select body from attachment where id = ? and number = ?"
+        return pieces.opened(
+            self.secrets, pieces.counted(size, SIZE), lambda number: self.connection.row(statement, (id_, number)),
+            lambda number: _about(id_, message, number, size),
+        )
 
     def drop(self, message: str) -> None:
         """Lets go of a message's files, with the message."""

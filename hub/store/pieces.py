@@ -7,6 +7,8 @@ missing, cut short, or stands in another's place is found out.
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from hub.store.db import Connection
 from hub.store.secrets import Secrets
@@ -19,15 +21,15 @@ _MOST = 4
 
 def put(connection: Connection, secrets: Secrets, content: str, body: bytes) -> None:
     """Stores the pieces of a content whose row is there."""
+    count = counted(len(body), SIZE)
     with connection.sparing():
-        for number, at in enumerate(range(0, len(body), SIZE)):
-            sealed = secrets.encrypt(memoryview(body)[at:at + SIZE], _about(content, number, _count(len(body))))
+        for number, sealed in seal(secrets, body, SIZE, lambda number: _about(content, number, count)):
             connection.run("insert into piece (content, number, body) values (?, ?, ?)", (content, number, sealed))
 
 
 def told(secrets: Secrets, content: str, size: int) -> bytes:
     """What stands in the content's row instead of the body: how many pieces there are."""
-    return secrets.encrypt(_count(size).to_bytes(_MOST, "big"), content)
+    return secrets.encrypt(counted(size, SIZE).to_bytes(_MOST, "big"), content)
 
 
 def take(connection: Connection, secrets: Secrets, content: str, told: bytes) -> bytes:
@@ -36,17 +38,35 @@ def take(connection: Connection, secrets: Secrets, content: str, told: bytes) ->
     Raises:
         ValueError: a piece is missing, or is not the one that was put there.
     """
-    count, whole = int.from_bytes(secrets.decrypt(told, content), "big"), io.BytesIO()
+    count = int.from_bytes(secrets.decrypt(told, content), "big")
+    statement = "select body from piece where content = ? and number = ?"
+    return opened(secrets, count, lambda number: connection.row(statement, (content, number)), lambda number: _about(content, number, count))
+
+
+def seal(secrets: Secrets, body: bytes, size: int, about: Callable[[int], str]) -> Iterator[tuple[int, bytes]]:
+    """Each piece of `size` bytes with its number, encrypted; `about` gives what a piece of this number opens with."""
+    for number, at in enumerate(range(0, len(body), size)):
+        yield number, secrets.encrypt(memoryview(body)[at:at + size], about(number))
+
+
+def opened(secrets: Secrets, count: int, piece: Callable[[int], tuple[Any, ...] | None], about: Callable[[int], str]) -> bytes:
+    """What was sealed in so many pieces; `piece` gives the row of one, by its number.
+
+    Raises:
+        ValueError: a piece is missing, or is not the one that was put there.
+    """
+    whole = io.BytesIO()
     for number in range(count):
-        row = connection.row("select body from piece where content = ? and number = ?", (content, number))
+        row = piece(number)
         if row is None:
             raise ValueError(f"piece {number + 1} of {count} of a stored content is missing")
-        whole.write(secrets.decrypt(row[0], _about(content, number, count)))
+        whole.write(secrets.decrypt(bytes(row[0]), about(number)))
     return whole.getvalue()
 
 
-def _count(size: int) -> int:
-    return -(-size // SIZE)
+def counted(length: int, size: int) -> int:
+    """How many pieces of `size` bytes that takes."""
+    return -(-length // size)
 
 
 def _about(content: str, number: int, count: int) -> str:

@@ -90,8 +90,7 @@ def attachment(context: Context, asked: Asked) -> Answer:
     found = _thread(context, asked, staff) if staff else None
     if staff is None or found is None or _patient(context, asked, staff, found) is None:
         return _missing(asked)
-    message = next((m for m in found.messages for file in m.files if file.id == asked.params["file"]), None)
-    return enclosing.download(context, message, asked.params["file"], _line_of(staff, found, asked.now, "message-file")) or _missing(asked)
+    return enclosing.download(context, found, asked.params["file"], _line_of(staff, found, asked.now, "message-file")) or _missing(asked)
 
 
 def _line_of(staff: Reader, found: Thread, now: datetime, kind: str) -> AuditLine:

@@ -96,8 +96,8 @@ def thread(context: Context, asked: Asked, seen: Viewer) -> Answer:
 def attachment(context: Context, asked: Asked, seen: Viewer) -> Answer:
     """GET /meldinger/<id>/vedlegg/<file>: for whoever may read the thread. Another's is answered as one that does not exist."""
     found = _own(context, asked, seen)
-    message = next((m for m in found.messages for file in m.files if file.id == asked.params["file"]), None) if found else None
-    return enclosing.download(context, message, asked.params["file"], seen.line("message-file", asked.now)) or missing(asked, seen)
+    file = enclosing.download(context, found, asked.params["file"], seen.line("message-file", asked.now)) if found else None
+    return file or missing(asked, seen)
 
 
 def reply(context: Context, asked: Asked, seen: Viewer) -> Answer:
